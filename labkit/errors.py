@@ -1,0 +1,45 @@
+"""The tree of errors labkit raises. Every one names the actor, the thing and the remedy.
+
+One root, so that a notebook can catch everything of ours with ``except LabError``. A captured reset or
+a refused connection on the wire is data, not one of these.
+"""
+
+
+class LabError(Exception):
+    """Root of all errors labkit raises on purpose."""
+
+
+class TopologyError(LabError):
+    """The description of the lab is wrong; raised before anything was created."""
+
+
+class RuntimeUnavailable(LabError):
+    """No runtime of the asked kind works here; says what is missing, why, and what mends it."""
+
+
+class LabNotRunning(LabError):
+    """The lab was not started, or was stopped, or died; says which and how to start it."""
+
+
+class TaskError(LabError):
+    """A task inside a node failed or ended; carries what it printed last."""
+
+
+class PolicyError(LabError):
+    """The balancer was asked for something it cannot carry out; says why, and what can."""
+
+
+class EngineError(LabError):
+    """An engine of the balancer died or refused its configuration."""
+
+
+class TrafficError(LabError):
+    """A client could not complete what it was asked to do; names client, target and cause."""
+
+
+class CaptureError(LabError):
+    """A capture could not be made, read or interpreted."""
+
+
+class NotACapture(CaptureError):
+    """The file is not a capture in a format labkit reads."""

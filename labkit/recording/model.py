@@ -1,0 +1,93 @@
+"""What was seen: packets at vantage points and the events that go with them, as plain values.
+
+A `Recording` is what taps produce, what a pcapng file keeps and what analysis reads. Packets are kept as
+raw bytes; every meaning is computed elsewhere and may be wrong, the bytes are the truth.
+
+Events are JSON-able dictionaries with at least ``kind`` and ``time_ns`` (Unix time in nanoseconds):
+
+``topology``  ``nodes``: [{name, role, addresses: [str], interfaces: [str]}], ``pools``: {name: [backend]}, ``vip``: [str], ``runtime``: str
+``mode``      ``mode``: "l4" | "l7", ``engine``: "nftables" | "mitmproxy" (also written first: the mode when the capture began)
+``rules``     ``text``: the data plane's rules, ``reads``: field names that the rules load, per mode in force
+``decision``  L4: ``mode`` "l4", ``proto`` "TCP" | "UDP", ``client``, ``client_port``, ``server``, ``server_port`` (original tuple),
+              ``backend`` (name), ``backend_address``, ``backend_port``, ``rule`` (listener label), ``read``: [field names]
+``request``   L7, one a request, written when the proxy is done with it: ``request`` (id, str), ``method``, ``target``, ``host``,
+              ``version`` ("HTTP/1.1"), ``status`` (int or None), ``rule`` (pattern or None), ``backend`` (name or None),
+              ``read``: [field names used to choose], ``held``: [field names the proxy held when it decided],
+              ``started_ns``, ``decided_ns``, ``ended_ns``,
+              ``front``: {id, client: [ip, port], server: [ip, port]}, ``back``: the same shape (client = the proxy's own side) or None,
+              ``headers_received``: [[name, value]], ``headers_forwarded``: [[name, value]] or None, ``websocket``: bool, ``error``: str or None
+
+Field names: ``eth.src eth.dst ip.src ip.dst ip.ttl ip.proto ip.id ip.checksum ip6.src ip6.dst ip6.hlim ip6.nexthdr tcp.sport
+tcp.dport tcp.seq tcp.ack tcp.flags tcp.checksum udp.sport udp.dport udp.checksum ct.state ct.status meta.iif http.method
+http.target http.host http.header.<name> http.cookie http.body``.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+PACKET_DTYPE = np.dtype(
+    [
+        ("time_ns", np.int64),  # Unix time, nanoseconds
+        ("vantage", np.uint16),  # index into Recording.vantages
+        ("offset", np.uint64),  # of the first byte in Recording.data
+        ("captured", np.uint32),  # bytes kept
+        ("original", np.uint32),  # bytes on the wire
+        ("direction", np.uint8),  # 0 unknown, 1 inbound, 2 outbound (as pcapng's epb_flags)
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Vantage:
+    """A place where packets are seen: ``alice``, ``lb:front``. link_type is a pcap LINKTYPE (1 = Ethernet)."""
+
+    name: str
+    node: str = ""
+    interface: str = ""
+    description: str = ""
+    link_type: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """What one vantage point kept and what the kernel dropped there, in packets. None: the file does not say."""
+
+    captured: int
+    dropped: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """Packets in time order, with everything recorded beside them.
+
+    packets: array of `PACKET_DTYPE`, sorted by time; row i is packet number i + 1, as in Wireshark.
+    data: the bytes all offsets point into (an mmap, bytes or a uint8 array).
+    events: in time order. lacks: what a foreign or damaged file does not tell, in words.
+    """
+
+    vantages: tuple[Vantage, ...]
+    packets: npt.NDArray[Any]
+    data: Any
+    loss: Mapping[str, Loss] = field(default_factory=dict)
+    events: Sequence[Mapping[str, Any]] = ()
+    source: str = "live"
+    lacks: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.packets)
+
+    def frame(self, number: int) -> bytes:
+        """Raw bytes of packet *number* (from 1). IndexError outside 1..len."""
+        if not 1 <= number <= len(self.packets):
+            raise IndexError(f"packet {number} is not in this recording, which has 1 to {len(self.packets)}")
+        row = self.packets[number - 1]
+        start = int(row["offset"])
+        return bytes(memoryview(self.data)[start : start + int(row["captured"])])
+
+    def of_kind(self, kind: str) -> list[Mapping[str, Any]]:
+        """The events of one kind, in time order."""
+        return [event for event in self.events if event["kind"] == kind]

@@ -1,0 +1,91 @@
+"""What a runtime is to everything above it: nodes that run tasks. Nothing here runs anything.
+
+A *task* is a function named ``"package.module:function"``, started inside a node in a process of its own
+and called as ``function(link, **arguments)``; `TaskLink` is its side of the stream, `Task` the caller's.
+A *call* is a short function run in the node's resident worker process (each call in a thread of its own;
+module state lives as long as the node) whose return value comes back.
+
+Messages, arguments and results are plain data: None, bool, int, float, str, bytes, list, dict
+(tuples arrive as lists).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from labkit.topology import Topology
+
+Message = Any
+
+
+class TaskLink(Protocol):
+    """The task's own side, inside the node."""
+
+    node: str
+
+    def send(self, message: Message) -> None:
+        """Send one message to the owner. Thread-safe. Raises BrokenPipeError when the owner is gone."""
+
+    def receive(self, timeout: float | None = None) -> Message:
+        """Next message from the owner. TimeoutError after *timeout* seconds; EOFError when the owner is gone."""
+
+    def poll(self) -> list[Message]:
+        """All messages that are here already, without waiting; EOFError when the owner is gone."""
+
+    def fileno(self) -> int:
+        """Becomes readable when there is something to `poll` (for select, or asyncio's add_reader)."""
+
+
+class Task(Protocol):
+    """A running task, as its owner outside the node holds it. All methods are thread-safe."""
+
+    name: str
+
+    def send(self, message: Message) -> None:
+        """Raises TaskError when the task has ended."""
+
+    def receive(self, timeout: float | None = None) -> Message:
+        """Next message (not with ``on_event``). TimeoutError; TaskError when the task has ended."""
+
+    @property
+    def running(self) -> bool: ...
+
+    def wait(self, timeout: float | None = None) -> str | None:
+        """Wait for the end: None if it ended well or was stopped, else the reason. TimeoutError."""
+
+    def stop(self, timeout: float = 1.0, *, kill: bool = False) -> None:
+        """End it: SIGTERM, after *timeout* seconds SIGKILL; at once SIGKILL with kill=True. Idempotent."""
+
+
+class Node(Protocol):
+    """A host of the lab."""
+
+    name: str
+
+    def start(
+        self,
+        target: str,
+        /,
+        *,
+        on_event: Callable[[Message], None] | None = None,
+        on_exit: Callable[[str | None], None] | None = None,
+        **arguments: Any,
+    ) -> Task:
+        """Start *target* as a task. The callbacks run on the runtime's reader thread and must not block."""
+
+    def call(self, target: str, /, *arguments: Any, timeout: float | None = 60.0) -> Any:
+        """Run *target* in the node's worker. Its LabError is raised here again; other exceptions as TaskError."""
+
+
+class Runtime(Protocol):
+    """Where nodes live."""
+
+    name: str
+
+    def start(self, topology: Topology, preload: Sequence[str] = ()) -> None:
+        """Build the lab; *preload* names modules that every node should have imported. All or nothing."""
+
+    @property
+    def nodes(self) -> Mapping[str, Node]: ...
+
+    def stop(self) -> None:
+        """End everything. Idempotent."""
