@@ -1,0 +1,18 @@
+"""Where nodes live: the Runtime protocol, and the runtimes that carry it out."""
+
+from labkit.errors import RuntimeUnavailable
+
+from .protocol import Node, Runtime, Task, TaskLink
+
+__all__ = ["Node", "Runtime", "Task", "TaskLink", "choose"]
+
+KINDS = ("auto", "netns")
+
+
+def choose(kind: str) -> Runtime:
+    """A fresh runtime of the kind asked for. RuntimeUnavailable names the kinds there are."""
+    if kind not in KINDS:
+        raise RuntimeUnavailable(f"There is no runtime {kind!r}. Choose one of: {', '.join(KINDS)}.")
+    from .netns.runtime import NetnsRuntime
+
+    return NetnsRuntime()

@@ -1,0 +1,42 @@
+"""The resident worker of a node: runs short functions by name, each call in a thread of its own.
+
+Module state lives here as long as the node: sessions and open sockets of a client stay between calls.
+"""
+
+import threading
+import traceback
+from typing import Any
+
+from labkit.errors import LabError
+from labkit.runtime.protocol import TaskLink
+from labkit.runtime.wire import pack
+
+from .task import resolve
+
+
+def main(link: TaskLink) -> None:
+    """Serve calls ``{"id", "target", "arguments"}`` until the owner is gone."""
+    while True:
+        call = link.receive()
+        threading.Thread(target=_answer, args=(link, call), name=call["target"], daemon=True).start()
+
+
+def _answer(link: TaskLink, call: dict[str, Any]) -> None:
+    try:
+        value = resolve(call["target"])(*call["arguments"])
+        pack(value)
+        answer = {"id": call["id"], "value": value}
+    except BaseException as error:
+        answer = {"id": call["id"], "error": _describe(error)}
+    try:
+        link.send(answer)
+    except OSError:
+        pass  # the owner is gone, and this process ends with it
+
+
+def _describe(error: BaseException) -> dict[str, str]:
+    return {
+        "kind": type(error).__name__ if isinstance(error, LabError) else "",
+        "text": str(error) if isinstance(error, LabError) else f"{type(error).__name__}: {error}",
+        "traceback": "".join(traceback.format_exception(error)),
+    }

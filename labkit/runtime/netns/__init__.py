@@ -1,0 +1,1 @@
+"""The default runtime: every node a network namespace, without root, Docker or system packages."""

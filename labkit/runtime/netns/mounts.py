@@ -1,0 +1,93 @@
+"""What the nodes see of the file system: not the user's home, not the host's /run and /tmp.
+
+What Python needs is put back where it was, read-only. One view for the whole lab, made by its init.
+"""
+
+import os
+import pwd
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from .process import MS_BIND, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_PRIVATE, MS_RDONLY, MS_REC, MS_REMOUNT, mount
+
+_STATVFS_FLAGS = ((os.ST_NOSUID, MS_NOSUID), (os.ST_NODEV, MS_NODEV), (os.ST_NOEXEC, MS_NOEXEC))
+_SCRATCH = ("/run", "/tmp", "/var/tmp", "/dev/shm")
+
+
+def hidden_folders(homes: Iterable[str]) -> list[str]:
+    """Folders to cover with an empty file system, parents before children. *homes*: the user's."""
+    wanted = {os.path.realpath(path) for path in (*_SCRATCH, *homes) if path and Path(path).is_dir()} - {"/"}
+    return sorted(path for path in wanted if not any(_within(path, other) for other in wanted - {path}))
+
+
+def user_homes() -> list[str]:
+    """The home folders of the user who runs this: by the environment, and by the user database."""
+    homes = [os.environ.get("HOME", "")]
+    try:
+        homes.append(pwd.getpwuid(os.getuid()).pw_dir)
+    except KeyError:
+        pass  # a uid without an entry has no other home
+    return homes
+
+
+def python_folders() -> list[str]:
+    """What this Python needs to run and to import labkit: its prefixes, library folders, and our package."""
+    package = str(Path(__file__).parents[2])
+    libraries = [path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]
+    return [sys.prefix, sys.base_prefix, sys.exec_prefix, *libraries, package]
+
+
+def kept_folders(hidden: Sequence[str], needed: Iterable[str]) -> list[str]:
+    """Those of *needed* that *hidden* would cover and that don't uncover one of them again, parents first."""
+    real = {os.path.realpath(path) for path in needed if path and Path(path).is_dir()}
+    covered = sorted(path for path in real if any(_within(path, cover) and path != cover for cover in hidden))
+    return [path for path in covered if not any(_within(path, other) for other in covered if other != path)]
+
+
+def make_view(hidden: Sequence[str], kept: Sequence[str], writable: Sequence[str] = ()) -> None:
+    """In a mount namespace of our own: cover *hidden*, put *kept* back read-only and *writable* as it was."""
+    mount("none", "/", flags=MS_REC | MS_PRIVATE)
+    mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
+    back = [(path, os.open(path, os.O_PATH | os.O_CLOEXEC), path in writable) for path in (*kept, *writable)]
+    links = _symlinked_prefixes(hidden)
+    for path in hidden:
+        mount("labkit", path, "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777,size=256m")
+    for path, descriptor, may_write in back:
+        Path(path).mkdir(parents=True, exist_ok=True)
+        mount(f"/proc/self/fd/{descriptor}", path, flags=MS_BIND | MS_REC)
+        os.close(descriptor)
+        if not may_write:
+            mount("none", path, flags=MS_REMOUNT | MS_BIND | MS_RDONLY | _locked_flags(path))
+    for link, target in links:
+        if not Path(link).exists():
+            Path(link).parent.mkdir(parents=True, exist_ok=True)
+            Path(link).symlink_to(target)
+
+
+def cover_file(path: str, text: str, scratch: Path) -> None:
+    """Let *path* read as *text* in this mount namespace; left alone where it does not exist."""
+    if Path(path).exists():
+        stand_in = scratch / Path(path).name
+        stand_in.write_text(text)
+        mount(str(stand_in), os.path.realpath(path), flags=MS_BIND)
+
+
+def _symlinked_prefixes(hidden: Sequence[str]) -> list[tuple[str, str]]:
+    """Prefixes that Python names by a symbolic link inside a hidden folder: link -> real path."""
+    named = {path: os.path.realpath(path) for path in python_folders()}
+    return [
+        (path, real)
+        for path, real in named.items()
+        if path != real and Path(path).is_symlink() and any(_within(path, cover) for cover in hidden)
+    ]
+
+
+def _locked_flags(path: str) -> int:
+    """Mount flags that a user namespace may not take off: they must be given again on a remount."""
+    present = os.statvfs(path).f_flag
+    return sum(flag for bit, flag in _STATVFS_FLAGS if present & bit)
+
+
+def _within(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder.rstrip("/") + "/")

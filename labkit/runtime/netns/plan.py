@@ -1,0 +1,78 @@
+"""From a topology to the plain data that the processes of a lab are told; pure."""
+
+from ipaddress import IPv4Interface
+from typing import Any
+
+from labkit.topology import Interface, Node, Topology
+
+_EVERYWHERE = {
+    "net.ipv4.tcp_max_tw_buckets": "500",  # or new-connection tests measure TIME_WAIT, not the balancer
+    "net.ipv4.ip_local_port_range": "10000 65000",
+    "net.ipv4.ip_unprivileged_port_start": "0",
+    "net.core.somaxconn": "16384",
+    "net.ipv4.tcp_max_syn_backlog": "16384",
+    "net.ipv4.ping_group_range": "0 0",
+    "net.ipv6.conf.all.accept_dad": "0",
+    "net.ipv6.conf.default.accept_dad": "0",
+    "net.ipv6.conf.default.accept_ra": "0",
+    "net.ipv6.conf.default.addr_gen_mode": "1",  # none: no link-local noise in captures
+}
+_ROUTER = {
+    "net.ipv4.ip_forward": "1",
+    "net.ipv6.conf.all.forwarding": "1",
+    "net.ipv4.conf.all.send_redirects": "0",
+    "net.ipv4.conf.default.send_redirects": "0",
+}
+
+
+def plan(topology: Topology) -> dict[str, Any]:
+    """Links, nodes with interfaces, routes and sysctls, and the text of /etc/hosts, as plain data."""
+    return {
+        "links": [link.name for link in topology.links],
+        "nodes": [_node(topology, node) for node in topology.nodes],
+        "hosts": hosts(topology),
+    }
+
+
+def hosts(topology: Topology) -> str:
+    """The nodes' /etc/hosts: every node by its addresses, a balancer by its VIP."""
+    lines = ["127.0.0.1 localhost", "::1 localhost ip6-localhost"]
+    for node in topology.nodes:
+        first = node.interfaces[0]
+        lines.append(f"{first.address4.ip} {node.name}")
+        if first.address6:
+            lines.append(f"{first.address6.ip} {node.name}")
+    return "\n".join(lines) + "\n"
+
+
+def mac(address: IPv4Interface) -> str:
+    """A locally administered MAC address that shows the IPv4 address: 10.0.1.11 has 02:00:0a:00:01:0b."""
+    return "02:00:" + ":".join(f"{byte:02x}" for byte in address.ip.packed)
+
+
+def _node(topology: Topology, node: Node) -> dict[str, Any]:
+    routes = node is topology.balancer
+    return {
+        "name": node.name,
+        "interfaces": [_interface(interface) for interface in node.interfaces],
+        "gateways": [] if routes else _gateways(topology, node),
+        "sysctls": {**_EVERYWHERE, **(_ROUTER if routes else {})},
+    }
+
+
+def _interface(interface: Interface) -> dict[str, Any]:
+    addresses = [a for a in (interface.address4, interface.address6) if a]
+    return {
+        "name": interface.name,
+        "link": interface.link,
+        "mac": mac(interface.address4),
+        "addresses": [[str(a.ip), a.network.prefixlen] for a in addresses],
+    }
+
+
+def _gateways(topology: Topology, node: Node) -> list[str]:
+    """The balancer's addresses on the node's first link."""
+    for interface in topology.balancer.interfaces:
+        if interface.link == node.interfaces[0].link:
+            return [str(a.ip) for a in (interface.address4, interface.address6) if a]
+    return []

@@ -1,0 +1,144 @@
+"""`NetnsRuntime`: the owner's side of a lab made of network namespaces."""
+
+import errno
+import os
+import select
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+from labkit.errors import RuntimeUnavailable
+from labkit.runtime.stream import StreamLoop, StreamNode
+from labkit.runtime.wire import Decoder, Kind, frame, pack, unpack
+from labkit.topology import Topology
+
+from . import mounts
+from .plan import plan
+from .remedies import facts, remedy
+
+_SUPERVISOR = "labkit.runtime.netns.supervisor"
+_BOOT_SECONDS = 60.0
+_STOP_SECONDS = 10.0
+_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TERM", "TZ", "PYTHONDONTWRITEBYTECODE", "LABKIT_EXPOSE")
+
+
+class NetnsRuntime:
+    """`Runtime` on Linux namespaces; one lab at a time, started at most once."""
+
+    name = "netns"
+
+    def __init__(self) -> None:
+        self._nodes: dict[str, StreamNode] = {}
+        self._loop: StreamLoop | None = None
+        self._control: socket.socket | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def nodes(self) -> Mapping[str, StreamNode]:
+        return MappingProxyType(self._nodes)
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the supervisor, as the host sees it."""
+        return self._process.pid if self._process else None
+
+    def start(self, topology: Topology, preload: Sequence[str] = ()) -> None:
+        """Raises RuntimeUnavailable with the remedy; then nothing is left behind."""
+        if not sys.platform.startswith("linux"):
+            raise RuntimeUnavailable("The netns runtime needs Linux. Run labkit in a Linux machine or in WSL2.")
+        try:
+            self._boot(topology, preload)
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        loop, control, process = self._loop, self._control, self._process
+        self._loop = self._control = self._process = None
+        if loop:
+            loop.close()
+        if control:
+            control.close()
+        if process:
+            try:
+                process.wait(_STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def _boot(self, topology: Topology, preload: Sequence[str]) -> None:
+        order = plan(topology) | {"preload": list(preload), "homes": mounts.user_homes()}
+        self._control, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", _SUPERVISOR, str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                cwd="/",
+                env=_environment(),
+                start_new_session=True,
+            )
+        self._loop = StreamLoop(topology.name)
+        far_ends = []
+        try:
+            for node in topology.nodes:
+                near, far = socket.socketpair()
+                far_ends.append(far)
+                self._nodes[node.name] = StreamNode(node.name, near, self._loop)
+            self._hand_over(order, far_ends)
+        finally:
+            for far in far_ends:
+                far.close()
+        self._await_ready()
+
+    def _hand_over(self, order: dict[str, Any], streams: Sequence[socket.socket]) -> None:
+        assert self._control
+        try:
+            for start in range(0, len(streams), 100):
+                descriptors = [stream.fileno() for stream in streams[start : start + 100]]
+                socket.send_fds(self._control, [frame(0, Kind.DATA, pack(None))], descriptors)
+            self._control.sendall(frame(0, Kind.DATA, pack(order)))
+        except OSError as error:
+            raise self._died() from error
+
+    def _await_ready(self) -> None:
+        assert self._control
+        decoder = Decoder()
+        deadline = time.monotonic() + _BOOT_SECONDS
+        while True:
+            if not select.select([self._control], [], [], max(0.0, deadline - time.monotonic()))[0]:
+                raise RuntimeUnavailable(f"The lab did not boot within {_BOOT_SECONDS:.0f} s. Run `labkit doctor`.")
+            data = self._control.recv(1 << 16)
+            if not data:
+                raise self._died()
+            for _, _, body in decoder.feed(data):
+                message = unpack(body)
+                if "error" in message:
+                    raise unavailable(message["error"])
+                return
+
+    def _died(self) -> RuntimeUnavailable:
+        return RuntimeUnavailable(
+            "The lab's supervisor ended before the lab was built. Run `labkit doctor` to see what this machine lacks."
+        )
+
+
+def unavailable(failure: Mapping[str, Any]) -> RuntimeUnavailable:
+    """The error that names what this machine lacks, why, and what mends it."""
+    number = failure["errno"] or 0
+    answer = remedy(failure["step"], number, facts())
+    name = errno.errorcode.get(number, "")
+    detail = f"{failure['text']}{f' ({name})' if name and name not in failure['text'] else ''}"
+    return RuntimeUnavailable(f"The netns runtime cannot build a lab here: {answer.why} [{detail}]. Remedy: {answer.command}")
+
+
+def _environment() -> dict[str, str]:
+    """What the lab's processes get of ours: no secrets of the notebook's."""
+    kept = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
+    coverage = {name: value for name, value in os.environ.items() if name.startswith(("COVERAGE_", "COV_"))}
+    path = os.pathsep.join(entry for entry in sys.path if entry)
+    return kept | coverage | {"PYTHONPATH": path, "HOME": "/tmp", "PYTHONUNBUFFERED": "1"}

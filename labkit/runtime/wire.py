@@ -1,0 +1,80 @@
+"""The one small protocol between an owner, the agents in its nodes, and the tasks they run.
+
+A frame is a header (length of the body, task id, kind) and a body. Bodies are msgpack; the agent passes
+the bodies of DATA frames on unread, so the same frames run on owner-agent and on agent-task streams.
+
+===========  ================  =======================================================
+kind         direction         body
+===========  ================  =======================================================
+START        owner to agent    {"target", "arguments"}: run it as task *id*
+DATA         both              one message of the task's own
+TERMINATE    owner to agent    none: SIGTERM to the task
+KILL         owner to agent    none: SIGKILL to the task
+FAILED       task to owner     why the task's function ended: text with its traceback
+EXIT         agent to owner    None if the task ended well, else the reason in words
+===========  ================  =======================================================
+"""
+
+import struct
+from collections.abc import Iterator
+from enum import IntEnum
+from typing import Any
+
+import msgpack  # type: ignore[import-untyped]
+
+HEADER = struct.Struct("!IIB")
+FRAME_LIMIT = 64 << 20  # bytes in one body; a stream that announces more is not ours
+
+
+class Kind(IntEnum):
+    START = 1
+    DATA = 2
+    TERMINATE = 3
+    KILL = 4
+    FAILED = 5
+    EXIT = 6
+
+
+def pack(message: Any) -> bytes:
+    """Plain data as bytes. TypeError names what is not plain data."""
+    try:
+        return bytes(msgpack.packb(message, use_bin_type=True))
+    except (TypeError, ValueError, OverflowError) as error:
+        raise TypeError(f"only plain data (None, bool, int, float, str, bytes, list, dict) travels: {error}") from error
+
+
+def unpack(body: bytes) -> Any:
+    """The plain data that `pack` made bytes of; tuples arrive as lists."""
+    return msgpack.unpackb(body, raw=False, strict_map_key=False)
+
+
+def frame(task: int, kind: Kind, body: bytes = b"") -> bytes:
+    """One frame, ready to send. ValueError if the body is over the limit."""
+    if len(body) > FRAME_LIMIT:
+        raise ValueError(f"a message of {len(body)} bytes is over the limit of {FRAME_LIMIT}; send it in parts")
+    return HEADER.pack(len(body), task, kind) + body
+
+
+class Decoder:
+    """Bytes in any portions -> whole frames, in order."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[tuple[int, Kind, bytes]]:
+        """Take *data*; yield (task, kind, body) for each frame it completes. ValueError if it is no frame of ours."""
+        self._buffer += data
+        start = 0
+        try:
+            while len(self._buffer) - start >= HEADER.size:
+                length, task, kind = HEADER.unpack_from(self._buffer, start)
+                if length > FRAME_LIMIT:
+                    raise ValueError(f"a frame announces {length} bytes, over the limit of {FRAME_LIMIT}")
+                end = start + HEADER.size + length
+                if len(self._buffer) < end:
+                    break
+                body = bytes(memoryview(self._buffer)[start + HEADER.size : end])
+                start = end
+                yield task, Kind(kind), body
+        finally:
+            del self._buffer[:start]
