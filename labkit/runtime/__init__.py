@@ -4,7 +4,7 @@ from labkit.errors import RuntimeUnavailable
 
 from .protocol import Node, Runtime, Task, TaskLink
 
-__all__ = ["Node", "Runtime", "Task", "TaskLink", "choose"]
+__all__ = ["Node", "Runtime", "Task", "TaskLink", "choose", "clean"]
 
 KINDS = ("auto", "netns")
 
@@ -16,3 +16,10 @@ def choose(kind: str) -> Runtime:
     from .netns.runtime import NetnsRuntime
 
     return NetnsRuntime()
+
+
+def clean() -> list[str]:
+    """End what dead owners left behind; says in words what was ended. Running labs are left alone."""
+    from .netns.leftovers import end_orphans
+
+    return end_orphans()

@@ -87,5 +87,9 @@ class Runtime(Protocol):
     @property
     def nodes(self) -> Mapping[str, Node]: ...
 
+    @property
+    def running(self) -> bool:
+        """Whether the lab was built and is still there."""
+
     def stop(self) -> None:
         """End everything. Idempotent."""

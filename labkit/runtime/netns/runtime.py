@@ -23,7 +23,7 @@ from .remedies import facts, remedy
 _SUPERVISOR = "labkit.runtime.netns.supervisor"
 _BOOT_SECONDS = 60.0
 _STOP_SECONDS = 10.0
-_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TERM", "TZ", "PYTHONDONTWRITEBYTECODE", "LABKIT_EXPOSE")
+_ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "LC_CTYPE", "TERM", "TZ", "PYTHONDONTWRITEBYTECODE", "LABKIT_EXPOSE")
 
 
 class NetnsRuntime:
@@ -36,10 +36,15 @@ class NetnsRuntime:
         self._loop: StreamLoop | None = None
         self._control: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
+        self._alive = False
 
     @property
     def nodes(self) -> Mapping[str, StreamNode]:
         return MappingProxyType(self._nodes)
+
+    @property
+    def running(self) -> bool:
+        return self._alive
 
     @property
     def pid(self) -> int | None:
@@ -59,6 +64,7 @@ class NetnsRuntime:
     def stop(self) -> None:
         loop, control, process = self._loop, self._control, self._process
         self._loop = self._control = self._process = None
+        self._alive = False
         if loop:
             loop.close()
         if control:
@@ -94,6 +100,15 @@ class NetnsRuntime:
             for far in far_ends:
                 far.close()
         self._await_ready()
+        self._alive = True
+        self._loop.add(self._control, self._heard)
+
+    def _heard(self, data: bytes) -> None:
+        """The control socket says nothing after the boot but its end (loop thread)."""
+        if not data:
+            self._alive = False
+            for node in self._nodes.values():
+                node.lose(f"{node.name} is gone: the lab was stopped or died. Start it again with lab.start().")
 
     def _hand_over(self, order: dict[str, Any], streams: Sequence[socket.socket]) -> None:
         assert self._control

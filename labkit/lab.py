@@ -1,0 +1,247 @@
+"""`Lab`: the one place where runtime, traffic, balancer and taps are wired together.
+
+A lab is a topology that a runtime can boot. Everything else is reached through it: hosts by name, the
+balancer, captures. Views are loaded only when something is displayed.
+"""
+
+import contextlib
+import threading
+import time
+import weakref
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType, TracebackType
+from typing import Any, Self
+
+from labkit import runtime as runtimes
+from labkit.balancer.balancer import Balancer
+from labkit.capture import Capture
+from labkit.errors import CaptureError, LabError, LabNotRunning
+from labkit.runtime.protocol import Node, Runtime
+from labkit.taps import PRELOAD as TAPS_PRELOAD
+from labkit.taps.collector import Taps
+from labkit.topology import Topology, default, read, validate
+from labkit.traffic import PRELOAD as TRAFFIC_PRELOAD
+from labkit.traffic.host import Backend, Host
+
+_READY_SECONDS = 30.0
+
+
+class Lab:
+    """A lab of clients, a balancer and backends as real network hosts.
+
+    topology: None for the default lab, a path to a TOML file, or a `Topology`. runtime: "auto" or "netns".
+    Raises TopologyError at once when the topology is wrong; nothing runs before `start`.
+    """
+
+    def __init__(self, topology: Topology | str | Path | None = None, *, runtime: str = "auto") -> None:
+        self._topology = _resolve(topology)
+        runtimes.choose(runtime)  # an unknown kind is refused here, not at start
+        self._kind = runtime
+        self._runtime: Runtime | None = None
+        self._lock = threading.RLock()
+        self._ending: Any = None
+        self._state = "was not started"
+        self._balancer = Balancer(lambda: self._node(self._topology.balancer.name), self._topology)
+        self._hosts: dict[str, Host] = {node.name: self._host(node.name) for node in self._topology.nodes}
+
+    def start(self) -> Self:
+        """Boot the lab; returns when every server answers. A running lab stays as it is.
+
+        Raises RuntimeUnavailable with the remedy; then, as after an interrupt, nothing is left behind.
+        """
+        with self._lock:
+            if self.running:
+                return self
+            self.stop()
+            runtime = runtimes.choose(self._kind)
+            self._ending = weakref.finalize(self, runtime.stop)
+            try:
+                runtime.start(self._topology, (*TRAFFIC_PRELOAD, *TAPS_PRELOAD))
+                self._runtime = runtime
+                self._bring_up()
+            except BaseException:
+                self._tear_down("did not start")
+                raise
+        return self
+
+    def stop(self) -> None:
+        """End every process of the lab; all its namespaces, interfaces and rules go with them. Idempotent."""
+        with self._lock:
+            if self._runtime is not None:
+                self._tear_down("was stopped")
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def running(self) -> bool:
+        """Whether the lab was started and its nodes live."""
+        return self._runtime is not None and self._runtime.running
+
+    @property
+    def topology(self) -> Topology:
+        return self._topology
+
+    @property
+    def runtime(self) -> str:
+        """The kind of runtime: of the running lab, or as asked for."""
+        return self._runtime.name if self._runtime else self._kind
+
+    @property
+    def vip(self) -> str:
+        """The balancer's IPv4 address that clients connect to."""
+        return str(self._topology.vip4)
+
+    @property
+    def balancer(self) -> Balancer:
+        return self._balancer
+
+    @property
+    def nodes(self) -> Mapping[str, Host]:
+        """Every host by name, in the topology's order."""
+        return MappingProxyType(self._hosts)
+
+    @property
+    def clients(self) -> tuple[Host, ...]:
+        return tuple(self._hosts[node.name] for node in self._topology.clients)
+
+    @property
+    def backends(self) -> tuple[Backend, ...]:
+        hosts = (self._hosts[node.name] for node in self._topology.backends)
+        return tuple(host for host in hosts if isinstance(host, Backend))
+
+    def capture(self, *vantages: str) -> "Recorder":
+        """A capture at *vantages* (all when none is named), to be used as a context manager.
+
+        Raises CaptureError for a vantage point that the lab does not have.
+        """
+        return Recorder(self, Taps.choose(self._topology, vantages))
+
+    def panel(self) -> Any:
+        """The control surface: mode switch, requests, the connection diagram (ipywidgets)."""
+        from labkit.views.panel import panel
+
+        return panel(self)
+
+    def __getattr__(self, name: str) -> Host:
+        hosts: dict[str, Host] = self.__dict__.get("_hosts", {})
+        if name in hosts:
+            return hosts[name]
+        raise AttributeError(f"this lab has no host and no attribute {name!r}; its hosts are {', '.join(hosts)}")
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *self._hosts})
+
+    def __repr__(self) -> str:
+        state = f"{self._balancer.mode} on {self.runtime}" if self.running else self._state
+        return f"<Lab {self._topology.name}: {state}>"
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        from labkit.views.lab import lab_bundle
+
+        return lab_bundle(self)
+
+    def _bring_up(self) -> None:
+        for backend in self.backends:
+            backend.start_server()
+        self._balancer.start()
+        deadline = time.monotonic() + _READY_SECONDS
+        for backend in self.backends:
+            backend.wait_ready(max(0.1, deadline - time.monotonic()))
+
+    def _tear_down(self, state: str) -> None:
+        self._state = state
+        self._runtime = None
+        self._balancer.forget()
+        if self._ending:
+            self._ending()  # runs once, whoever calls it
+
+    def _host(self, name: str) -> Host:
+        node = self._topology.node(name)
+        kind = Backend if node.role == "backend" else Host
+        return kind(node, lambda: self._node(name))
+
+    def _node(self, name: str) -> Node:
+        runtime = self._runtime
+        if runtime is None:
+            raise LabNotRunning(f"{name} cannot be used: the lab {self._state}. Call lab.start() first.")
+        if not runtime.running:
+            raise LabNotRunning(f"{name} cannot be used: the lab died. Call lab.start() to boot it again.")
+        return runtime.nodes[name]
+
+
+class Recorder(Capture):
+    """A capture being made: ``with lab.capture() as cap``. Afterwards it is a `Capture` like any other."""
+
+    def __init__(self, lab: Lab, vantages: Sequence[str]) -> None:
+        super().__init__(None)
+        self._lab = lab
+        self._vantages = vantages
+        self._taps: Taps | None = None
+        self._since_ns = 0
+
+    def start(self) -> Self:
+        """Begin; returns when every vantage point records. CaptureError if it was used before."""
+        if self._taps is not None or self.complete:
+            raise CaptureError("This capture was used already. Make a new one with lab.capture().")
+        lab = self._lab
+        nodes = {name: lab._node(name) for name in lab.nodes}
+        self._since_ns = time.time_ns()
+        self._taps = Taps(nodes, lab.topology, self._vantages)
+        self._taps.start()
+        return self
+
+    def stop(self) -> None:
+        """End, once what is in flight has been seen. Idempotent."""
+        if self._taps is not None:
+            taps, self._taps = self._taps, None
+            self.fill(taps.stop(self._events))
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        # An error in the block matters more than one that keeps us from reading its packets.
+        with contextlib.suppress(LabError) if error else contextlib.nullcontext():
+            self.stop()
+
+    def _events(self) -> list[Mapping[str, Any]]:
+        lab = self._lab
+        return [topology_event(lab.topology, lab.runtime, self._since_ns), *lab.balancer.events(self._since_ns)]
+
+
+def topology_event(topology: Topology, runtime: str, time_ns: int) -> dict[str, Any]:
+    """Who is who, for the readers of a capture."""
+    return {
+        "kind": "topology",
+        "time_ns": time_ns,
+        "runtime": runtime,
+        "vip": [str(address) for address in (topology.vip4, topology.vip6) if address],
+        "pools": {name: list(backends) for name, backends in topology.pools.items()},
+        "nodes": [
+            {
+                "name": node.name,
+                "role": node.role,
+                "interfaces": [interface.name for interface in node.interfaces],
+                "addresses": [
+                    str(address.ip)
+                    for interface in node.interfaces
+                    for address in (interface.address4, interface.address6)
+                    if address
+                ],
+            }
+            for node in topology.nodes
+        ],
+    }
+
+
+def _resolve(topology: Topology | str | Path | None) -> Topology:
+    if isinstance(topology, str | Path):
+        return read(topology)
+    chosen = default() if topology is None else topology
+    validate(chosen)
+    return chosen

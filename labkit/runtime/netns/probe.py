@@ -1,0 +1,114 @@
+"""What of the netns runtime works on this machine, found by doing it, one step after the other.
+
+Run as a program (``python -m labkit.runtime.netns.probe``) it prints one JSON line a step and stops at
+the first that fails: namespaces, mounts, network, nftables, capture. Everything it makes ends with it.
+"""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from . import mounts
+from .process import ISOLATION, enter_user_namespace
+
+STEPS = {
+    "namespaces": "user, network, mount, pid and uts namespaces",
+    "mounts": "a view of the files of its own",
+    "network": "virtual Ethernet cables and bridges",
+    "nftables": "nftables NAT rules",
+    "capture": "packet capture (AF_PACKET)",
+}
+
+
+def run(seconds: float = 20.0) -> list[dict[str, Any]]:
+    """The steps' results, in order: {"step", "works", "errno", "text"}; ends with the first that failed."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "labkit.runtime.netns.probe"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+        check=False,
+    )
+    results = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    if len(results) < len(STEPS) and all(result["works"] for result in results):
+        missing = list(STEPS)[len(results)]
+        last = (done.stderr.strip().splitlines() or ["it ended without a word"])[-1]
+        results.append({"step": missing, "works": False, "errno": 0, "text": last})
+    return results
+
+
+def _namespaces() -> None:
+    try:
+        enter_user_namespace()
+    except OSError:
+        if os.geteuid() != 0:
+            raise
+    os.unshare(ISOLATION)
+    child = os.fork()  # the new pid namespace begins with the next process
+    if child:
+        sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+
+
+def _mounts() -> None:
+    hidden = mounts.hidden_folders(mounts.user_homes())
+    mounts.make_view(hidden, mounts.kept_folders(hidden, mounts.python_folders()))
+
+
+def _network() -> None:
+    from pyroute2 import IPRoute  # type: ignore[import-untyped]
+    from pyroute2.netlink.exceptions import NetlinkError  # type: ignore[import-untyped]
+
+    try:
+        with IPRoute() as netlink:
+            netlink.link("add", ifname="probe0", kind="veth", peer={"ifname": "probe1"})
+            netlink.link("add", ifname="probebr", kind="bridge")
+    except NetlinkError as error:
+        raise OSError(error.code, os.strerror(error.code)) from error
+
+
+def _nftables() -> None:
+    from pyroute2.netlink.exceptions import NetlinkError
+    from pyroute2.nftables.main import NFTables  # type: ignore[import-untyped]
+
+    try:
+        with NFTables(nfgen_family=2) as tables:
+            tables.table("add", name="probe")
+            tables.chain("add", table="probe", name="nat", type="nat", hook="prerouting", priority=-100)
+    except NetlinkError as error:
+        raise OSError(error.code, os.strerror(error.code)) from error
+
+
+def _capture() -> None:
+    socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0).close()
+
+
+_TRIALS: dict[str, Callable[[], None]] = {
+    "namespaces": _namespaces,
+    "mounts": _mounts,
+    "network": _network,
+    "nftables": _nftables,
+    "capture": _capture,
+}
+
+
+def main() -> None:
+    """Try each step; say how it went."""
+    for step, trial in _TRIALS.items():
+        result: dict[str, Any] = {"step": step, "works": True, "errno": 0, "text": ""}
+        try:
+            trial()
+        except OSError as error:
+            result |= {"works": False, "errno": error.errno or 0, "text": str(error)}
+        print(json.dumps(result), flush=True)
+        if not result["works"]:
+            sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,173 @@
+"""One agent over a socket pair, no namespaces: what every runtime's nodes do, whatever carries their stream."""
+
+import os
+import socket
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from labkit.errors import LabNotRunning, TaskError, TrafficError
+from labkit.runtime.agent.serve import Agent
+from labkit.runtime.stream import StreamLoop, StreamNode
+
+JOBS = "tests.runtime.jobs:"
+
+
+@pytest.fixture
+def node() -> Iterator[StreamNode]:
+    near, far = socket.socketpair()
+    pid = os.fork()
+    if pid == 0:
+        near.close()
+        try:
+            Agent(far, "n1").serve()
+        finally:
+            os._exit(0)
+    far.close()
+    loop = StreamLoop("test")
+    yield StreamNode("n1", near, loop)
+    loop.close()
+    os.waitpid(pid, 0)
+
+
+def test_a_task_says_and_hears(node):
+    task = node.start(JOBS + "echo", greeting="hello")
+    assert task.receive(5) == ["hello", "n1"]
+    task.send({"x": b"\x00"})
+    assert task.receive(5) == {"x": b"\x00"}
+    task.stop()
+    assert task.wait(1) is None
+    with pytest.raises(TaskError, match="it was stopped"):
+        task.send(1)
+
+
+def test_a_task_can_be_driven_by_readiness(node):
+    task = node.start(JOBS + "polled_echo")
+    for number in range(50):
+        task.send(number)
+    assert [task.receive(5) for _ in range(50)] == list(range(50))
+
+
+def test_many_and_large_messages_arrive_whole_and_in_order(node):
+    task = node.start(JOBS + "burst", count=200, size=100_000)
+    got = [task.receive(10) for _ in range(200)]
+    assert [number for number, _ in got] == list(range(200))
+    assert all(len(body) == 100_000 for _, body in got)
+    assert task.wait(5) is None
+
+
+def test_a_task_that_never_reads_does_not_hold_up_the_others(node):
+    deaf = node.start(JOBS + "deaf")
+    assert deaf.receive(5) == "deaf"
+    for _ in range(50):
+        deaf.send(bytes(1 << 20))
+    other = node.start(JOBS + "echo", greeting="still here")
+    assert other.receive(5) == ["still here", "n1"]
+    deaf.stop(kill=True)
+    assert not deaf.running
+
+
+def test_events_and_the_exit_reach_callbacks(node):
+    seen: list[object] = []
+    over = threading.Event()
+    task = node.start(
+        JOBS + "burst", on_event=seen.append, on_exit=lambda reason: (seen.append(reason), over.set()), count=3, size=1
+    )
+    assert over.wait(5)
+    assert seen == [[0, b"\0"], [1, b"\0"], [2, b"\0"], None]
+    assert not task.running
+
+
+def test_a_failing_task_tells_its_reason(node):
+    task = node.start(JOBS + "fails")
+    assert "ValueError: the reason" in (task.wait(5) or "")
+    with pytest.raises(TaskError, match="the reason"):
+        task.receive(1)
+
+
+def test_an_unknown_target_is_named(node):
+    task = node.start("labkit.no_such:thing")
+    assert "labkit.no_such" in (task.wait(5) or "")
+
+
+def test_a_killed_task_is_reported_by_its_signal(node):
+    assert node.start(JOBS + "vanishes").wait(5) == "ended by SIGKILL"
+
+
+def test_stop_lets_a_task_tidy_up_and_kills_one_that_will_not_go(node):
+    tidy = node.start(JOBS + "tidy")
+    assert tidy.receive(5) == "ready"
+    tidy.stop()
+    assert tidy.receive(1) == "tidied up"
+    stubborn = node.start(JOBS + "stubborn")
+    assert stubborn.receive(5) == "ready"
+    stubborn.stop(timeout=0.1)
+    assert stubborn.wait(1) is None
+
+
+def test_silence_is_a_timeout(node):
+    task = node.start(JOBS + "deaf")
+    assert task.receive(5) == "deaf"
+    with pytest.raises(TimeoutError, match="said nothing"):
+        task.receive(0.05)
+    with pytest.raises(TimeoutError, match="still runs"):
+        task.wait(0.05)
+
+
+def test_calls_share_the_worker_and_its_state(node):
+    node.call(JOBS + "keep", "session", [1, 2])
+    assert node.call(JOBS + "kept", "session") == [1, 2]
+    assert node.call(JOBS + "where")["pid"] == node.call(JOBS + "where")["pid"]
+
+
+def test_calls_run_side_by_side(node):
+    met: list[int] = []
+    threads = [threading.Thread(target=lambda: met.append(node.call(JOBS + "meet", 8))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert met == [8] * 8  # one after the other, nobody would meet
+
+
+@pytest.mark.parametrize(
+    ("job", "kind", "words"),
+    [
+        ("refuses", TrafficError, "alice cannot"),
+        ("breaks", TaskError, "KeyError"),
+        ("not_plain", TaskError, "only plain data"),
+        ("no_such", TaskError, "no_such"),
+        ("dies", TaskError, "SIGKILL"),
+    ],
+)
+def test_what_goes_wrong_in_a_call_is_raised_here(node, job, kind, words):
+    with pytest.raises(kind, match=words):
+        node.call(JOBS + job, timeout=5)
+    assert node.call(JOBS + "sleep", 0) == "slept"  # the node works on, with a new worker if need be
+
+
+def test_a_call_that_takes_too_long_is_given_up(node):
+    with pytest.raises(TaskError, match="no answer within"):
+        node.call(JOBS + "sleep", 5, timeout=0.1)
+
+
+def test_when_the_owner_is_gone_the_agent_ends_its_tasks():
+    near, far = socket.socketpair()
+    pid = os.fork()
+    if pid == 0:
+        near.close()
+        Agent(far, "n1").serve()
+        os._exit(7)
+    far.close()
+    loop = StreamLoop("test")
+    node = StreamNode("n1", near, loop)
+    task = node.start(JOBS + "stubborn")
+    assert task.receive(5) == "ready"
+    inner = node.call(JOBS + "where")["pid"]
+    loop.close()
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
+    assert not os.path.exists(f"/proc/{inner}")
+    assert not task.running
+    with pytest.raises(LabNotRunning, match="n1 is gone"):
+        node.start(JOBS + "deaf")
