@@ -34,7 +34,12 @@ class EngineError(LabError):
 
 
 class TrafficError(LabError):
-    """A client could not complete what it was asked to do; names client, target and cause."""
+    """A client could not complete what it was asked to do; names client, target and cause.
+
+    ``cause`` is short and stable where the wire is to blame: "refused", "reset", "timed out", "unknown host", …
+    """
+
+    cause: str = ""
 
 
 class CaptureError(LabError):

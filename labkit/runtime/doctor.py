@@ -22,7 +22,10 @@ def report() -> list[Finding]:
     """Python's version, then each step of the netns runtime, tried for real; stops at the first that fails."""
     findings = [_python()]
     if not sys.platform.startswith("linux"):
-        return [*findings, Finding("netns runtime", False, "it needs Linux", "run labkit in a Linux machine or in WSL2")]
+        return [
+            *findings,
+            Finding("netns runtime", False, "it needs Linux", "run labkit in a Linux machine or in WSL2"),
+        ]
     steps = probe.run()
     findings += [_step(result) for result in steps]
     complete = len(steps) == len(probe.STEPS) and steps[-1]["works"]

@@ -322,4 +322,3 @@ def _revive(node: str, target: str, error: dict[str, str]) -> LabError:
     if error["traceback"]:
         failure.add_note(error["traceback"])
     return failure
-

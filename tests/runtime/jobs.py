@@ -71,7 +71,12 @@ def kept(name: str) -> Any:
 
 
 def where() -> dict[str, Any]:
-    return {"host": os.uname().nodename, "pid": os.getpid(), "uid": os.getuid(), "thread": threading.current_thread().name}
+    return {
+        "host": os.uname().nodename,
+        "pid": os.getpid(),
+        "uid": os.getuid(),
+        "thread": threading.current_thread().name,
+    }
 
 
 def refuses() -> None:

@@ -78,5 +78,5 @@ def test_after_stop_nothing_runs(runtime):
     runtime.stop()
     assert not runtime.running
     assert not task.running
-    with pytest.raises(LabNotRunning, match="lab.start"):
+    with pytest.raises(LabNotRunning, match=r"lab\.start"):
         runtime.nodes["alice"].call(JOBS + "where")

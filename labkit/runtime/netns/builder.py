@@ -12,8 +12,8 @@ import struct
 from pathlib import Path
 from typing import Any
 
-from pyroute2 import IPRoute  # type: ignore[import-untyped]
-from pyroute2.netlink.exceptions import NetlinkError  # type: ignore[import-untyped]
+from pyroute2 import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
 
 _SIOCETHTOOL = 0x8946
 _OFFLOADS = {"tx": 0x17, "sg": 0x19, "tso": 0x1F, "gso": 0x24, "gro": 0x2C}  # ETHTOOL_S* commands
@@ -26,6 +26,7 @@ class BuildError(Exception):
 def build(plan: dict[str, Any]) -> list[int]:
     """Make everything in *plan*; returns one network namespace descriptor a node, in the plan's order."""
     switch = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    _set(plan["sysctls"])
     namespaces = [_new_namespace(node["sysctls"]) for node in plan["nodes"]]
     os.setns(switch, os.CLONE_NEWNET)
     try:
@@ -53,11 +54,16 @@ def send_namespaces(channel: socket.socket, namespaces: list[int]) -> None:
 
 def _new_namespace(sysctls: dict[str, str]) -> int:
     os.unshare(os.CLONE_NEWNET)
+    _set(sysctls)
+    return os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+
+
+def _set(sysctls: dict[str, str]) -> None:
+    """In the network namespace of the moment."""
     for name, value in sysctls.items():
         path = Path("/proc/sys", *name.split("."))
         if path.exists():  # a kernel without IPv6 has fewer
             path.write_text(value)
-    return os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
 
 
 def _bridge(netlink: Any, name: str) -> int:

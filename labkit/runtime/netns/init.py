@@ -37,10 +37,9 @@ def main(plan: dict[str, Any], streams: list[int], life: int, report: Callable[[
         os._exit(1)
     importlib.invalidate_caches()  # folders have other contents now
     channel, builder = _start_builder(plan, streams)
-    for module in plan["preload"]:
-        importlib.import_module(module)
     agents = []
     try:
+        _preload(plan["preload"])
         namespaces = _receive_namespaces(channel, len(plan["nodes"]))
         channel.close()
         os.waitpid(builder, 0)
@@ -58,6 +57,14 @@ def main(plan: dict[str, Any], streams: list[int], life: int, report: Callable[[
 
 class BuildFailed(Exception):
     """The builder said why, as plain data."""
+
+
+def _preload(modules: list[str]) -> None:
+    for module in modules:
+        try:
+            importlib.import_module(module)
+        except ImportError as error:
+            raise BuildFailed({"step": "imports", "errno": 0, "text": f"{module}: {error}"}) from error
 
 
 def _start_builder(plan: dict[str, Any], streams: list[int]) -> tuple[socket.socket, int]:

@@ -1,6 +1,7 @@
 """What the nodes see of the file system: not the user's home, not the host's /run and /tmp.
 
-What Python needs is put back where it was, read-only. One view for the whole lab, made by its init.
+What Python needs is put back where it was. All of it is read-only, but for scratch folders of the lab's own,
+which end with it, and for what is exposed on purpose. One view for the whole lab, made by its init.
 """
 
 import os
@@ -9,9 +10,8 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from .process import MS_BIND, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_PRIVATE, MS_RDONLY, MS_REC, MS_REMOUNT, mount
+from .process import MS_BIND, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_PRIVATE, MS_REC, mount, set_read_only
 
-_STATVFS_FLAGS = ((os.ST_NOSUID, MS_NOSUID), (os.ST_NODEV, MS_NODEV), (os.ST_NOEXEC, MS_NOEXEC))
 _SCRATCH = ("/run", "/tmp", "/var/tmp", "/dev/shm")
 
 
@@ -38,6 +38,11 @@ def python_folders() -> list[str]:
     return [sys.prefix, sys.base_prefix, sys.exec_prefix, *libraries, package]
 
 
+def exposed_folders(text: str) -> list[str]:
+    """Folders that *text* lists as PATH does: the nodes may see them and write to them."""
+    return [os.path.realpath(path) for path in text.split(os.pathsep) if path and Path(path).is_dir()]
+
+
 def kept_folders(hidden: Sequence[str], needed: Iterable[str]) -> list[str]:
     """Those of *needed* that *hidden* would cover and that don't uncover one of them again, parents first."""
     real = {os.path.realpath(path) for path in needed if path and Path(path).is_dir()}
@@ -46,23 +51,26 @@ def kept_folders(hidden: Sequence[str], needed: Iterable[str]) -> list[str]:
 
 
 def make_view(hidden: Sequence[str], kept: Sequence[str], writable: Sequence[str] = ()) -> None:
-    """In a mount namespace of our own: cover *hidden*, put *kept* back read-only and *writable* as it was."""
+    """In a mount namespace of our own: cover *hidden*, put *kept* back, let only *writable* be written to."""
     mount("none", "/", flags=MS_REC | MS_PRIVATE)
     mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
-    back = [(path, os.open(path, os.O_PATH | os.O_CLOEXEC), path in writable) for path in (*kept, *writable)]
+    back = [(path, os.open(path, os.O_PATH | os.O_CLOEXEC)) for path in (*kept, *writable)]
     links = _symlinked_prefixes(hidden)
     for path in hidden:
         mount("labkit", path, "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777,size=256m")
-    for path, descriptor, may_write in back:
+    for path, descriptor in back:
         Path(path).mkdir(parents=True, exist_ok=True)
         mount(f"/proc/self/fd/{descriptor}", path, flags=MS_BIND | MS_REC)
         os.close(descriptor)
-        if not may_write:
-            mount("none", path, flags=MS_REMOUNT | MS_BIND | MS_RDONLY | _locked_flags(path))
     for link, target in links:
         if not Path(link).exists():
             Path(link).parent.mkdir(parents=True, exist_ok=True)
             Path(link).symlink_to(target)
+    set_read_only("/", True)
+    for path in ("/proc", *hidden, *writable):
+        set_read_only(path, False)
+    for path in kept:
+        set_read_only(path, True)
 
 
 def cover_file(path: str, text: str, scratch: Path) -> None:
@@ -81,12 +89,6 @@ def _symlinked_prefixes(hidden: Sequence[str]) -> list[tuple[str, str]]:
         for path, real in named.items()
         if path != real and Path(path).is_symlink() and any(_within(path, cover) for cover in hidden)
     ]
-
-
-def _locked_flags(path: str) -> int:
-    """Mount flags that a user namespace may not take off: they must be given again on a remount."""
-    present = os.statvfs(path).f_flag
-    return sum(flag for bit, flag in _STATVFS_FLAGS if present & bit)
 
 
 def _within(path: str, folder: str) -> bool:

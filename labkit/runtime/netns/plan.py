@@ -17,7 +17,9 @@ _EVERYWHERE = {
     "net.ipv6.conf.default.accept_ra": "0",
     "net.ipv6.conf.default.addr_gen_mode": "1",  # none: no link-local noise in captures
 }
+_SWITCH = {"net.ipv6.conf.default.disable_ipv6": "1"}  # a switch has no addresses and says nothing
 _ROUTER = {
+    "net.ipv6.conf.default.addr_gen_mode": "0",  # a router solicits neighbours from its link-local address
     "net.ipv4.ip_forward": "1",
     "net.ipv6.conf.all.forwarding": "1",
     "net.ipv4.conf.all.send_redirects": "0",
@@ -29,19 +31,23 @@ def plan(topology: Topology) -> dict[str, Any]:
     """Links, nodes with interfaces, routes and sysctls, and the text of /etc/hosts, as plain data."""
     return {
         "links": [link.name for link in topology.links],
+        "sysctls": dict(_SWITCH),
         "nodes": [_node(topology, node) for node in topology.nodes],
         "hosts": hosts(topology),
     }
 
 
 def hosts(topology: Topology) -> str:
-    """The nodes' /etc/hosts: every node by its addresses, a balancer by its VIP."""
+    """The nodes' /etc/hosts: ``lb`` is the balancer's VIP, ``ip6-lb`` its IPv6 one, and so for every node.
+
+    A plain name has one address only, so that nobody's address selection decides which family a lab shows.
+    """
     lines = ["127.0.0.1 localhost", "::1 localhost ip6-localhost"]
     for node in topology.nodes:
         first = node.interfaces[0]
         lines.append(f"{first.address4.ip} {node.name}")
         if first.address6:
-            lines.append(f"{first.address6.ip} {node.name}")
+            lines.append(f"{first.address6.ip} ip6-{node.name}")
     return "\n".join(lines) + "\n"
 
 

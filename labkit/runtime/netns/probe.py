@@ -61,8 +61,8 @@ def _mounts() -> None:
 
 
 def _network() -> None:
-    from pyroute2 import IPRoute  # type: ignore[import-untyped]
-    from pyroute2.netlink.exceptions import NetlinkError  # type: ignore[import-untyped]
+    from pyroute2 import IPRoute
+    from pyroute2.netlink.exceptions import NetlinkError
 
     try:
         with IPRoute() as netlink:
@@ -74,7 +74,7 @@ def _network() -> None:
 
 def _nftables() -> None:
     from pyroute2.netlink.exceptions import NetlinkError
-    from pyroute2.nftables.main import NFTables  # type: ignore[import-untyped]
+    from pyroute2.nftables.main import NFTables
 
     try:
         with NFTables(nfgen_family=2) as tables:

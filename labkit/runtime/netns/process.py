@@ -7,12 +7,13 @@ from pathlib import Path
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
-CLONE_NEWNS = os.CLONE_NEWNS
-CLONE_NEWNET = os.CLONE_NEWNET
 ISOLATION = os.CLONE_NEWNS | os.CLONE_NEWPID | os.CLONE_NEWNET | os.CLONE_NEWUTS | os.CLONE_NEWIPC
 
-MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC = 1, 2, 4, 8
-MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 32, 4096, 16384, 1 << 18
+MS_NOSUID, MS_NODEV, MS_NOEXEC = 2, 4, 8
+MS_BIND, MS_REC, MS_PRIVATE = 4096, 16384, 1 << 18
+
+_SYS_MOUNT_SETATTR = 442  # the same on every architecture; Linux 5.12
+_AT_FDCWD, _AT_RECURSIVE, _MOUNT_ATTR_RDONLY = -100, 0x8000, 1
 
 _PR_SET_PDEATHSIG, _PR_SET_NAME = 1, 15
 
@@ -21,6 +22,22 @@ def mount(source: str, target: str, kind: str = "", flags: int = 0, options: str
     """mount(2). OSError with the target's name."""
     done = _libc.mount(
         source.encode(), os.fsencode(target), kind.encode() or None, ctypes.c_ulong(flags), options.encode() or None
+    )
+    if done != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), target)
+
+
+def set_read_only(target: str, read_only: bool) -> None:
+    """mount_setattr(2) for *target* and everything mounted below it. OSError with the target's name."""
+    attributes = (ctypes.c_uint64 * 4)(_MOUNT_ATTR_RDONLY * read_only, _MOUNT_ATTR_RDONLY * (not read_only), 0, 0)
+    done = _libc.syscall(
+        ctypes.c_long(_SYS_MOUNT_SETATTR),
+        ctypes.c_int(_AT_FDCWD),
+        os.fsencode(target),
+        ctypes.c_uint(_AT_RECURSIVE),
+        ctypes.byref(attributes),
+        ctypes.c_size_t(ctypes.sizeof(attributes)),
     )
     if done != 0:
         number = ctypes.get_errno()

@@ -115,11 +115,21 @@ _TABLE: tuple[tuple[str, tuple[int, ...], str | None, str | None, Remedy], ...] 
         Remedy("this kernel lacks virtual Ethernet cables or bridges", "sudo modprobe -a veth bridge"),
     ),
     (
+        "imports",
+        (),
+        None,
+        None,
+        Remedy("a module that the nodes need cannot be imported there", "install labkit with all it depends on"),
+    ),
+    (
         "nftables",
         (),
         None,
         None,
-        Remedy("this kernel cannot load an nftables NAT rule", "sudo modprobe -a nf_tables nft_chain_nat nft_numgen nf_conntrack"),
+        Remedy(
+            "this kernel cannot load an nftables NAT rule",
+            "sudo modprobe -a nf_tables nft_chain_nat nft_numgen nf_conntrack",
+        ),
     ),
     (
         "capture",

@@ -23,7 +23,17 @@ from .remedies import facts, remedy
 _SUPERVISOR = "labkit.runtime.netns.supervisor"
 _BOOT_SECONDS = 60.0
 _STOP_SECONDS = 10.0
-_ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "LC_CTYPE", "TERM", "TZ", "PYTHONDONTWRITEBYTECODE", "LABKIT_EXPOSE")
+_ENVIRONMENT = (
+    "PATH",
+    "LD_LIBRARY_PATH",
+    "LANG",
+    "LC_ALL",
+    "LC_CTYPE",
+    "TERM",
+    "TZ",
+    "PYTHONDONTWRITEBYTECODE",
+    "LABKIT_EXPOSE",
+)
 
 
 class NetnsRuntime:
@@ -148,7 +158,9 @@ def unavailable(failure: Mapping[str, Any]) -> RuntimeUnavailable:
     answer = remedy(failure["step"], number, facts())
     name = errno.errorcode.get(number, "")
     detail = f"{failure['text']}{f' ({name})' if name and name not in failure['text'] else ''}"
-    return RuntimeUnavailable(f"The netns runtime cannot build a lab here: {answer.why} [{detail}]. Remedy: {answer.command}")
+    return RuntimeUnavailable(
+        f"The netns runtime cannot build a lab here: {answer.why} [{detail}]. Remedy: {answer.command}"
+    )
 
 
 def _environment() -> dict[str, str]:

@@ -23,12 +23,12 @@ def main() -> NoReturn:
     set_name("labkit-super")
     control = socket.socket(fileno=int(sys.argv[1]))
     plan, streams = _receive(control)
-    writable = [path for path in (os.environ.get("LABKIT_EXPOSE", ""),) if path]
+    writable = mounts.exposed_folders(os.environ.get("LABKIT_EXPOSE", ""))
     hidden = mounts.hidden_folders(plan["homes"])
     plan |= {
         "hidden": hidden,
         "kept": mounts.kept_folders(hidden, mounts.python_folders()),
-        "writable": mounts.kept_folders(hidden, writable),
+        "writable": writable,
         "grace": 5.0 if writable else 0.0,  # who writes into an exposed folder gets the time to finish
     }
     try:
@@ -75,7 +75,7 @@ def _fork_init(control: socket.socket, plan: dict[str, Any], streams: list[int])
 def _watch(control: socket.socket, init: int) -> None:
     """Until the owner closes its end of the control socket, or init ends."""
     pidfd = os.pidfd_open(init)
-    select.select([control, pidfd], [], [])
+    select.select([control.fileno(), pidfd], [], [])
     os.close(pidfd)
 
 

@@ -1,0 +1,137 @@
+"""A lab of real namespaces: what its hosts see, reach and are kept from."""
+
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from labkit.errors import LabNotRunning, RuntimeUnavailable
+from labkit.runtime import choose
+from labkit.runtime.netns.runtime import NetnsRuntime
+from labkit.topology import default
+
+INSIDE = "tests.runtime.netns.inside:"
+
+
+@pytest.fixture(scope="module")
+def runtime() -> Iterator[NetnsRuntime]:
+    os.environ["SOME_TOKEN"] = "x"
+    runtime = NetnsRuntime()
+    runtime.start(default(), ["json"])
+    yield runtime
+    runtime.stop()
+    del os.environ["SOME_TOKEN"]
+
+
+def test_every_host_has_its_own_name_addresses_and_loopback(runtime):
+    alice = runtime.nodes["alice"].call(INSIDE + "identity")
+    api1 = runtime.nodes["api1"].call(INSIDE + "identity")
+    lb = runtime.nodes["lb"].call(INSIDE + "identity")
+    assert (alice["host"], api1["host"], lb["host"]) == ("alice", "api1", "lb")
+    assert alice["interfaces"] == ["front", "lo"]
+    assert lb["interfaces"] == ["back", "front", "lo"]
+    assert len({alice["netns"], api1["netns"], lb["netns"]}) == 3
+    assert alice["uid"] == 0
+
+
+def test_hosts_resolve_each_other_and_lb_is_the_vip(runtime):
+    assert runtime.nodes["bob"].call(INSIDE + "resolve", "lb") == ["10.0.1.10"]
+    assert runtime.nodes["bob"].call(INSIDE + "resolve", "ip6-lb") == ["fd00:10:0:1::10"]
+    assert runtime.nodes["bob"].call(INSIDE + "resolve", "images2") == ["10.0.2.22"]
+    assert runtime.nodes["bob"].call(INSIDE + "resolve", "example.com") == []
+
+
+@pytest.mark.parametrize("address", ["10.0.2.11", "fd00:10:0:2::11"])
+def test_clients_reach_backends_through_lb_and_are_seen_by_their_address(runtime, address):
+    served = threading.Event()
+    peer: list[str] = []
+
+    def serve() -> None:
+        peer.append(runtime.nodes["api1"].call(INSIDE + "accept_one", address, 5000))
+        served.set()
+
+    threading.Thread(target=serve, daemon=True).start()
+    assert runtime.nodes["alice"].call(INSIDE + "connect", address, 5000) == "hello"
+    assert served.wait(5)
+    assert peer == [{"10.0.2.11": "10.0.1.11", "fd00:10:0:2::11": "fd00:10:0:1::11"}[address]]
+
+
+@pytest.mark.parametrize("address", ["192.0.2.1", "2001:db8::1"])
+def test_there_is_no_way_out(runtime, address):
+    assert "nreachable" in runtime.nodes["alice"].call(INSIDE + "failure_to_connect", address)
+
+
+def test_the_users_home_and_the_hosts_scratch_are_hidden(runtime, tmp_path):
+    (tmp_path / "secret").write_text("x")
+    seen = runtime.nodes["alice"].call(INSIDE + "listing", ["/tmp", "/run", str(Path.home()), str(tmp_path)])
+    assert seen["/tmp"] == []
+    assert seen["/run"] == ["labkit"]
+    assert seen[str(tmp_path)] is None
+    own = set(os.listdir(Path.home()))
+    assert len(set(seen[str(Path.home())]) & own) <= 1  # at most the folder that leads to Python
+
+
+def test_python_is_put_back_read_only(runtime):
+    assert runtime.nodes["alice"].call(INSIDE + "try_to_write_into_labkit") == "Read-only file system"
+
+
+def test_nothing_of_the_host_can_be_written_to(runtime):
+    failures = runtime.nodes["alice"].call(INSIDE + "try_to_write", ["/etc", "/usr", "/", "/var"])
+    assert set(failures) == {"Read-only file system"}
+    assert runtime.nodes["alice"].call(INSIDE + "try_to_write", ["/tmp"]) == ["written"]
+
+
+def test_hosts_cannot_see_or_signal_processes_outside(runtime):
+    assert runtime.nodes["alice"].call(INSIDE + "can_signal", os.getpid()) is False
+
+
+def test_offloads_are_off(runtime):
+    assert runtime.nodes["lb"].call(INSIDE + "offloads", "front") == {"tx": 0, "tso": 0, "gso": 0, "gro": 0}
+
+
+def test_no_secret_of_the_notebook_is_in_the_nodes_environment(runtime):
+    assert not [
+        name for name in runtime.nodes["alice"].call(INSIDE + "environment") if "TOKEN" in name or "SECRET" in name
+    ]
+
+
+def test_two_labs_do_not_see_each_other(runtime):
+    other = NetnsRuntime()
+    other.start(default())
+    try:
+        first = runtime.nodes["api1"].call(INSIDE + "identity")
+        second = other.nodes["api1"].call(INSIDE + "identity")
+        assert first["netns"] != second["netns"]
+        assert first["pidns"] != second["pidns"]
+    finally:
+        other.stop()
+    assert runtime.nodes["alice"].call(INSIDE + "identity")["host"] == "alice"
+
+
+def test_stop_ends_every_process_and_is_idempotent():
+    runtime = NetnsRuntime()
+    runtime.start(default())
+    task = runtime.nodes["alice"].start("tests.runtime.jobs:stubborn")
+    assert task.receive(5) == "ready"
+    supervisor = runtime.pid
+    runtime.stop()
+    runtime.stop()
+    assert not Path(f"/proc/{supervisor}").exists()
+    assert not runtime.running
+    assert not task.running
+    with pytest.raises(LabNotRunning, match="alice is gone"):
+        runtime.nodes["alice"].call("os:getpid")
+
+
+def test_an_unknown_kind_of_runtime_is_refused_with_the_kinds_there_are():
+    with pytest.raises(RuntimeUnavailable, match="Choose one of: auto, netns"):
+        choose("dokcer")
+
+
+def test_what_the_lab_cannot_import_is_named_and_nothing_is_left():
+    runtime = NetnsRuntime()
+    with pytest.raises(RuntimeUnavailable, match="no_such_module"):
+        runtime.start(default(), ["no_such_module"])
+    assert runtime.pid is None
