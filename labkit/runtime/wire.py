@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from enum import IntEnum
 from typing import Any
 
-import msgpack  # type: ignore[import-untyped]
+import msgpack
 
 HEADER = struct.Struct("!IIB")
 FRAME_LIMIT = 64 << 20  # bytes in one body; a stream that announces more is not ours

@@ -3,6 +3,7 @@
 Module state lives here as long as the node: sessions and open sockets of a client stay between calls.
 """
 
+import contextlib
 import threading
 import traceback
 from typing import Any
@@ -28,10 +29,8 @@ def _answer(link: TaskLink, call: dict[str, Any]) -> None:
         answer = {"id": call["id"], "value": value}
     except BaseException as error:
         answer = {"id": call["id"], "error": _describe(error)}
-    try:
+    with contextlib.suppress(OSError):  # the owner is gone, and this process ends with it
         link.send(answer)
-    except OSError:
-        pass  # the owner is gone, and this process ends with it
 
 
 def _describe(error: BaseException) -> dict[str, str]:

@@ -4,6 +4,7 @@ What Python needs is put back where it was. All of it is read-only, but for scra
 which end with it, and for what is exposed on purpose. One view for the whole lab, made by its init.
 """
 
+import contextlib
 import os
 import pwd
 import sys
@@ -24,10 +25,8 @@ def hidden_folders(homes: Iterable[str]) -> list[str]:
 def user_homes() -> list[str]:
     """The home folders of the user who runs this: by the environment, and by the user database."""
     homes = [os.environ.get("HOME", "")]
-    try:
+    with contextlib.suppress(KeyError):  # a uid without an entry has no other home
         homes.append(pwd.getpwuid(os.getuid()).pw_dir)
-    except KeyError:
-        pass  # a uid without an entry has no other home
     return homes
 
 
