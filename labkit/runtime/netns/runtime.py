@@ -91,7 +91,7 @@ class NetnsRuntime:
         self._control, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", _SUPERVISOR, str(theirs.fileno())],
+                [sys.executable, "-P", "-m", _SUPERVISOR, str(theirs.fileno()), str(os.getpid())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 cwd="/",

@@ -18,7 +18,10 @@ from .process import ISOLATION, die_with_parent, enter_user_namespace, set_name
 
 
 def main() -> NoReturn:
-    """Entry: ``python -m labkit.runtime.netns.supervisor FD``, FD being the control socket."""
+    """Entry: ``python -m labkit.runtime.netns.supervisor FD OWNER``.
+
+    FD is the control socket. OWNER, the owner's process id, is there for readers of `ps`, `labkit clean` among them.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     set_name("labkit-super")
     control = socket.socket(fileno=int(sys.argv[1]))
