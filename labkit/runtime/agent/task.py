@@ -9,6 +9,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any, NoReturn
 
+from . import names
 from .link import SocketLink
 
 
@@ -23,6 +24,7 @@ def run(link: SocketLink, target: str, arguments: dict[str, Any]) -> NoReturn:
     """Call the task's function and end this process: status 0, or 1 after telling the owner why."""
     signal.signal(signal.SIGTERM, _terminate)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    names.set_name(names.of_target(target))
     status = 0
     try:
         resolve(target)(link, **arguments)

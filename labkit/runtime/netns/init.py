@@ -15,11 +15,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
+from labkit.runtime.agent.names import set_name
 from labkit.runtime.agent.serve import Agent
 from labkit.runtime.wire import pack, unpack
 
 from . import mounts
-from .process import set_hostname, set_name
+from .process import set_hostname
 
 _SCRATCH = Path("/run/labkit")
 

@@ -15,7 +15,7 @@ MS_BIND, MS_REC, MS_PRIVATE = 4096, 16384, 1 << 18
 _SYS_MOUNT_SETATTR = 442  # the same on every architecture; Linux 5.12
 _AT_FDCWD, _AT_RECURSIVE, _MOUNT_ATTR_RDONLY = -100, 0x8000, 1
 
-_PR_SET_PDEATHSIG, _PR_SET_NAME = 1, 15
+_PR_SET_PDEATHSIG = 1
 
 
 def mount(source: str, target: str, kind: str = "", flags: int = 0, options: str = "") -> None:
@@ -42,11 +42,6 @@ def set_read_only(target: str, read_only: bool) -> None:
     if done != 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number), target)
-
-
-def set_name(name: str) -> None:
-    """What `ps` and `/proc/PID/comm` show; 15 bytes at most."""
-    _libc.prctl(_PR_SET_NAME, name.encode()[:15], 0, 0, 0)
 
 
 def set_hostname(name: str) -> None:

@@ -11,10 +11,11 @@ import socket
 import sys
 from typing import Any, NoReturn
 
+from labkit.runtime.agent.names import set_name
 from labkit.runtime.wire import Decoder, Kind, frame, pack, unpack
 
 from . import mounts
-from .process import ISOLATION, die_with_parent, enter_user_namespace, set_name
+from .process import ISOLATION, die_with_parent, enter_user_namespace
 
 
 def main() -> NoReturn:
