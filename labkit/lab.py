@@ -20,6 +20,7 @@ from labkit.errors import CaptureError, LabError, LabNotRunning
 from labkit.runtime.protocol import Node, Runtime
 from labkit.taps import PRELOAD as TAPS_PRELOAD
 from labkit.taps.collector import Taps
+from labkit.taps.places import choose
 from labkit.topology import Topology, default, read, validate
 from labkit.traffic import PRELOAD as TRAFFIC_PRELOAD
 from labkit.traffic.host import Backend, Host
@@ -119,7 +120,8 @@ class Lab:
 
         Raises CaptureError for a vantage point that the lab does not have.
         """
-        return Recorder(self, Taps.choose(self._topology, vantages))
+        choose(self._topology, vantages)  # an unknown one is refused here, not later
+        return Recorder(self, vantages)
 
     def panel(self) -> Any:
         """The control surface: mode switch, requests, the connection diagram (ipywidgets)."""
