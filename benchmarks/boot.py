@@ -84,7 +84,14 @@ def main() -> None:
     rounds = parser.parse_args().rounds
     with_script = bool(shutil.which("ip") and shutil.which("unshare"))
     table = Table(title=f"Boot and stop, medians of {rounds} rounds, in seconds")
-    for heading in ("topology", "nodes", "labkit: first answer", "labkit: stop", "ip script: made", "ip script: removed"):
+    for heading in (
+        "topology",
+        "nodes",
+        "labkit: first answer",
+        "labkit: stop",
+        "ip script: made",
+        "ip script: removed",
+    ):
         table.add_column(heading, justify="left" if heading == "topology" else "right")
     ours(default())  # warm: what a notebook imports with its first lab is not the boot
     for name, topology in (("default lab", default()), ("50 backends", sized(backends=50))):

@@ -1,0 +1,134 @@
+"""Connections: sightings at several vantage points that are one and the same, and the table of them.
+
+Sightings become one connection because packets of theirs are the same packets (`trajectories`), never because
+somebody says so. So an L4 connection has one id at all its vantage points, and at L7 front and back have their own;
+the proxy's `request` events pair those. Ids count from 1 in order of first packet.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from .frames import MISSING, Ints
+from .index import Index, protocol_name
+from .sightings import Sightings
+from .tables import objects
+from .tcp import Story
+from .trajectories import Trajectories
+
+COLUMNS = (
+    "connection", "seen_at", "paired_with", "proto", "client", "client_port", "server", "server_port", "state",
+    "packets_out", "packets_in", "bytes_out", "bytes_in", "retransmissions", "handshake_seconds", "closed_by",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Connections:
+    """of_sighting: the id of each sighting's connection. of_packet: of each packet's, or -1.
+
+    members: for id i, at i - 1: its sightings on the way from client to server (in the order in which the client's
+    first packets were seen there). home: the first of them, where the connection is counted: the client's own
+    vantage point, if that was captured.
+    """
+
+    of_sighting: Ints
+    of_packet: Ints
+    members: tuple[tuple[int, ...], ...]
+
+    def __len__(self) -> int:
+        return len(self.members)
+
+    def home(self, connection: int) -> int:
+        return self.members[connection - 1][0]
+
+
+def merge(sightings: Sightings, trajectories: Trajectories) -> Connections:
+    """Make connections of the sightings that share packets."""
+    before, after = trajectories.steps
+    shared = trajectories.same_flow[after]
+    one, two = sightings.of_packet[before[shared]], sightings.of_packet[after[shared]]
+    both = (one >= 0) & (two >= 0) & (one != two)
+    pairs = np.unique(np.stack([one[both], two[both]]), axis=1).T.tolist()
+    root = _components(len(sightings), pairs)
+    _, of_sighting = np.unique(root, return_inverse=True)
+    of_sighting = of_sighting.astype(np.int64) + 1  # a component's root is its lowest, so its earliest, sighting
+    arrival = _arrival(sightings)
+    members: list[list[int]] = [[] for _ in range(int(of_sighting.max(initial=0)))]
+    for sighting in np.argsort(arrival, kind="stable").tolist():
+        members[int(of_sighting[sighting]) - 1].append(sighting)
+    of_packet = np.full(len(sightings.of_packet), MISSING, dtype=np.int64)
+    some = sightings.of_packet >= 0
+    of_packet[some] = of_sighting[sightings.of_packet[some]]
+    return Connections(of_sighting, of_packet, tuple(tuple(one) for one in members))
+
+
+def _components(count: int, pairs: Iterable[tuple[int, int]]) -> Ints:
+    """For each of *count* things the lowest one that it is joined with by *pairs*, directly or not."""
+    root = list(range(count))
+
+    def find(thing: int) -> int:
+        while root[thing] != thing:
+            root[thing] = root[root[thing]]
+            thing = root[thing]
+        return thing
+
+    for one, two in pairs:
+        a, b = find(one), find(two)
+        root[max(a, b)] = min(a, b)
+    return np.array([find(thing) for thing in range(count)], dtype=np.int64)
+
+
+def _arrival(sightings: Sightings) -> Ints:
+    """The row of each sighting's first packet from the client; of one without, its first packet, after all others."""
+    rows = sightings.rows[sightings.from_client[sightings.rows]][::-1]
+    arrival = sightings.first + len(sightings.of_packet)
+    arrival[sightings.of_packet[rows]] = rows
+    return arrival
+
+
+def table(
+    index: Index, sightings: Sightings, connections: Connections, story: Story, pairs: dict[int, set[int]],
+    vantages: list[str], *, per_vantage: bool = False,
+) -> pd.DataFrame:  # fmt: skip
+    """One row per connection, counted at its home; or one per connection and vantage point, counted there."""
+    members = connections.members
+    rows = [s for one in members for s in (one if per_vantage else one[:1])]
+    chosen = np.array(rows, dtype=np.int64)
+    ids = connections.of_sighting[chosen] if rows else chosen
+    points = [tuple(dict.fromkeys(vantages[int(sightings.vantage[s])] for s in one)) for one in members]
+    names = np.array([*index.addresses, ""], dtype=object)
+    counts = _counts(index, sightings)
+    handshake = story.handshake_ns[chosen]
+    columns = {
+        "connection": ids,
+        "seen_at": objects([points[i - 1] for i in ids.tolist()]),
+        "paired_with": objects([tuple(sorted(pairs[i])) if i in pairs else None for i in ids.tolist()]),
+        "proto": objects([protocol_name(p) for p in sightings.proto[chosen].tolist()]),
+        "client": objects(names[sightings.client[chosen]]),
+        "client_port": sightings.client_port[chosen],
+        "server": objects(names[sightings.server[chosen]]),
+        "server_port": sightings.server_port[chosen],
+        "state": objects([story.state[s] for s in rows]),
+        **{name: values[chosen] for name, values in counts.items()},
+        "retransmissions": story.retransmissions[chosen],
+        "handshake_seconds": np.where(handshake >= 0, handshake / 1e9, np.nan),
+        "closed_by": objects([story.closed_by[s] for s in rows]),
+    }
+    frame = pd.DataFrame(columns, columns=list(COLUMNS))
+    if per_vantage:
+        frame["vantage"] = objects([vantages[int(v)] for v in sightings.vantage[chosen]])
+    return frame
+
+
+def _counts(index: Index, sightings: Sightings) -> dict[str, Ints]:
+    """Packets and payload bytes of every sighting, out (from the client) and in."""
+    rows, counts = sightings.rows, {}
+    for name, sent in (("out", True), ("in", False)):
+        mine = rows[sightings.from_client[rows] == sent]
+        of = sightings.of_packet[mine]
+        counts[f"packets_{name}"] = np.bincount(of, minlength=len(sightings)).astype(np.int64)
+        bytes_ = np.bincount(of, weights=index.payload_length[mine].clip(0), minlength=len(sightings))
+        counts[f"bytes_{name}"] = bytes_.astype(np.int64)
+    return {name: counts[name] for name in ("packets_out", "packets_in", "bytes_out", "bytes_in")}

@@ -1,0 +1,120 @@
+"""Header bytes of many packets at once: gathered from the recording's buffer by offset, never packet by packet.
+
+Every reader takes a position inside the packet (one number, or one per packet) and answers -1 where the
+packet was not captured that far. What the bytes mean is `index`'s business.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from labkit.recording import Recording
+
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+Words = npt.NDArray[np.uint64]
+
+MISSING = -1
+_CHUNK_WORDS = 1 << 20  # payload words hashed at a time: bounds the memory, keeps the caches warm
+_WORDS_AT_MOST = 1 << 14  # positions with a weight of their own; longer payloads reuse them, mixed with their turn
+
+
+def buffer_of(data: Any) -> npt.NDArray[np.uint8]:
+    """The recording's bytes as one uint8 array, without a copy (at least 16 long, so that reads have a place to go)."""
+    array = np.frombuffer(data, dtype=np.uint8) if len(data) else np.zeros(0, dtype=np.uint8)
+    if len(array) < 16:
+        array = np.concatenate([array, np.zeros(16 - len(array), dtype=np.uint8)])
+    return array
+
+
+class Frames:
+    """Where the packets' bytes are. start: in the buffer; captured: how many there are; both int64, one per packet."""
+
+    def __init__(self, buffer: npt.NDArray[np.uint8], start: Ints, captured: Ints) -> None:
+        self.buffer = buffer
+        self.start = start
+        self.captured = captured
+
+    @classmethod
+    def of(cls, recording: Recording) -> "Frames":
+        packets = recording.packets
+        return cls(buffer_of(recording.data), packets["offset"].astype(np.int64), packets["captured"].astype(np.int64))
+
+    def __len__(self) -> int:
+        return len(self.start)
+
+    def take(self, rows: Ints) -> "Frames":
+        """The packets at *rows* (0-based), in that order."""
+        return Frames(self.buffer, self.start[rows], self.captured[rows])
+
+    def read(self, at: Ints | int, width: int) -> Ints:
+        """Big-endian unsigned integers of *width* bytes (1 to 6) at position *at*; -1 where not captured or at < 0."""
+        position = np.broadcast_to(np.asarray(at, dtype=np.int64), self.start.shape)
+        there = (position >= 0) & (position + width <= self.captured)
+        where = np.where(there, self.start + position, 0)
+        value = np.zeros(len(self), dtype=np.int64)
+        for i in range(width):
+            value = (value << 8) | self.buffer[where + i]
+        value[~there] = MISSING
+        return value
+
+    def slice(self, row: int, at: int, length: int) -> bytes:
+        """Bytes [at, at + length) of the packet at *row*, as far as captured."""
+        if at < 0:
+            return b""
+        start, captured = int(self.start[row]), int(self.captured[row])
+        return self.buffer[start + at : start + min(at + length, captured)].tobytes() if at < captured else b""
+
+    def digest(self, at: Ints, length: Ints) -> Words:
+        """A 64-bit digest of *length* bytes from *at* of each packet (0 for none). Equal bytes give equal digests."""
+        out = np.zeros(len(self), dtype=np.uint64)
+        some = np.flatnonzero((length > 0) & (at >= 0))
+        counts = (length[some] + 7) // 8
+        for rows, words in _chunks(some, counts):
+            out[rows] = _digest(self.buffer, self.start[rows] + at[rows], length[rows], words)
+        return out
+
+
+def _chunks(rows: Ints, counts: Ints) -> Sequence[tuple[Ints, Ints]]:
+    """Rows cut into runs of about `_CHUNK_WORDS` payload words."""
+    if not len(rows):
+        return []
+    turn = np.cumsum(counts) // _CHUNK_WORDS
+    cuts = np.flatnonzero(np.diff(turn)) + 1
+    return list(zip(np.split(rows, cuts), np.split(counts, cuts), strict=True))
+
+
+def _weights() -> Words:
+    """Odd 64-bit weights, one a position; fixed, so that digests are the same in every process."""
+    generator = np.random.Generator(np.random.PCG64(0x1AB))
+    return generator.integers(0, 1 << 63, _WORDS_AT_MOST, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
+
+
+def _mixed(words: Words) -> Words:
+    """A bijection of 64-bit words that spreads every bit over the others."""
+    mixed: Words = words ^ (words >> np.uint64(32))
+    mixed *= np.uint64(0xD6E8FEB86659FD93)
+    mixed ^= mixed >> np.uint64(32)
+    mixed *= np.uint64(0xD6E8FEB86659FD93)
+    mixed ^= mixed >> np.uint64(32)
+    return mixed
+
+
+def _digest(buffer: npt.NDArray[np.uint8], begin: Ints, length: Ints, counts: Ints) -> Words:
+    """Weighted sum (mod 2^64) of the mixed 8-byte words of each run of bytes, and of its length."""
+    firsts = np.cumsum(counts) - counts
+    turn = np.arange(int(counts.sum()), dtype=np.int64) - np.repeat(firsts, counts)
+    position = np.repeat(begin, counts) + 8 * turn
+    left = np.repeat(begin + length, counts) - position
+    every = np.lib.stride_tricks.as_strided(
+        buffer[:8].view("<u8"), shape=(len(buffer) - 7,), strides=(1,), writeable=False
+    )
+    safe = np.minimum(position, len(buffer) - 8)
+    words = every[safe].astype(np.uint64) >> (8 * (position - safe)).astype(np.uint64)
+    kept = np.minimum(left, 8)
+    words &= np.uint64(0xFFFFFFFFFFFFFFFF) >> (8 * (8 - kept)).astype(np.uint64)
+    weights = _weights()
+    words = _mixed(words + (turn // _WORDS_AT_MOST).astype(np.uint64) + weights[turn % _WORDS_AT_MOST])
+    return _mixed(np.add.reduceat(words * weights[turn % _WORDS_AT_MOST], firsts) + length.astype(np.uint64))

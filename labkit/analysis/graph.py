@@ -1,0 +1,80 @@
+"""The connections as a graph, and the sentence that says what it shows.
+
+Nodes are hosts (`role`: client, balancer or backend; `vantages`; `address`). At L4 a connection is one edge from
+client to backend with `via` naming the balancer it runs through; at L7 it takes two edges, client → balancer and
+balancer → backend. Edges carry `connections` (how many), `mode` and `proto`.
+"""
+
+from collections import Counter
+
+import networkx as nx
+
+from .routes import Route, Routes
+from .study import Study
+
+
+def build(study: Study, routes: Routes) -> "nx.MultiDiGraph[str]":
+    """The graph of all connections. Nodes in the topology's order; one edge per pair, mode and protocol."""
+    graph: nx.MultiDiGraph[str] = nx.MultiDiGraph()
+    roles = dict(study.nodes.roles) or _roles(routes.all)
+    for name, role in roles.items():
+        vantages = [v for v, node in zip(study.vantages, study.nodes.at_vantage, strict=True) if node == name]
+        graph.add_node(name, role=role, vantages=tuple(vantages), address=study.nodes.addresses.get(name))
+    for route in routes.all:  # hosts outside the topology
+        for name, role in ((route.source, "client"), (route.target, "backend")):
+            if name not in graph:
+                graph.add_node(name, role=role, vantages=(), address=None)
+    counts = Counter((r.source, r.target, r.mode or "unknown", r.proto, r.via) for r in routes.all)
+    for (source, target, mode, proto, via), count in counts.items():
+        graph.add_edge(source, target, f"{mode}/{proto}", connections=count, mode=mode, proto=proto, via=via)
+    return graph
+
+
+def _roles(routes: list[Route]) -> dict[str, str]:
+    """Roles by behaviour, where no topology tells: who opens connections and accepts them stands in the middle."""
+    sources, targets = {route.source for route in routes}, {route.target for route in routes}
+    clients = {name: "client" for route in routes if (name := route.source) not in targets}
+    middle = {route.source: "balancer" for route in routes if route.source in targets}
+    return {**clients, **middle, **{name: "backend" for route in routes if (name := route.target) not in sources}}
+
+
+def finding(study: Study, routes: Routes) -> str:
+    """What this capture shows, in one sentence a mode; the same for the same traffic, whatever ports and times."""
+    by_mode = {mode: [r for r in routes.all if r.mode == mode] for mode in ("l4", "l7", None)}
+    told = [_TELLERS[mode](study, found) for mode, found in by_mode.items() if found]
+    if not told and study.exchanges:
+        told = [_l7(study, [])]
+    return "; ".join(told) or "No connections"
+
+
+def _l4(study: Study, routes: list[Route]) -> str:
+    through = [route for route in routes if route.via]
+    asked = sum(study.requests_in_clear[route.connection] for route in routes)
+    told = [_count(asked, "request")] if asked else []
+    told.append(_count(len(routes), "connection"))
+    whole = "" if len(routes) == 1 else "each " if len(through) == len(routes) else f"{len(through):,} of them "
+    running = f"{whole}running through {through[0].via} to a backend" if through else "none reaching a backend"
+    return f"L4: {', '.join(told)}, {running}"
+
+
+def _l7(study: Study, routes: list[Route]) -> str:
+    balancer = study.nodes.balancer
+    back = [route for route in routes if route.source == balancer or (balancer is None and _is_back(study, route))]
+    front = len(routes) - len(back)
+    counts = ((len(study.exchanges), "request"), (front, "client connection"), (len(back), "back connection"))
+    return "L7: " + ", ".join(_count(number, word) for number, word in counts)
+
+
+def _is_back(study: Study, route: Route) -> bool:
+    return any(exchange.back == route.connection for exchange in study.exchanges)
+
+
+def _unknown(_: Study, routes: list[Route]) -> str:
+    return _count(len(routes), "connection")
+
+
+_TELLERS = {"l4": _l4, "l7": _l7, None: _unknown}
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number:,} {word}" if number == 1 else f"{number:,} {word}s"

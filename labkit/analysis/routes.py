@@ -1,0 +1,90 @@
+"""From where to where each connection went, and whether it ran through the balancer or ended in it.
+
+Judged by where its packets were seen, by whose its addresses are, and by the balancer's own record of its choice.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from .index import protocol_name
+from .study import Study
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One connection's ends as nodes (or as addresses, where nobody knows the node). via: the node it ran through."""
+
+    connection: int
+    proto: str
+    mode: str | None
+    source: str
+    target: str
+    via: str | None
+
+
+class Routes:
+    """The routes of all connections of one study."""
+
+    def __init__(self, study: Study) -> None:
+        self._study = study
+
+    @cached_property
+    def all(self) -> list[Route]:
+        return [self._route(number) for number in range(1, len(self._study.connections) + 1)]
+
+    @cached_property
+    def _chosen(self) -> dict[int, str]:
+        """Backends by the balancer's record, for connections that it forwarded."""
+        made = [made for made in self._study.decisions if made.event["kind"] == "decision"]
+        return {
+            decision.connection: str(decision.event["backend"])
+            for decision in made
+            if decision.connection is not None and decision.event.get("backend")
+        }
+
+    @property
+    def in_force(self) -> set[str]:
+        """The mode at the end of the recording, as a set; empty if it does not say."""
+        return {str(event["mode"]) for event in self._study.recording.of_kind("mode")[-1:]}
+
+    @cached_property
+    def modes(self) -> dict[int, str]:
+        """What handled each connection: "l7" if it carried a request of the proxy, else what decided on it.
+
+        Without either, the mode that was in force when it began (none known: it is absent).
+        """
+        study = self._study
+        found = {}
+        switches = [(int(event["time_ns"]), str(event["mode"])) for event in study.recording.of_kind("mode")]
+        for number in range(1, len(study.connections) + 1):
+            began = int(study.index.time_ns[study.sightings.first[study.connections.home(number)]])
+            before = [mode for time_ns, mode in switches if time_ns <= began] or [mode for _, mode in switches[:1]]
+            if before:
+                found[number] = before[-1]
+        for decision in study.decisions:
+            if decision.connection is not None:
+                found[decision.connection] = decision.mode
+        for exchange in study.exchanges:
+            found.update((one, "l7") for one in (exchange.front, exchange.back) if one is not None)
+        return found
+
+    def _route(self, number: int) -> Route:
+        study = self._study
+        members = study.connections.members[number - 1]
+        nodes, finder = study.nodes, study.finder
+        (client, _), _ = finder.ends(members[0])
+        _, (server, _) = finder.ends(members[-1])
+        source = nodes.at(client)
+        target = self._host(members[-1], source) or self._chosen.get(number) or nodes.at(server)
+        changed = any(finder.ends(sighting) != finder.ends(members[0]) for sighting in members)
+        crossed = changed or any(nodes.is_balancer(int(study.sightings.vantage[s])) for s in members)
+        through = crossed and nodes.balancer not in (source, target)
+        proto = protocol_name(int(study.sightings.proto[members[0]])) or ""
+        via = (nodes.balancer or "lb") if through else None
+        return Route(number, proto, self.modes.get(number), source, target, via)
+
+    def _host(self, sighting: int, other: str) -> str | None:
+        """The client or backend at whose own vantage point this sighting is; None at a balancer's, or at *other*."""
+        nodes = self._study.nodes
+        node = nodes.at_vantage[int(self._study.sightings.vantage[sighting])]
+        return node if nodes.roles.get(node) in ("client", "backend") and node != other else None

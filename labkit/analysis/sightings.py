@@ -1,0 +1,168 @@
+"""A *sighting*: one TCP or UDP conversation as one vantage point saw it, by its 5-tuple there.
+
+A new SYN with another initial sequence number on a tuple whose conversation has ended begins another sighting
+(RFC 9293 §3.6.1). Which sightings are the same connection is said by `connections`, from packets they share.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .frames import MISSING, Bools, Ints
+from .index import ACK, FIN, RST, SYN, TCP, Index
+
+_EPHEMERAL = 32768  # where Linux begins to take client ports from
+
+
+@dataclass(frozen=True)
+class Sightings:
+    """of_packet: sighting of each packet, or -1. The other columns have one entry a sighting, in order of first packet.
+
+    rows: the packets of all sightings, sighting after sighting, in time order; those of sighting s are
+    rows[begin[s]:begin[s + 1]]. from_client: for each packet of the recording, whether the client sent it.
+    client, server: numbers into `Index.addresses`.
+    """
+
+    of_packet: Ints
+    from_client: Bools
+    rows: Ints
+    begin: Ints
+    vantage: Ints
+    proto: Ints
+    client: Ints
+    client_port: Ints
+    server: Ints
+    server_port: Ints
+    first: Ints
+    last: Ints
+
+    def __len__(self) -> int:
+        return len(self.vantage)
+
+    def packets(self, sighting: int) -> Ints:
+        """Row numbers (0-based) of one sighting's packets, in time order."""
+        return self.rows[self.begin[sighting] : self.begin[sighting + 1]]
+
+
+def sight(index: Index) -> Sightings:
+    """Group the packets that have ports into sightings."""
+    rows = np.flatnonzero((index.sport >= 0) & (index.dport >= 0) & (index.source >= 0) & (index.target >= 0))
+    one = (index.source[rows] << 16) | index.sport[rows]
+    two = (index.target[rows] << 16) | index.dport[rows]
+    low, high = np.minimum(one, two), np.maximum(one, two)
+    order = np.lexsort((high, low, index.proto[rows], index.vantage[rows]))
+    rows, forward = rows[order], (one <= two)[order]
+    keys = np.stack([index.vantage[rows], index.proto[rows], low[order], high[order]])
+    new = np.ones(len(rows), dtype=bool)
+    new[1:] = (keys[:, 1:] != keys[:, :-1]).any(axis=0)
+    new |= _reopened(index, rows, forward, new)
+    group = np.cumsum(new) - 1
+    return _assemble(index, rows, forward, group)
+
+
+def _reopened(index: Index, rows: Ints, forward: Bools, new: Bools) -> Bools:
+    """Where a tuple is used again. Only tuples with a SYN that is not, and does not repeat, the first packet are looked at."""
+    again = np.zeros(len(rows), dtype=bool)
+    tuple_of = np.cumsum(new) - 1
+    flags = index.flags[rows]
+    opening = (flags > 0) & (flags & (SYN | ACK) == SYN)
+    syn = np.flatnonzero(opening)
+    begin = np.append(np.flatnonzero(new), len(rows))
+    first = begin[tuple_of[syn]]
+    repeated = opening[first] & (index.seq[rows[first]] == index.seq[rows[syn]])
+    for number in np.unique(tuple_of[syn[~repeated]]).tolist():
+        where = slice(int(begin[number]), int(begin[number + 1]))
+        again[where] = _reopened_here(index, rows[where], forward[where])
+    return again
+
+
+def _reopened_here(index: Index, rows: Ints, forward: Bools) -> Bools:
+    """The same for one tuple's packets: a SYN with a new number begins anew if what was before is over or never was.
+
+    Over: a reset, or a FIN from each side. Never was: nothing came back. Or the new SYN was itself answered.
+    """
+    again = np.zeros(len(rows), dtype=bool)
+    flags, seq = index.flags[rows], index.seq[rows]
+    opening = np.where(flags >= 0, flags & (SYN | ACK), 0)
+    answers = np.flatnonzero(opening == SYN | ACK)
+    accepted = dict(zip(((index.ack[rows[answers]] - 1) % (1 << 32)).tolist(), answers.tolist(), strict=True))
+    resets = _running((flags >= 0) & (flags & RST != 0))
+    fins = (flags >= 0) & (flags & FIN != 0)
+    ended = [_running(fins & forward), _running(fins & ~forward)]
+    sent = {True: _running(forward), False: _running(~forward)}
+    begin, current, sender = 0, MISSING, None
+    for i in np.flatnonzero(opening == SYN).tolist():
+        isn, side = int(seq[i]), bool(forward[i])
+        if i > begin and isn != current:
+            over = resets[i] > resets[begin] or all(count[i] > count[begin] for count in ended)
+            unanswered = side == sender and sent[side][i] - sent[side][begin] == i - begin
+            answered = sender in (side, None) and accepted.get(isn, MISSING) > i
+            if over or unanswered or answered:
+                again[i] = True
+                begin = i
+            elif current != MISSING:
+                continue  # a stray SYN on a live connection: RFC 9293 §3.10.7.4 answers it and goes on
+        current, sender = isn, side
+    return again
+
+
+def _running(marks: Bools) -> Ints:
+    """How many marks stand before each position, and in all."""
+    return np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(marks)])
+
+
+def _assemble(index: Index, rows: Ints, forward: Bools, group: Ints) -> Sightings:
+    count = int(group[-1]) + 1 if len(group) else 0
+    starts = np.flatnonzero(np.diff(group, prepend=-1))
+    rank = np.argsort(rows[starts], kind="stable")  # sightings in order of their first packet
+    place = np.empty(count, dtype=np.int64)
+    place[rank] = np.arange(count)
+    number = place[group]
+    order = np.argsort(number, kind="stable")
+    rows, forward, number = rows[order], forward[order], number[order]
+    begin = np.append(np.flatnonzero(np.diff(number, prepend=-1)), len(rows)).astype(np.int64)
+    first, last = rows[begin[:-1]], rows[begin[1:] - 1] if count else rows[:0]
+    by_client = forward == _client_is_forward(index, rows, forward, number, begin)[number]
+    opening = begin[:-1]
+    sent = by_client[opening]
+
+    def end(of_sender: Ints, of_receiver: Ints) -> Ints:
+        return np.where(sent, of_sender[first], of_receiver[first])
+
+    of_packet = np.full(len(index), MISSING, dtype=np.int64)
+    of_packet[rows] = number
+    from_client = np.zeros(len(index), dtype=bool)
+    from_client[rows] = by_client
+    return Sightings(
+        of_packet=of_packet,
+        from_client=from_client,
+        rows=rows,
+        begin=begin,
+        vantage=index.vantage[first],
+        proto=index.proto[first],
+        client=end(index.source, index.target),
+        client_port=end(index.sport, index.dport),
+        server=end(index.target, index.source),
+        server_port=end(index.dport, index.sport),
+        first=first,
+        last=last,
+    )
+
+
+def _client_is_forward(index: Index, rows: Ints, forward: Bools, number: Ints, begin: Ints) -> Bools:
+    """Who opened it: the sender of the first SYN, else the receiver of the first SYN-ACK, else what is likely.
+
+    Without either the TCP side with a port from 32768 up (where clients' ports come from) is the client if the other
+    is below; else, and for UDP, the sender of the first packet.
+    """
+    opening = begin[:-1]
+    first = rows[opening]
+    is_client = forward[opening].copy()
+    sport, dport = index.sport[first], index.dport[first]
+    reply = (index.proto[first] == TCP) & (sport < _EPHEMERAL) & (dport >= _EPHEMERAL)
+    is_client ^= reply
+    flags = index.flags[rows]
+    for pattern, sender_is_client in ((SYN | ACK, False), (SYN, True)):
+        found = np.flatnonzero((flags > 0) & (flags & (SYN | ACK) == pattern))[::-1]
+        is_client[number[found]] = forward[found] == sender_is_client
+    return is_client

@@ -1,0 +1,221 @@
+"""`Balancer`: the switch. It plans what is asked for, then has the engines carry it out, and keeps the record.
+
+The rules of the kernel stand in front of the proxy, which listens all the time. So a switch is: the proxy
+takes the new policy and says so (to L7 only), then one transaction swaps the kernel's rules. Whatever fails
+before that swap leaves the old mode as it was. A switch runs in a thread of its own to its end, so that an
+interrupt of the notebook cannot stop it halfway.
+"""
+
+import logging
+import threading
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from labkit.balancer import describe
+from labkit.balancer.decisions import decisions_table
+from labkit.balancer.mitmproxy.engine import MitmproxyEngine
+from labkit.balancer.nftables import NftablesEngine
+from labkit.balancer.plan import plan_l4, plan_l7
+from labkit.balancer.policy import Forward, L4Policy, L7Policy
+from labkit.balancer.uninterrupted import uninterrupted
+from labkit.errors import EngineError, LabNotRunning
+from labkit.runtime.protocol import Node
+from labkit.topology import Topology
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Mode = Literal["l4", "l7"]
+_READY_SECONDS = 30.0
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class _Live:
+    """What a started balancer consists of, and what it carries out."""
+
+    kernel: NftablesEngine
+    proxy: MitmproxyEngine
+    policy: L4Policy | L7Policy
+    forwards: tuple[Forward, ...]  # of the last L4 policy: what is not HTTP goes on there at L7
+    history: list[dict[str, Any]] = field(default_factory=list)
+    notice: str | None = None
+    warned: bool = True
+
+    @property
+    def mode(self) -> Mode:
+        return "l7" if isinstance(self.policy, L7Policy) else "l4"
+
+
+class Balancer:
+    """The balancer of a lab: ``lab.balancer``. All methods are thread-safe.
+
+    node: gives the balancer's node, or raises LabNotRunning when the lab does not run.
+    """
+
+    def __init__(self, node: Callable[[], Node], topology: Topology) -> None:
+        self._node = node
+        self._topology = topology
+        self._lock = threading.RLock()
+        self._live: _Live | None = None
+
+    def start(self) -> None:
+        """Begin in L4, round robin over all backends; the proxy warms up in the background."""
+        with self._lock:
+            node, topology = self._node(), self._topology
+            kernel = NftablesEngine(node, topology)
+            addresses = [str(address) for address in (topology.vip4, topology.vip6) if address]
+            listeners = [listener for listener in topology.listeners if listener.protocol == "http"]
+            proxy = MitmproxyEngine(node, addresses, listeners, self._died)
+            policy = plan_l4(topology)
+            kernel.apply(policy.forwards)
+            self._live = _Live(kernel, proxy, policy, policy.forwards)
+            self._record(self._live)
+            if listeners:
+                proxy.start()
+
+    def forget(self) -> None:
+        """The node is about to end, or has: what ran in it is no longer this balancer's concern. Never blocks."""
+        live, self._live = self._live, None
+        if live:
+            live.proxy.abandon()
+
+    def l4(
+        self,
+        algorithm: object = "round_robin",
+        backends: object = None,
+        pool: object = None,
+        **unknown: object,
+    ) -> None:
+        """Forward connections without opening them, from the next connection on; those that exist go on as they are.
+
+        backends: names, all unless given; or pool: the name of one. Raises PolicyError for what L4 cannot do.
+        """
+        policy = plan_l4(self._topology, algorithm, backends, pool, **unknown)
+        live = self._running()
+        uninterrupted(lambda: self._to_l4(live, policy))
+
+    def l7(self, routes: object = None, engine: object = "mitmproxy", **unknown: object) -> None:
+        """End connections here and route each request, from the next connection on; those that exist go on as they are.
+
+        routes: a list of `Route`, the first match wins; unless given, ``/<pool>/*`` for each pool and then everything
+        else over all backends. Starts the proxy if it died. Raises PolicyError for what cannot be done, EngineError
+        if the proxy does not come up; then the mode stays what it was.
+        """
+        plan_l7(self._topology, (), routes, engine, **unknown)  # what is wrong is said also when no lab runs
+        live = self._running()
+        live.proxy.start()
+        live.proxy.ready(_READY_SECONDS)
+        uninterrupted(lambda: self._to_l7(live, plan_l7(self._topology, live.forwards, routes, engine)))
+
+    @property
+    def mode(self) -> Mode:
+        """``"l4"`` or ``"l7"``. Warns once if the L7 engine died."""
+        return self._running().mode
+
+    @property
+    def rules(self) -> str:
+        """What the data plane runs now, asked from it: the kernel's rules, and at L7 the proxy's routes before them."""
+        return self._rules(self._running())
+
+    def decisions(self) -> "pd.DataFrame":
+        """Every decision since the lab started: columns time, mode, connection, read, rule, backend, request.
+
+        ``attrs["forgotten"]``: how many requests are too long ago to be kept.
+        """
+        live = self._running()
+        table = decisions_table([*live.kernel.decisions(), *live.proxy.events()])
+        table.attrs["forgotten"] = live.proxy.forgotten
+        return table
+
+    def events(self, since_ns: int) -> list[dict[str, Any]]:
+        """What happened since *since_ns* (Unix time), as `labkit.recording` events in time order, complete up to now.
+
+        First the mode and the rules that were in force then, stamped with that time.
+        """
+        live = self._running()
+        happened = [*live.proxy.events(), *live.kernel.decisions(), *list(live.history)]
+        in_force = {event["kind"]: event for event in live.history if event["time_ns"] <= since_ns}
+        opening = [{**event, "time_ns": since_ns} for event in in_force.values()]
+        later = (event for event in happened if event["time_ns"] > since_ns)
+        return [*opening, *sorted(later, key=lambda event: int(event["time_ns"]))]
+
+    def __repr__(self) -> str:
+        return describe.as_text(self._summary())
+
+    def _repr_html_(self) -> str:
+        return describe.as_html(self._summary())
+
+    def _to_l4(self, live: _Live, policy: L4Policy) -> None:
+        with self._lock:
+            live.kernel.apply(policy.forwards)
+            live.policy, live.forwards = policy, policy.forwards
+            self._record(live)
+
+    def _to_l7(self, live: _Live, policy: L7Policy) -> None:
+        with self._lock:
+            before = live.policy
+            live.proxy.apply(policy)
+            try:
+                live.kernel.apply(policy.forwards)
+            except BaseException:
+                if isinstance(before, L7Policy):
+                    live.proxy.apply(before)
+                raise
+            live.policy, live.notice = policy, None
+            self._record(live)
+
+    def _record(self, live: _Live) -> None:
+        """Put the mode and the rules that are in force from now on into the history."""
+        now = time.time_ns()
+        engine = "mitmproxy" if live.mode == "l7" else "nftables"
+        live.history.append({"kind": "mode", "time_ns": now, "mode": live.mode, "engine": engine})
+        live.history.append(
+            {"kind": "rules", "time_ns": now, "text": self._rules(live), "reads": list(live.kernel.reads())}
+        )
+
+    def _rules(self, live: _Live) -> str:
+        kernel = live.kernel.text()
+        if live.mode == "l4":
+            return kernel
+        try:
+            routes = describe.routes_text(*live.proxy.routes())
+        except EngineError as error:
+            routes = f"# {live.notice or error}\n"
+        return f"{routes}\n# nftables: what the kernel does with connections that do not end in the proxy\n{kernel}"
+
+    def _running(self) -> _Live:
+        """The engines, if the lab runs; says once what is wrong with them."""
+        self._node()
+        live = self._live
+        if live is None:
+            raise LabNotRunning("The balancer was not started: call lab.start().")
+        if live.notice and not live.warned:
+            live.warned = True
+            warnings.warn(live.notice, RuntimeWarning, stacklevel=3)
+        return live
+
+    def _died(self, reason: str) -> None:
+        """The proxy ended unasked (the runtime's reader thread)."""
+        live = self._live
+        if live is None or not self._lab_runs():
+            return  # it went with its lab, which has more to say
+        live.notice = f"L7 engine mitmproxy died ({reason}): call lab.balancer.l7() to start it again."
+        live.warned = False
+        _log.warning(live.notice)
+
+    def _lab_runs(self) -> bool:
+        try:
+            self._node()
+        except LabNotRunning:
+            return False
+        return True
+
+    def _summary(self) -> describe.Rows:
+        live = self._live
+        if live is None or not self._lab_runs():
+            return [("balancer", f"{self._topology.balancer.name} of {self._topology.name}: the lab does not run")]
+        return describe.summary(self._topology, live.policy, live.notice)

@@ -1,0 +1,75 @@
+"""What the balancer does, in words: its rules at L7, its summary as text and HTML. Pure; nothing is asked here."""
+
+from collections.abc import Sequence
+from html import escape
+
+from labkit.balancer.policy import Forward, L4Policy, L7Policy, Target
+from labkit.topology import Listener, Topology
+
+NOT_A_MEASUREMENT = "inspecting engine: not a speed measurement"
+Rows = list[tuple[str, str]]
+
+
+def endpoint(address: str, port: int) -> str:
+    """``10.0.1.10:80``, ``[fd00::10]:80``."""
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+def routes_text(policy: L7Policy, listening: Sequence[tuple[str, int]]) -> str:
+    """*policy* as a table that reads like the proxy's own configuration, with where it listens on top."""
+    rows = [
+        (route.path, route.pool, ", ".join(f"{target.name} {target.address4}" for target in policy.pools[route.pool]))
+        for route in policy.routes
+    ]
+    rows.append(("no match", "404", "answered here, no backend is contacted"))
+    widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
+    table = "\n".join(f"{path:{widths[0]}}  {pool:{widths[1]}}  {targets}" for path, pool, targets in rows)
+    where = " and ".join(endpoint(*one) for one in listening)
+    return f"# mitmproxy: routes on {where}; the first match wins, backends take turns\n{table}\n"
+
+
+def summary(topology: Topology, policy: L4Policy | L7Policy, notice: str | None) -> Rows:
+    """Name and value of each line about a balancer that carries out *policy*; *notice* comes first, if any."""
+    rows: Rows = [("attention", notice)] if notice else []
+    if isinstance(policy, L7Policy):
+        routes = ", ".join(f"{route.path} → {route.pool}" for route in policy.routes)
+        rows += [
+            ("mode", "l7: connections end here, each request is routed"),
+            ("engine", f"mitmproxy ({NOT_A_MEASUREMENT})"),
+        ]
+        rows += [(_called(listener), f"ends here: {routes}") for listener in policy.listeners]
+        rows += [
+            (_called(forward.listener), f"not HTTP, stays forwarded: {_spread(forward)}") for forward in policy.forwards
+        ]
+    else:
+        rows += [
+            ("mode", "l4: connections pass through, only addresses are rewritten"),
+            ("engine", "nftables in the kernel"),
+        ]
+        rows += [(_called(forward.listener), f"forwarded: {_spread(forward)}") for forward in policy.forwards]
+    vip = " and ".join(str(address) for address in (topology.vip4, topology.vip6) if address)
+    return [("balancer", f"{topology.balancer.name} at {vip}"), *rows]
+
+
+def as_text(rows: Rows) -> str:
+    width = max(len(name) for name, _ in rows)
+    return "\n".join(f"{name:{width}}  {value}" for name, value in rows)
+
+
+def as_html(rows: Rows) -> str:
+    """A small table; colours come from the page."""
+    cell = 'style="text-align:left;padding:2px 12px 2px 0"'
+    lines = (f"<tr><th {cell}>{escape(name)}</th><td {cell}>{escape(value)}</td></tr>" for name, value in rows)
+    return f"<table>{''.join(lines)}</table>"
+
+
+def _called(listener: Listener) -> str:
+    return f"{listener.label} ({listener.port}/{listener.transport})"
+
+
+def _spread(forward: Forward) -> str:
+    return f"{forward.algorithm.replace('_', ' ')} over {_names(forward.targets)}"
+
+
+def _names(targets: Sequence[Target]) -> str:
+    return ", ".join(target.name for target in targets)

@@ -1,0 +1,80 @@
+"""One client connection: mitmproxy's handler with our layers, our hooks, and a floor under its crashes."""
+
+import sys
+from collections.abc import Callable
+from logging import INFO
+from types import TracebackType
+from typing import Any, Literal
+
+from mitmproxy.http import HTTPFlow
+from mitmproxy.options import Options
+from mitmproxy.proxy import commands, events
+from mitmproxy.proxy.layers.http._hooks import HttpErrorHook, HttpRequestHeadersHook, HttpResponseHook
+from mitmproxy.proxy.mode_specs import ProxyMode
+from mitmproxy.proxy.server import LiveConnectionHandler
+
+from labkit.balancer.mitmproxy.answers import raw_answer
+from labkit.balancer.mitmproxy.layers import FrontHttp
+from labkit.balancer.mitmproxy.router import UNDECIDED, Router, record
+
+_ExcInfo = Literal[True] | tuple[type[BaseException] | None, BaseException | None, TracebackType | None] | None
+_HOOKS: dict[str, Callable[[Router, HTTPFlow], None]] = {
+    "requestheaders": Router.requestheaders,
+    "request": Router.request,
+    "responseheaders": Router.responseheaders,
+    "websocket_message": Router.websocket_message,
+}
+_ENDS = HttpResponseHook | HttpErrorHook  # every request ends in one of them; nothing but bytes on their way follow
+
+
+class ClientConnection(LiveConnectionHandler):
+    """A client's connection and the backend connections made for it, until the client's ends."""
+
+    def __init__(self, reader: Any, writer: Any, options: Options, mode: ProxyMode, router: Router) -> None:
+        super().__init__(reader, writer, options, mode)
+        context = self.layer.context
+        context.server.address = UNDECIDED
+        self.layer = self._http = FrontHttp(context, router)
+        self._router = router
+        self._under_way: dict[str, HTTPFlow] = {}
+
+    async def handle_hook(self, hook: commands.StartHook) -> None:
+        try:
+            if isinstance(hook, HttpRequestHeadersHook):
+                self._under_way[hook.flow.id] = hook.flow
+            if isinstance(hook, _ENDS):
+                if hook.flow.id in self._under_way:
+                    self._router.ending(hook.flow)
+            elif act := _HOOKS.get(hook.name):
+                act(self._router, *hook.args())
+        except Exception:
+            self.log(f"the balancer's {hook.name} hook failed", 40, exc_info=True)
+
+    async def server_event(self, event: events.Event) -> None:
+        await super().server_event(event)
+        if isinstance(event, events.HookCompleted) and isinstance(event.command, _ENDS):
+            flow = self._under_way.pop(event.command.flow.id, None)
+            if flow:  # what the hook preceded has been written by now
+                self._router.finish(flow)
+
+    def log(self, message: str, level: int = INFO, exc_info: _ExcInfo = None) -> None:
+        """mitmproxy's log. An exception told here is one nobody handled: the connection cannot go on."""
+        super().log(message, level, exc_info)  # type: ignore[arg-type]
+        if exc_info is True:
+            self._end_crashed(f"{message}: {sys.exception()!r}")
+
+    def _end_crashed(self, reason: str) -> None:
+        io = self.transports.get(self.client)
+        writer = io.writer if io and io.writer and not io.writer.is_closing() else None
+        answerable = writer is not None and not self._http.front.answering
+        for flow in self._under_way.values():
+            if answerable:
+                record(flow).status = 500
+            self._router.finish(flow, reason)
+        self._under_way.clear()
+        if io and writer:
+            if answerable:
+                writer.write(raw_answer(500, "the balancer failed on this request"))
+            writer.close()
+            if io.handler:
+                io.handler.cancel("crashed")

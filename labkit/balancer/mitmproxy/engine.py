@@ -1,0 +1,176 @@
+"""The owner's side of the proxy: starts it in lb, gives it policies, collects what it tells.
+
+Light: mitmproxy itself is imported in the node alone. When the proxy dies, whoever waits on it is told at
+once, `on_death` is called once with the reason, and `start` starts another.
+"""
+
+import itertools
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from labkit.balancer.mitmproxy.messages import listener_to_plain, policy_from_plain, policy_to_plain
+from labkit.balancer.policy import L7Policy
+from labkit.errors import EngineError, TaskError
+from labkit.runtime.protocol import Message, Node, Task
+from labkit.topology import Listener
+
+_TASK = "labkit.balancer.mitmproxy.task:main"
+_KEPT = 50_000  # request events, about 200 MB at most; the oldest go first
+_SECONDS = 5.0  # for an answer that takes a millisecond unless the proxy is at its limit
+
+
+class MitmproxyEngine:
+    """The inspecting L7 engine in *node*, listening on *addresses* at the ports of *listeners*.
+
+    on_death: called with the reason, on the runtime's reader thread, when the proxy ends unasked.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        addresses: Sequence[str],
+        listeners: Sequence[Listener],
+        on_death: Callable[[str], None],
+    ) -> None:
+        self._node = node
+        self._arguments = {
+            "addresses": list(addresses),
+            "listeners": [listener_to_plain(listener) for listener in listeners],
+        }
+        self._on_death = on_death
+        self._starting = threading.Lock()
+        self._run: _Run | None = None
+        self._told = Told(maxlen=_KEPT)
+
+    def start(self) -> None:
+        """Begin starting the proxy, if none runs; `ready` waits for it. LabNotRunning if the node is gone."""
+        with self._starting:
+            if self._run is None or self._run.ended.is_set():
+                run = _Run(self._told, self._on_death)
+                run.task = self._node.start(_TASK, on_event=run.take, on_exit=run.end, **self._arguments)
+                self._run = run
+
+    def ready(self, timeout: float = 30.0) -> None:
+        """Wait until the proxy listens. Raises EngineError if it died or takes longer than *timeout* seconds."""
+        run = self._current()
+        if not run.settled.wait(timeout):
+            raise EngineError(f"L7 engine mitmproxy in {self._node.name} does not listen after {timeout:g} s.")
+        run.check()
+
+    @property
+    def alive(self) -> bool:
+        return self._run is not None and not self._run.ended.is_set()
+
+    def apply(self, policy: L7Policy) -> None:
+        """Route by *policy*: in force for every request begun after this returns. Raises EngineError."""
+        self._current().ask("policy", policy=policy_to_plain(policy))
+
+    def routes(self) -> tuple[L7Policy, list[tuple[str, int]]]:
+        """The policy the live proxy routes by, and where it listens, by its own word. Raises EngineError."""
+        reply = self._current().ask("routes")
+        return policy_from_plain(reply["policy"]), [(address, port) for address, port in reply["listening"]]
+
+    def events(self) -> list[dict[str, Any]]:
+        """All ``request`` events so far, oldest first; of what has been answered only the `forgotten` lack."""
+        if self.alive and self._current().settled.is_set():
+            try:
+                self._current().ask("flush")
+            except EngineError:
+                if self.alive:
+                    raise
+        return list(self._told)
+
+    @property
+    def forgotten(self) -> int:
+        """How many of the oldest events `events` no longer gives."""
+        return self._told.forgotten
+
+    def stop(self) -> None:
+        """End the proxy. Idempotent."""
+        with self._starting:
+            if self._run is not None:
+                self._run.stopping = True
+                self._run.task.stop()
+
+    def abandon(self) -> None:
+        """Its node is about to end: that it ends with it is no news."""
+        if self._run is not None:
+            self._run.stopping = True
+
+    def _current(self) -> "_Run":
+        if self._run is None:
+            raise EngineError("L7 engine mitmproxy was not started: call lab.balancer.l7().")
+        return self._run
+
+
+class Told(deque[dict[str, Any]]):
+    """The last events, and how many there were before them."""
+
+    forgotten = 0
+
+    def append(self, event: dict[str, Any]) -> None:
+        self.forgotten += len(self) == self.maxlen
+        super().append(event)
+
+
+class _Run:
+    """One life of the proxy: what it has told, and who waits for what."""
+
+    def __init__(self, told: "Told", on_death: Callable[[str], None]) -> None:
+        self.task: Task  # set by whoever starts it, before anybody asks
+        self.settled = threading.Event()  # it listens, or it is over
+        self.ended = threading.Event()
+        self.stopping = False
+        self._reason = ""
+        self._told = told
+        self._on_death = on_death
+        self._numbers = itertools.count(1)
+        self._waiting: dict[int, queue.SimpleQueue[Message | None]] = {}
+
+    def ask(self, operation: str, **fields: Any) -> Message:
+        """Send one operation and wait for its reply. Raises EngineError if the proxy dies or stays silent."""
+        number = next(self._numbers)
+        answer: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
+        self._waiting[number] = answer  # before looking whether it lives: from here on its end is told
+        try:
+            self.check()
+            self.task.send({"op": operation, "id": number, **fields})
+            reply = answer.get(timeout=_SECONDS)
+        except queue.Empty:
+            raise EngineError(f"L7 engine mitmproxy did not answer {operation!r} within {_SECONDS:g} s.") from None
+        except TaskError as error:
+            raise EngineError(f"L7 engine mitmproxy died ({error}).") from error
+        finally:
+            del self._waiting[number]
+        if reply is None:
+            self.check()
+        return reply
+
+    def check(self) -> None:
+        if self.ended.is_set():
+            raise EngineError(f"L7 engine mitmproxy died ({self._reason}).")
+
+    def take(self, message: Message) -> None:
+        """One message from the proxy (reader thread)."""
+        match message["kind"]:
+            case "request":
+                self._told.append(message)
+            case "reply":
+                waiting = self._waiting.get(message["id"])
+                if waiting:
+                    waiting.put(message)
+            case "ready":
+                self.settled.set()
+
+    def end(self, reason: str | None) -> None:
+        """The proxy's process is over (reader thread)."""
+        self._reason = (reason or "it ended by itself").strip().splitlines()[-1]
+        self.ended.set()
+        self.settled.set()
+        for waiting in list(self._waiting.values()):
+            waiting.put(None)
+        if not self.stopping:
+            self._on_death(self._reason)

@@ -1,0 +1,110 @@
+"""The proxy's event loop: listens, takes orders from the owner, tells what happened. Imports mitmproxy.
+
+mitmproxy's proxy core is used without its Master and addons: that saves a third of the import and of the
+memory, writes no file anywhere, and lets a failing hook be seen where mitmproxy would swallow it.
+"""
+
+import asyncio
+import logging
+import signal
+import socket
+from collections.abc import Sequence
+from typing import Any
+
+from mitmproxy.options import Options
+from mitmproxy.proxy.mode_specs import ReverseMode
+
+from labkit.balancer.mitmproxy.connection import ClientConnection
+from labkit.balancer.mitmproxy.journal import Journal
+from labkit.balancer.mitmproxy.layers import discard_trailers
+from labkit.balancer.mitmproxy.messages import policy_from_plain, policy_to_plain
+from labkit.balancer.mitmproxy.router import Router
+from labkit.runtime.protocol import Message, TaskLink
+from labkit.topology import Listener
+
+_BACKLOG = 4096
+_IDLE_SECONDS = 24 * 3600  # a quiet WebSocket is no reason to close it
+_MODE = ReverseMode.parse("reverse:http://0.0.0.0:1")  # the upstream is decided request by request
+_EXTRA_OPTIONS: dict[str, tuple[type, Any]] = {  # what mitmproxy's layers ask for and its addons would define
+    "connection_strategy": (str, "lazy"),
+    "keep_host_header": (bool, True),
+    "validate_inbound_headers": (bool, True),
+    "normalize_outbound_headers": (bool, True),
+    "store_streamed_bodies": (bool, False),
+    "proxy_debug": (bool, False),
+    "stream_large_bodies": (str, ""),
+    "body_size_limit": (str, ""),
+}
+
+
+def serve(link: TaskLink, addresses: Sequence[str], listeners: Sequence[Listener]) -> None:
+    """Listen on every address at every listener's port and serve until told to stop. OSError if one is taken."""
+    logging.basicConfig(level=logging.ERROR, format="%(message)s")
+    discard_trailers()
+    asyncio.run(_Proxy(link, listeners).run(addresses))
+
+
+class _Proxy:
+    def __init__(self, link: TaskLink, listeners: Sequence[Listener]) -> None:
+        self._link = link
+        self._ports = [listener.port for listener in listeners]
+        self._journal = Journal(link.send)
+        self._router = Router(listeners, self._journal)
+        self._options = _options()
+        self._over = asyncio.Event()
+        self._listening: list[list[Any]] = []
+
+    async def run(self, addresses: Sequence[str]) -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_task_factory(asyncio.eager_task_factory)  # as mitmproxy's own main loop has it
+        loop.add_signal_handler(signal.SIGTERM, self._over.set)
+        sockets = [_listening_socket(address, port) for address in addresses for port in self._ports]
+        for sock in sockets:
+            await asyncio.start_server(self._accept, sock=sock, backlog=_BACKLOG)
+        self._listening = [list(sock.getsockname()[:2]) for sock in sockets]
+        loop.add_reader(self._link.fileno(), self._orders)
+        self._link.send({"kind": "ready", "listening": self._listening})
+        self._orders()
+        await self._over.wait()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await ClientConnection(reader, writer, self._options, _MODE, self._router).handle_client()
+
+    def _orders(self) -> None:
+        try:
+            for message in self._link.poll():
+                self._carry_out(message)
+        except (EOFError, BrokenPipeError):
+            self._over.set()  # the owner is gone
+
+    def _carry_out(self, message: Message) -> None:
+        number = message["id"]
+        match message["op"]:
+            case "policy":
+                self._router.use(policy_from_plain(message["policy"]))
+                self._link.send({"kind": "reply", "id": number})
+            case "routes":
+                policy = policy_to_plain(self._router.policy)
+                self._link.send({"kind": "reply", "id": number, "policy": policy, "listening": self._listening})
+            case "flush":
+                self._journal.flush(number)
+
+
+def _options() -> Options:
+    options = Options(confdir="/tmp/labkit-mitmproxy", tcp_timeout=_IDLE_SECONDS)
+    for name, (kind, value) in _EXTRA_OPTIONS.items():
+        options.add_option(name, kind, value, "")
+    return options
+
+
+def _listening_socket(address: str, port: int) -> socket.socket:
+    """Bound also while the address is not up yet (an IPv6 address is tentative at first)."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.setsockopt(socket.SOL_IP, getattr(socket, "IP_FREEBIND", 15), 1)
+    if family == socket.AF_INET6:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.setsockopt(socket.IPPROTO_IPV6, getattr(socket, "IPV6_FREEBIND", 78), 1)
+    sock.bind((address, port))
+    return sock

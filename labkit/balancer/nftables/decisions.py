@@ -1,0 +1,129 @@
+"""The record of what the rules chose: one decision per translated connection, made from conntrack's events.
+
+An event alone says who was asked and who will answer. The rest comes from the rules in force when it
+happened (`Regime`): the listener's label, the backend's name, the fields that were loaded on the way.
+"""
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+from ..policy import Forward
+from .conntrack import Endpoints, Translated, parse
+from .path import First, fields_read
+from .values import Ruleset
+
+KEPT = 200_000  # decisions; about 80 MB
+
+
+@dataclass(frozen=True, slots=True)
+class Regime:
+    """The rules that were in force for a time, as asked for (*listeners*) and as found in the kernel (*ruleset*).
+
+    listeners: (protocol, address, port) -> (label, backend's name by its (address, port)).
+    """
+
+    listeners: Mapping[tuple[str, str, int], tuple[str, Mapping[tuple[str, int], str]]]
+    ruleset: Ruleset
+    _read: dict[tuple[str, str, int, str], list[str]] = field(default_factory=dict)
+
+    def decision(self, seen: Translated) -> dict[str, Any] | None:
+        """The ``decision`` event of labkit.recording; None if the translation is none of labkit's."""
+        original, reply = seen.original, seen.reply
+        listener = (original.protocol, original.destination, original.destination_port)
+        label, backends = self.listeners.get(listener, ("", {}))
+        backend = backends.get((reply.source, reply.source_port))
+        if backend is None:
+            return None
+        return {
+            "kind": "decision",
+            "time_ns": seen.time_ns,
+            "mode": "l4",
+            "proto": original.protocol,
+            "client": original.source,
+            "client_port": original.source_port,
+            "server": original.destination,
+            "server_port": original.destination_port,
+            "backend": backend,
+            "backend_address": reply.source,
+            "backend_port": reply.source_port,
+            "rule": label,
+            "read": list(self._reads(original, reply.source)),
+        }
+
+    def _reads(self, original: Endpoints, chosen: str) -> list[str]:
+        """The same for all connections of a listener to a backend, unless rules tell clients apart; so per client too."""
+        first = First(
+            original.protocol,
+            original.source,
+            original.source_port,
+            original.destination,
+            original.destination_port,
+            chosen,
+        )
+        key = (original.source, f"{original.protocol}{original.destination}", original.destination_port, chosen)
+        if key not in self._read:
+            self._read[key] = fields_read(self.ruleset, first)
+        return self._read[key]
+
+
+def listeners_of(
+    vips: Sequence[str | None], forwards: Sequence[Forward]
+) -> dict[tuple[str, str, int], tuple[str, dict[tuple[str, int], str]]]:
+    """What `Regime` needs to know of *forwards*."""
+    found = {}
+    for forward in forwards:
+        listener = forward.listener
+        for vip, attribute in zip(vips, ("address4", "address6"), strict=True):
+            if vip is None:
+                continue
+            backends = {
+                (address, listener.target_port): target.name
+                for target in forward.targets
+                if (address := getattr(target, attribute)) is not None
+            }
+            found[(listener.transport.upper(), vip, listener.port)] = (listener.label, backends)
+    return found
+
+
+class Record:
+    """The newest `KEPT` events with the rules in force at each. Serial numbers count from 0 and never repeat."""
+
+    def __init__(self, kept: int = KEPT) -> None:
+        self._events: deque[tuple[int, bytes, Regime]] = deque(maxlen=kept)
+        self._total = 0
+
+    @property
+    def forgotten(self) -> int:
+        """How many events are too long ago to be kept."""
+        return self._total - len(self._events)
+
+    def add(self, events: Sequence[tuple[int, bytes]], regime: Regime) -> None:
+        """Keep what was drained while *regime* was in force."""
+        self._events.extend((received, event, regime) for received, event in events)
+        self._total += len(events)
+
+    def read(self, start: int, count: int, since_ns: int) -> tuple[list[dict[str, Any]], int]:
+        """At most *count* events from serial *start* on, as decisions not older than *since_ns*; the serial to go on at.
+
+        The serial is one past the last event when there are no more.
+        """
+        skipped = max(start - self.forgotten, 0)
+        found = []
+        serial = self.forgotten + skipped
+        for received, event, regime in islice(self._events, skipped, skipped + count):
+            serial += 1
+            if received < since_ns:
+                continue
+            seen = parse(event, received)
+            decision = regime.decision(seen) if seen and seen.time_ns >= since_ns else None
+            if decision:
+                found.append(decision)
+        return found, serial
+
+    @property
+    def end(self) -> int:
+        """The serial that the next event will get."""
+        return self._total

@@ -1,0 +1,131 @@
+"""The resident task in the balancer's node: owns the netlink sockets, swaps the rules, keeps the decisions.
+
+A request is ``{"id", "op", …}``; the answer has the same id and either ``result`` or ``error`` (text):
+
+=============  =====================================  ==============================================================
+op             with                                   result
+=============  =====================================  ==============================================================
+``apply``      ``forwards``: as `plain` makes them    None, once the kernel has swapped the rules
+``text``                                              the live rules, all tables, in nftables syntax
+``reads``                                             names of the fields they load
+``decisions``  ``start``, ``since_ns``                ``decisions``, ``next`` (None: that was all), ``forgotten``, ``lost``
+``settings``                                          the sysctls that could not be set, with reasons
+=============  =====================================  ==============================================================
+"""
+
+import select
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from labkit.errors import EngineError, PolicyError
+from labkit.runtime.protocol import TaskLink
+from labkit.topology import Listener
+
+from ..policy import Forward, Target
+from . import decode, encode, sysctls
+from .conntrack import A_DRAIN, Events
+from .decisions import Record, Regime, listeners_of
+from .netlink import Netlink
+from .reads import reads
+from .render import render
+from .text import text
+
+A_REPLY = 20_000  # decisions
+
+
+def plain(forwards: Sequence[Forward]) -> list[dict[str, Any]]:
+    """Forwards as plain data, for the way into the node."""
+    return [asdict(forward) for forward in forwards]
+
+
+def forwards_of(data: Sequence[Mapping[str, Any]]) -> list[Forward]:
+    """What `plain` made plain."""
+    return [
+        Forward(Listener(**each["listener"]), tuple(Target(**target) for target in each["targets"]), each["algorithm"])
+        for each in data
+    ]
+
+
+def main(link: TaskLink, vips: Sequence[str | None]) -> None:
+    """Serve until the owner is gone. vips: the VIP's IPv4 address, and its IPv6 address or None."""
+    kernel = Kernel((vips[0] or "", vips[1]))
+    try:
+        while True:
+            ready, _, _ = select.select([link, kernel.events], [], [])
+            if kernel.events in ready:
+                kernel.drain()
+            if link in ready:
+                for request in link.poll():
+                    link.send(kernel.answer(request))
+    finally:
+        kernel.close()
+
+
+class Kernel:
+    """The kernel's rules and its record of connections, of the namespace of the moment this is made."""
+
+    def __init__(self, vips: tuple[str, str | None]) -> None:
+        self._vips = vips
+        self._refused = sysctls.apply()
+        self._netlink = Netlink()
+        self.events = Events()
+        self._record = Record()
+        self._forwards: Sequence[Forward] = ()
+        self._generation = -1
+        self._regime: Regime | None = None
+        self._operations: dict[str, Callable[..., Any]] = {
+            "apply": self._apply,
+            "text": lambda: text(decode.live(self._netlink)[1]),
+            "reads": lambda: reads(decode.live(self._netlink)[1]),
+            "decisions": self._decisions,
+            "settings": lambda: self._refused,
+        }
+
+    def close(self) -> None:
+        """Idempotent. The rules stay."""
+        self.events.close()
+        self._netlink.close()
+
+    def answer(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Carry out one request."""
+        arguments = {name: value for name, value in request.items() if name not in ("id", "op")}
+        try:
+            return {"id": request["id"], "result": self._operations[request["op"]](**arguments)}
+        except (EngineError, PolicyError) as error:
+            return {"id": request["id"], "error": str(error)}
+
+    def drain(self) -> bool:
+        """Take events from the kernel's queue into the record. True if there may be more."""
+        events = self.events.drain()
+        if events:
+            self._record.add(events, self._in_force())
+        return len(events) == A_DRAIN
+
+    def _in_force(self) -> Regime:
+        """The rules of now; read again only if somebody changed them."""
+        if self._regime is None or decode.generation(self._netlink) != self._generation:
+            self._generation, ruleset = decode.live(self._netlink)
+            self._regime = Regime(listeners_of(self._vips, self._forwards), ruleset)
+        return self._regime
+
+    def _fence(self) -> None:
+        while self.drain():
+            pass
+
+    def _apply(self, forwards: Sequence[Mapping[str, Any]]) -> None:
+        wanted = forwards_of(forwards)
+        messages = encode.swap(render(self._vips, wanted).table())
+        self._fence()  # what happened so far was decided by the rules so far
+        self._netlink.commit(messages)
+        self._forwards, self._regime = wanted, None
+
+    def _decisions(self, start: int, since_ns: int) -> dict[str, Any]:
+        self._fence()
+        found, following = self._record.read(start, A_REPLY, since_ns)
+        return {
+            "decisions": found,
+            "next": following if following < self._record.end else None,
+            "forgotten": self._record.forgotten,
+            "lost": self.events.lost,
+        }

@@ -1,0 +1,146 @@
+"""From a topology and what the user asked for to a policy: pure, and the one place that refuses.
+
+Every refusal is a `PolicyError` that teaches: what L4 or L7 cannot do and why, what exists instead. What
+is not built yet is refused by name, never taken and ignored. Carrying a policy out is the engines' part.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import get_args
+
+from labkit.balancer.policy import Algorithm, Forward, L4Policy, L7Policy, Route, Target
+from labkit.balancer.refusals import l4_refusal, l7_refusal, near_miss, pattern_refusal
+from labkit.errors import PolicyError
+from labkit.topology import Topology
+
+ALL = "all"  # the pool of every backend; no topology may use the name for another
+ENGINES = ("mitmproxy",)
+ALGORITHMS: tuple[str, ...] = get_args(Algorithm)
+
+
+def plan_l4(
+    topology: Topology,
+    /,
+    algorithm: object = "round_robin",
+    backends: object = None,
+    pool: object = None,
+    **unknown: object,
+) -> L4Policy:
+    """Every listener forwarded to *backends*, or to *pool*, or to all backends. Raises PolicyError."""
+    for name in unknown:
+        raise PolicyError(l4_refusal(name))
+    if algorithm not in ALGORITHMS:
+        raise PolicyError(
+            f"lab.balancer.l4() does not know the algorithm {algorithm!r}: built now is {', '.join(ALGORITHMS)}."
+        )
+    if backends is not None and pool is not None:
+        raise PolicyError(
+            "lab.balancer.l4() was given both backends and pool, which may disagree: give one of them, "
+            'backends=["api1"] or pool="api".'
+        )
+    names = pool_members(topology, pool, "l4") if backends is None else _named_backends(topology, backends)
+    targets = targets_of(topology, names)
+    return L4Policy(tuple(Forward(listener, targets, "round_robin") for listener in topology.listeners))
+
+
+def plan_l7(
+    topology: Topology,
+    forwards: Iterable[Forward],
+    /,
+    routes: object = None,
+    engine: object = "mitmproxy",
+    **unknown: object,
+) -> L7Policy:
+    """The HTTP listeners ended and routed by *routes*; the others forwarded as in *forwards*. Raises PolicyError.
+
+    routes: a list of `Route`; None for one route ``/<pool>/*`` a pool, then everything else over all backends.
+    """
+    for name in unknown:
+        raise PolicyError(l7_refusal(name))
+    if engine not in ENGINES:
+        raise PolicyError(f"lab.balancer.l7() does not know the engine {engine!r}: built now is {', '.join(ENGINES)}.")
+    listeners = tuple(listener for listener in topology.listeners if listener.protocol == "http")
+    if not listeners:
+        raise PolicyError(
+            f"L7 routes HTTP requests, and {topology.name} has no HTTP listener: give it one, as in Listener(80)."
+        )
+    chosen = default_routes(topology) if routes is None else _checked_routes(routes)
+    pools = {
+        route.pool: targets_of(topology, pool_members(topology, route.pool, f"Route({route.path!r})"))
+        for route in chosen
+    }
+    others = tuple(forward for forward in forwards if forward.listener not in listeners)
+    return L7Policy(listeners, chosen, MappingProxyType(pools), others)
+
+
+def default_routes(topology: Topology) -> tuple[Route, ...]:
+    """``/<pool>/*`` to each pool in the order written, then everything else to all backends."""
+    return (*(Route(f"/{pool}/*", pool) for pool in topology.pools), Route("*", ALL))
+
+
+def targets_of(topology: Topology, names: Iterable[str]) -> tuple[Target, ...]:
+    """The backends called *names* with their addresses on the back link."""
+    interfaces = [(name, topology.node(name).interface(topology.back.name)) for name in names]
+    return tuple(
+        Target(name, str(interface.address4.ip), str(interface.address6.ip) if interface.address6 else None)
+        for name, interface in interfaces
+    )
+
+
+def pool_members(topology: Topology, pool: object, asker: str) -> tuple[str, ...]:
+    """The names of the backends of *pool* (None: all). Raises PolicyError naming *asker* if there are none."""
+    everyone = tuple(node.name for node in topology.backends)
+    pools: Mapping[str, tuple[str, ...]] = {**topology.pools, ALL: everyone}
+    if ALL in topology.pools and topology.pools[ALL] != everyone:
+        raise PolicyError(f'{topology.source} calls a pool "{ALL}", the reserved name of all backends: rename it.')
+    if pool is None:
+        pool = ALL
+    if not isinstance(pool, str) or pool not in pools:
+        raise PolicyError(f"{asker} names the pool {pool!r}, which does not exist{_instead(pool, pools)}.")
+    if not pools[pool]:
+        raise PolicyError(f"{asker} names the pool {pool!r}, which has no backends: there is nowhere to send to.")
+    return pools[pool]
+
+
+def _named_backends(topology: Topology, backends: object) -> tuple[str, ...]:
+    if isinstance(backends, str) or not isinstance(backends, Sequence):
+        raise PolicyError(f'lab.balancer.l4(backends={backends!r}): backends is a list of names, as in ["api1"].')
+    if not backends:
+        raise PolicyError("lab.balancer.l4(backends=[]) leaves nowhere to send to: name one, or leave it out for all.")
+    roles = {node.name: node.role for node in topology.nodes}
+    everyone = [node.name for node in topology.backends]
+    names: list[str] = []
+    for item in backends:
+        name = item if isinstance(item, str) else getattr(item, "name", item)
+        role = roles.get(name) if isinstance(name, str) else None
+        if role != "backend":
+            what = f"{name} is a {role}, not a backend" if role else f"there is no backend {name!r}"
+            raise PolicyError(f"lab.balancer.l4(): {what}{_instead(name, everyone)}.")
+        if name in names:
+            raise PolicyError(f"lab.balancer.l4(): {name} is named twice, and weights are not built yet: name it once.")
+        names.append(str(name))
+    return tuple(names)
+
+
+def _checked_routes(routes: object) -> tuple[Route, ...]:
+    example = '[Route("/api/*", pool="api")]'
+    if isinstance(routes, str | Mapping) or not isinstance(routes, Sequence):
+        raise PolicyError(f"lab.balancer.l7(routes={routes!r}): routes is a list of Route values, as in {example}.")
+    if not routes:
+        raise PolicyError(
+            "lab.balancer.l7(routes=[]) would answer every request with 404: give at least one route, "
+            f"as in {example}, or leave routes out for one route a pool."
+        )
+    for route in routes:
+        if not isinstance(route, Route):
+            raise PolicyError(f"lab.balancer.l7(): {route!r} is not a Route: write it as in {example}.")
+        reason = pattern_refusal(route.path)
+        if reason:
+            raise PolicyError(f"Route({route.path!r}) can match no path: {reason}")
+    return tuple(routes)
+
+
+def _instead(wrong: object, choices: Iterable[str]) -> str:
+    """`` (did you mean 'x'?): there are a, b`` for what is not among *choices*."""
+    names = list(choices)
+    return f"{near_miss(wrong, names)}: there are {', '.join(names)}"

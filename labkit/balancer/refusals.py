@@ -1,0 +1,102 @@
+"""Why the balancer says no, as tables: one sentence of reason for every thing people ask of the wrong layer.
+
+Pure text. `plan` decides when to refuse and raises; here is only what is said.
+"""
+
+import re
+from collections.abc import Sequence
+from difflib import get_close_matches
+
+from labkit.balancer.matching import unescaped
+
+L4_TAKES = ("algorithm", "backends", "pool")
+L7_TAKES = ("routes", "engine")
+
+# What L4 is asked for -> what it cannot do, and what the client has not sent when the SYN decides.
+_BEFORE_THE_REQUEST = {
+    "routes": ("route by path", "a path"),
+    "path": ("route by path", "a path"),
+    "host": ("route by host", "a Host header"),
+    "headers": ("route by header", "a header"),
+    "cookies": ("route by cookie", "a cookie"),
+    "body": ("route by body", "a body"),
+    "method": ("route by method", "a request"),
+    "websocket": ("tell a WebSocket from other TCP", "the upgrade"),
+    "sticky": ("keep a session by cookie", "a cookie"),
+    "auth": ("ask who the user is", "a request"),
+}
+_UNOPENED = {
+    "tls": "L4 cannot end TLS: it forwards bytes unopened, so the handshake is between client and backend.",
+    "rewrites": "L4 cannot change a request: it rewrites addresses and ports, and never opens what packets carry.",
+}
+_USE_ROUTES = "Use lab.balancer.l7(routes=[...])."
+_ONLY_L7 = "Only a balancer that ends the connection (L7) can."
+
+_AT_L4 = {
+    name: f"L4 cannot {cannot}: it chooses the backend on the SYN, before the client has sent {unsent}. "
+    + (_USE_ROUTES if unsent == "a path" else _ONLY_L7)
+    for name, (cannot, unsent) in _BEFORE_THE_REQUEST.items()
+}
+_AT_L4 |= {name: f"{reason} {_ONLY_L7}" for name, reason in _UNOPENED.items()}
+_AT_L4["engine"] = "L4 has no engine to choose: the kernel's nftables forward. lab.balancer.l7(engine=...) has."
+
+_AT_L7 = {
+    name: f"lab.balancer.l7() takes no {name}: a request goes where its route says. "
+    'Name the pool in a route, as in l7(routes=[Route("*", pool="api")]).'
+    for name in ("backends", "pool")
+}
+
+_SAME = {
+    "route": "routes",
+    "paths": "path",
+    "hosts": "host",
+    "header": "headers",
+    "cookie": "cookies",
+    "methods": "method",
+    "websockets": "websocket",
+    "certificate": "tls",
+    "rewrite": "rewrites",
+}
+
+_NOT_BUILT = frozenset({*_AT_L4, "algorithm", "weights", "style", "health", "limits", "retries", "timeout", "seed"})
+
+
+def l4_refusal(name: str) -> str:
+    """Why ``lab.balancer.l4(name=...)`` is refused."""
+    return _AT_L4.get(_SAME.get(name, name)) or _unknown("l4", name, L4_TAKES)
+
+
+def l7_refusal(name: str) -> str:
+    """Why ``lab.balancer.l7(name=...)`` is refused."""
+    return _AT_L7.get(name) or _unknown("l7", name, L7_TAKES)
+
+
+def _unknown(mode: str, name: str, takes: tuple[str, ...]) -> str:
+    if _SAME.get(name, name) in _NOT_BUILT.difference(takes):
+        return f"lab.balancer.{mode}() has no {name} yet: built now are {', '.join(takes)}."
+    return f"lab.balancer.{mode}() has no argument {name!r}{near_miss(name, takes)}: it takes {', '.join(takes)}."
+
+
+def near_miss(wrong: object, choices: Sequence[str]) -> str:
+    """`` (did you mean 'x'?)`` when one of *choices* looks like *wrong*, else nothing."""
+    close = get_close_matches(wrong, choices, n=1) if isinstance(wrong, str) else []
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+_PATTERN_RULES = (
+    (r"", "an empty pattern names none. Write a path such as '/api/*', or '*' for every request."),
+    (r"[^*/].*", "a path begins with '/'. Write '/...', or '*' for every request."),
+    (r".*[?#].*", "the query is not part of the path. Leave out what follows '?' or '#'."),
+    (r".*[\x00-\x20\x7f].*", "a request target holds no spaces or control characters. Percent-encode them (%20)."),
+    (r".*[^\x00-\x7f].*", "a request target is ASCII. Percent-encode other characters, as in '/caf%C3%A9/*'."),
+    (r".*%(?![0-9A-Fa-f]{2}).*", "'%' begins an escape of two hexadecimal digits. Write a literal one as %25."),
+    (r"(.*/)?\.\.?(/.*)?", "dot segments are resolved before matching (RFC 3986 §5.2.4). Write the path they lead to."),
+)
+
+
+def pattern_refusal(pattern: object) -> str | None:
+    """What is wrong with a route's path pattern, or None."""
+    if not isinstance(pattern, str):
+        return f"a pattern is text, not {type(pattern).__name__}. Write a path such as '/api/*'."
+    plain = unescaped(pattern)
+    return next((reason for rule, reason in _PATTERN_RULES if re.fullmatch(rule, plain, re.DOTALL)), None)

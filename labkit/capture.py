@@ -1,0 +1,201 @@
+"""`Capture`: a recording with analysis and views as its methods; what the user holds.
+
+Everything is derived from the recording when it is first asked for. A `Capture` made without a recording is one
+that is still being made (`lab.capture()`); it is given its recording by `fill`.
+"""
+
+from difflib import get_close_matches
+from html import escape
+from os import PathLike
+from typing import TYPE_CHECKING, Any, Literal
+
+from labkit.errors import CaptureError
+from labkit.recording import Recording
+
+if TYPE_CHECKING:
+    import networkx as nx
+    import pandas as pd
+
+    from labkit.analysis.routes import Routes
+    from labkit.analysis.study import Study
+    from labkit.views.picture import Picture
+
+
+class Capture:
+    """Packets seen at vantage points, and everything that can be told from them.
+
+    >>> cap = Capture.load("out/l4.pcapng")
+    >>> cap.connections()
+    """
+
+    def __init__(self, recording: Recording | None = None) -> None:
+        self._recording: Recording | None = None
+        if recording is not None:
+            self.fill(recording)
+
+    @classmethod
+    def load(cls, path: str | PathLike[str]) -> "Capture":
+        """A capture from a pcapng or pcap file. NotACapture if it is something else, CaptureError if unreadable."""
+        from labkit.recording.pcapng import read_pcapng
+
+        return Capture(read_pcapng(path))
+
+    def save(self, path: str | PathLike[str]) -> Any:
+        """Write a pcapng file with all the evidence; gives its path. CaptureError if it cannot be written."""
+        from labkit.recording.pcapng import write_pcapng
+
+        return write_pcapng(self.recording, path)
+
+    def fill(self, recording: Recording) -> None:
+        """Give a capture that was being made what it recorded."""
+        from labkit.analysis.routes import Routes
+        from labkit.analysis.study import Study
+
+        self._recording = recording
+        self._the_study = Study(recording)
+        self._the_routes = Routes(self._the_study)
+
+    @property
+    def complete(self) -> bool:
+        """Whether it has its recording; until then every other method raises CaptureError."""
+        return self._recording is not None
+
+    @property
+    def recording(self) -> Recording:
+        """The raw packets and events. CaptureError while the capture is still being made."""
+        if self._recording is None:
+            raise CaptureError("This capture has not ended yet, so it cannot be read. Leave its with block first.")
+        return self._recording
+
+    @property
+    def mode(self) -> str | None:
+        """How the captured connections were handled: "l4", "l7", "mixed", or None if the recording does not say."""
+        from labkit.analysis.summary import mode
+
+        return mode(self._routes)
+
+    @property
+    def finding(self) -> str:
+        """What it shows, in one sentence: "L7: 40 requests, 40 client connections, 8 back connections"."""
+        from labkit.analysis.graph import finding
+
+        return finding(self._study, self._routes)
+
+    def packets(self, at: str | None = None) -> "pd.DataFrame":
+        """One row per observation, in order of time; *at* a vantage point, its own alone (CaptureError if unknown)."""
+        return self._study.packets_table(None if at is None else self._vantage(at))
+
+    def packet(self, number: int) -> Any:
+        """Packet *number* (from 1) as a scapy Packet. CaptureError if there is none."""
+        from labkit.analysis.packet import packet
+
+        try:
+            return packet(self.recording, number)
+        except IndexError as error:
+            has = f"numbers 1 to {len(self.recording)}" if len(self.recording) else "no packets"
+            raise CaptureError(f"This capture has no packet {number}; it has {has}. See cap.packets().") from error
+
+    def connections(self, per: Literal["vantage"] | None = None) -> "pd.DataFrame":
+        """One row per connection, counted where its client is; per="vantage": per connection and vantage point.
+
+        paired_with is the tuple of the ids on the proxy's other side (a client connection may use several), or None.
+        """
+        if per not in (None, "vantage"):
+            raise CaptureError(f'Connections cannot be listed per {per!r}. Use per="vantage", or leave it out.')
+        return self._study.connections_table(per)
+
+    def trajectories(self) -> "pd.DataFrame":
+        """The same packet across vantage points: its way, what was rewritten on each hop, whether that is certain."""
+        return self._study.trajectories_table()
+
+    def exchanges(self) -> "pd.DataFrame":
+        """One row per request that a terminating balancer handled, with its connections; empty at L4."""
+        from labkit.analysis.exchanges import table
+
+        return table(self._study.exchanges)
+
+    def decisions(self) -> "pd.DataFrame":
+        """When the balancer chose, what it had read, and the last packet it held then (`packet`, at `vantage`)."""
+        from labkit.analysis.decisions import table
+
+        return table(self._study.decisions, self._study.index, self._study.vantages)
+
+    def visibility(self, full: bool = False, connection: int | None = None) -> "pd.DataFrame":
+        """Header fields on the wire and what the balancer did with each: eight telling ones, or all with full=True.
+
+        connection: an id from `connections()`; without one, the first request's. CaptureError if there is none such.
+        """
+        from labkit.analysis.visibility import table
+
+        known = len(self._study.connections)
+        if connection is not None and not 1 <= connection <= known:
+            has = f"connections 1 to {known}" if known else "no connections"
+            raise CaptureError(f"This capture has no connection {connection}; it has {has}. See cap.connections().")
+        return table(self._study, self._routes, connection, full=full)
+
+    def graph(self) -> "nx.MultiDiGraph[str]":
+        """Hosts and the connections between them: one edge through the balancer at L4, two that meet there at L7."""
+        from labkit.analysis.graph import build
+
+        return build(self._study, self._routes)
+
+    def diagram(self) -> "Picture":
+        """The picture of `graph`, titled with its finding."""
+        from labkit.views.graph import connection_diagram
+
+        return connection_diagram(self.graph(), self.finding)
+
+    def loss(self) -> "pd.DataFrame":
+        """Packets captured and dropped per vantage point (dropped is missing where the file does not say)."""
+        import pandas as pd
+
+        from labkit.analysis.summary import loss
+
+        frame = pd.DataFrame(loss(self._study), columns=["vantage", "captured", "dropped"])
+        return frame.astype({"captured": "int64", "dropped": "Int64"})
+
+    def summary(self) -> dict[str, Any]:
+        """The figures as plain data, for JSON: see `labkit.analysis.summary.summary`."""
+        from labkit.analysis.summary import summary
+
+        return summary(self._study, self._routes)
+
+    @property
+    def _study(self) -> "Study":
+        self.recording  # noqa: B018  (raises while there is none)
+        return self._the_study
+
+    @property
+    def _routes(self) -> "Routes":
+        self.recording  # noqa: B018
+        return self._the_routes
+
+    def _vantage(self, name: str) -> int:
+        names = self._study.vantages
+        if name in names:
+            return names.index(name)
+        near = get_close_matches(name, names, n=1, cutoff=0.5)
+        hint = f"Did you mean {near[0]!r}?" if near else f"It has {', '.join(names) or 'none'}."
+        raise CaptureError(f"This capture has no vantage point {name!r}. {hint}")
+
+    def __repr__(self) -> str:
+        if not self.complete:
+            return "Capture: still being made"
+        lines = [self.finding, f"seen at: {', '.join(self._study.vantages) or 'nowhere'}", self._loss_text()]
+        lines += [f"not in the file: {lack}" for lack in self.recording.lacks]
+        return "Capture: " + "\n  ".join(lines)
+
+    def _loss_text(self) -> str:
+        frame = self.loss()
+        lost = frame[frame["dropped"].fillna(0) > 0]
+        if len(lost):
+            return "lost: " + ", ".join(f"{row.dropped:,} at {row.vantage}" for row in lost.itertuples())
+        return "loss unknown" if frame["dropped"].isna().any() else "no packet lost"
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        text = repr(self)
+        if not self.complete:
+            return {"text/plain": text}
+        picture = self.diagram().svg
+        notes = "".join(f"<div>{escape(line.strip())}</div>" for line in text.splitlines()[1:])
+        return {"text/plain": text, "image/svg+xml": picture, "text/html": f"<div>{picture}{notes}</div>"}

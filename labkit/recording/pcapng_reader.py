@@ -1,0 +1,173 @@
+"""A capture file as a recording: labkit's own pcapng with all its evidence, others' pcapng and classic pcap with a word
+on what they lack.
+
+The file is mapped, never loaded; a recording's data *is* the file. Blocks are found by `pcapng_blocks`, packets by
+`pcapng_columns`.
+"""
+
+import mmap
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from labkit.errors import CaptureError, NotACapture
+
+from . import pcapng_classic, pcapng_columns
+from . import pcapng_format as pcapng
+from .model import PACKET_DTYPE, Loss, Recording, Vantage
+from .pcapng_blocks import Blocks, walk
+
+FOREIGN: Final = "the topology, decisions, requests and rules: labkit did not write this file"
+NO_NAMES: Final = "the names of the vantage points"
+NO_DIRECTIONS: Final = "the direction of packets"
+NO_DROPS: Final = "how many packets were dropped"
+COARSE: Final = "times finer than a microsecond"
+UNSORTED: Final = "the order by time: its packets were sorted, so numbers differ from Wireshark's"
+_PACKED: Final[Mapping[bytes, str]] = {
+    b"\x1f\x8b": "gzip",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"\x04\x22\x4d\x18": "lz4",
+    b"\xfd7zXZ": "xz",
+    b"BZh": "bzip2",
+    b"PK\x03\x04": "zip",
+}
+
+
+def read_pcapng(path: str | os.PathLike[str]) -> Recording:
+    """Read a pcapng or classic pcap file. What is damaged or missing stands in the recording's ``lacks``.
+
+    NotACapture when it is something else; CaptureError when it cannot be read.
+    """
+    try:
+        data, size = _map(Path(path))
+        read = _pcap if bytes(data[:4]) in pcapng_classic.MAGICS else _pcapng
+        return read(data, size, os.fspath(path))
+    except FileNotFoundError as error:
+        raise CaptureError(f"There is no file {os.fspath(path)!r}; check the path.") from error
+    except PermissionError as error:
+        raise CaptureError(f"The file {os.fspath(path)!r} may not be read by you; change its permissions.") from error
+    except NotACapture as error:
+        raise NotACapture(f"{os.fspath(path)!r} is not a capture labkit reads: {error}.") from error
+    except CaptureError as error:
+        raise CaptureError(f"{os.fspath(path)!r} cannot be read: {error}.") from error
+    except (OSError, ValueError) as error:
+        raise CaptureError(f"{os.fspath(path)!r} cannot be read: {error}.") from error
+
+
+def _map(path: Path) -> tuple[Any, int]:
+    mode = os.stat(path).st_mode
+    if stat.S_ISDIR(mode):
+        raise CaptureError("it is a folder; name a file in it")
+    if not stat.S_ISREG(mode):
+        raise NotACapture("it is a device or a pipe, not a file; save the packets to a file first")
+    with open(path, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if not size:
+            raise NotACapture("the file is empty")
+        data = mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ)
+    start = bytes(data[:8])
+    for magic, packer in _PACKED.items():
+        if start.startswith(magic):
+            raise NotACapture(f"it is packed with {packer}; unpack it first")
+    if start[:4] not in pcapng_classic.MAGICS and start[:4] != pcapng.SECTION.to_bytes(4, "little"):
+        raise NotACapture("it begins with neither pcapng's nor pcap's magic number")
+    return data, size
+
+
+def _pcap(data: Any, size: int, source: str) -> Recording:
+    file = pcapng_classic.walk(data, size)
+    rows = pcapng_columns.classic(pcapng_columns.words(data, size, file.order), file.positions, file.nanoseconds)
+    lacks = [FOREIGN, NO_NAMES, NO_DIRECTIONS, NO_DROPS]
+    if not file.nanoseconds:
+        lacks.append(COARSE)
+    if file.cut_short:
+        lacks.append(_cut_short(len(rows)))
+    vantage = Vantage("capture", link_type=file.link_type)
+    return _recording((vantage,), rows, data, {vantage.name: Loss(len(rows), None)}, (), source, lacks)
+
+
+def _pcapng(data: Any, size: int, source: str) -> Recording:
+    blocks = walk(data, size)
+    first = 0
+    parts = [np.zeros(0, PACKET_DTYPE)]
+    timeless, damaged = 0, blocks.unreadable
+    for section in blocks.sections:
+        if any(section.packets.values()):
+            columns = pcapng_columns.of_section(data, size, section, first)
+            parts.append(columns.rows)
+            timeless += columns.timeless
+            damaged += columns.damaged
+        first += len(section.interfaces)
+    rows = np.concatenate(parts)
+    vantages = tuple(_vantages(blocks))
+    loss = _loss(blocks, vantages, rows)
+    lacks = list(blocks.lacks) if blocks.places is not None else _foreign(blocks, rows, loss)
+    if timeless:
+        lacks.append(f"the times of {timeless} packets: they were given the time of the packet before them")
+    if damaged:
+        lacks.append(f"{damaged} packets whose blocks are damaged")
+    if blocks.cut_short:
+        lacks.append(_cut_short(len(rows) + damaged))
+    return _recording(vantages, rows, data, loss, tuple(blocks.events), source, lacks)
+
+
+def _vantages(blocks: Blocks) -> Iterator[Vantage]:
+    """One a described interface, with a name of its own each."""
+    taken: set[str] = set()
+    places = blocks.places or {}
+    interfaces = (interface for section in blocks.sections for interface in section.interfaces)
+    for number, interface in enumerate(interfaces):
+        said = interface.name or f"interface {number}"
+        name, copy = said, 1
+        while name in taken:
+            copy += 1
+            name = f"{said} ({copy})"
+        taken.add(name)
+        place = places.get(said, {})
+        node, inside = str(place.get("node", "")), str(place.get("interface", ""))
+        yield Vantage(name, node, inside, interface.description, interface.link_type)
+
+
+def _loss(blocks: Blocks, vantages: tuple[Vantage, ...], rows: npt.NDArray[Any]) -> dict[str, Loss]:
+    counts = np.bincount(rows["vantage"], minlength=len(vantages)).tolist()
+    said = (section.losses.get(index) for section in blocks.sections for index in range(len(section.interfaces)))
+    return {
+        vantage.name: loss or Loss(count, None) for vantage, loss, count in zip(vantages, said, counts, strict=True)
+    }
+
+
+def _foreign(blocks: Blocks, rows: npt.NDArray[Any], loss: Mapping[str, Loss]) -> list[str]:
+    """What a file that labkit did not write leaves untold."""
+    interfaces = [interface for section in blocks.sections for interface in section.interfaces]
+    untold = {
+        FOREIGN: True,
+        NO_NAMES: not all(interface.name for interface in interfaces),
+        NO_DIRECTIONS: not rows["direction"].all(),
+        NO_DROPS: any(each.dropped is None for each in loss.values()),
+        COARSE: any(interface.resolution <= pcapng.MICROSECONDS for interface in interfaces),
+    }
+    return [lack for lack, is_so in untold.items() if is_so]
+
+
+def _cut_short(packets: int) -> str:
+    return f"the rest: the file is cut short at packet {packets + 1}"
+
+
+def _recording(
+    vantages: tuple[Vantage, ...],
+    rows: npt.NDArray[Any],
+    data: Any,
+    loss: Mapping[str, Loss],
+    events: tuple[Mapping[str, Any], ...],
+    source: str,
+    lacks: list[str],
+) -> Recording:
+    if (np.diff(rows["time_ns"]) < 0).any():
+        rows = rows[np.argsort(rows["time_ns"], kind="stable")]
+        lacks.append(UNSORTED)
+    return Recording(vantages, rows, data, loss, events, source, tuple(lacks))

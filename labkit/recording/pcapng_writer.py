@@ -1,0 +1,173 @@
+"""A recording as a pcapng file that Wireshark opens and that keeps all the evidence. See docs/pcapng.md.
+
+`render` is pure and gives the file piece by piece; `write_pcapng` puts it in place in one step, so that a failure never
+damages what was there.
+"""
+
+import errno
+import json
+import os
+import secrets
+import stat
+import struct
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from labkit.errors import CaptureError
+
+from . import pcapng_format as pcapng
+from .model import Loss, Recording, Vantage
+
+ROWS_AT_ONCE: Final = 4096
+MOST_COUNTED: Final = 2**64 - 1
+_PACKET_ID_AND_FLAGS: Final = 24  # bytes of the two options and their end mark
+_REMEDIES: Final[Mapping[int, str]] = {
+    errno.ENOSPC: "the disk is full; free some space or save to another disk",
+    errno.EDQUOT: "your quota is used up; free some space or save to another disk",
+    errno.EFBIG: "the file would be larger than allowed here; save to another disk or capture less",
+    errno.EACCES: "you may not write there; choose a folder of your own",
+    errno.EPERM: "you may not write there; choose a folder of your own",
+    errno.EROFS: "that disk is read-only; choose another folder",
+    errno.ENOENT: "its folder does not exist; create the folder first",
+    errno.ENOTDIR: "a part of its path is a file, not a folder; choose another path",
+    errno.EISDIR: "that is a folder; add a file name",
+    errno.ENAMETOOLONG: "its name is too long; choose a shorter one",
+}
+
+
+def write_pcapng(recording: Recording, path: str | os.PathLike[str]) -> Path:
+    """Save *recording* with its events and loss; gives the path back.
+
+    Atomic: written beside the target and renamed; an existing file stays whole until then. CaptureError with the
+    remedy when it cannot be written.
+    """
+    target = Path(path)
+    try:
+        _replace(Path(os.path.realpath(target)), render(recording))
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        number = error.errno if isinstance(error, OSError) else None
+        remedy = _REMEDIES.get(number or 0, f"{getattr(error, 'strerror', None) or error}; choose another path")
+        raise CaptureError(f"The capture was not saved to {target}: {remedy}.") from error
+    return target
+
+
+def _replace(target: Path, pieces: Iterator[bytes]) -> None:
+    mode = _mode_of_existing(target)
+    beside = target.parent / f".labkit-{secrets.token_hex(6)}.part"
+    handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    try:
+        with open(handle, "wb", buffering=0) as file:
+            if mode is not None:
+                os.chmod(beside, mode)
+            for piece in pieces:
+                _write_all(file.fileno(), piece)
+        os.replace(beside, target)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.unlink(beside)
+        raise
+
+
+def _mode_of_existing(target: Path) -> int | None:
+    """Permissions to keep when a file is replaced. Only ordinary files may be: never a folder, never /dev/null."""
+    try:
+        mode = os.stat(target).st_mode
+    except FileNotFoundError:
+        return None
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EISDIR if stat.S_ISDIR(mode) else errno.ENOTSUP, "what is there is not an ordinary file")
+    return stat.S_IMODE(mode)
+
+
+def _write_all(handle: int, piece: bytes) -> None:
+    view = memoryview(piece)
+    while view:
+        view = view[os.write(handle, view) :]
+
+
+def render(recording: Recording) -> Iterator[bytes]:
+    """The file, piece by piece: what the packets need to be understood comes before them."""
+    yield _section()
+    for vantage in recording.vantages:
+        yield _interface(vantage)
+    yield _evidence({"labkit": 1, "vantages": _places(recording.vantages), "lacks": list(recording.lacks)})
+    for event in recording.events:
+        yield _evidence({"labkit": 1, "event": dict(event)})
+    data = memoryview(recording.data)
+    for first in range(0, len(recording.packets), ROWS_AT_ONCE):
+        yield _packets(recording.packets[first : first + ROWS_AT_ONCE], first + 1, data)
+    end_ns = int(recording.packets["time_ns"][-1]) if len(recording.packets) else 0
+    for index, vantage in enumerate(recording.vantages):
+        if loss := recording.loss.get(vantage.name):
+            yield _statistics(index, loss, end_ns)
+
+
+def _section() -> bytes:
+    try:
+        application = f"labkit {metadata.version('labkit')}"
+    except metadata.PackageNotFoundError:
+        application = "labkit"
+    body = struct.pack("<IHHq", pcapng.BYTE_ORDER, 1, 0, -1)
+    return pcapng.block(pcapng.SECTION, body + pcapng.options((pcapng.OPT_APPLICATION, application.encode())))
+
+
+def _interface(vantage: Vantage) -> bytes:
+    pairs = [(pcapng.OPT_NAME, vantage.name.encode("utf-8", "replace"))]
+    if vantage.description:
+        pairs.append((pcapng.OPT_DESCRIPTION, vantage.description.encode("utf-8", "replace")))
+    pairs.append((pcapng.OPT_RESOLUTION, bytes([pcapng.NANOSECONDS])))
+    return pcapng.block(pcapng.INTERFACE, struct.pack("<HHI", vantage.link_type, 0, 0) + pcapng.options(*pairs))
+
+
+def _places(vantages: tuple[Vantage, ...]) -> dict[str, Any]:
+    return {vantage.name: {"node": vantage.node, "interface": vantage.interface} for vantage in vantages}
+
+
+def _evidence(value: dict[str, Any]) -> bytes:
+    try:
+        body = json.dumps(value, separators=(",", ":")).encode()
+    except (TypeError, ValueError) as error:
+        kind = value.get("event", value).get("kind", "labkit")
+        raise CaptureError(f"An event of kind {kind!r} cannot be saved: {error}. Keep plain data in events.") from error
+    filled = body.ljust(pcapng.padded(len(body)))  # spaces: still JSON
+    return pcapng.block(pcapng.EVIDENCE, struct.pack("<I", pcapng.DOCUMENTATION_PEN) + filled)
+
+
+def _packets(rows: npt.NDArray[Any], first_number: int, data: memoryview) -> bytes:
+    """Enhanced packet blocks: columns are written all at once, only the frames are copied one by one."""
+    captured = rows["captured"].astype(np.int64)
+    filled = captured + 3 & ~3
+    sizes = pcapng.PACKET_OVERHEAD + _PACKET_ID_AND_FLAGS + filled
+    starts = np.cumsum(sizes) - sizes
+    out = np.zeros(int(sizes.sum()), np.uint8)
+    words = out.view("<u4")
+    time = rows["time_ns"].astype(np.uint64)
+    numbers = np.arange(first_number, first_number + len(rows), dtype=np.uint64)
+    low = np.uint64(0xFFFFFFFF)
+    high = np.uint64(32)
+    head = (pcapng.PACKET, sizes, rows["vantage"], time >> high, time & low, captured, rows["original"])
+    flags = (pcapng.OPT_FLAGS | 4 << 16, rows["direction"])
+    identity = (pcapng.OPT_PACKET_ID | 8 << 16, numbers & low, numbers >> high)
+    for index, column in enumerate(head):
+        words[starts // 4 + index] = column
+    for index, column in enumerate((*flags, *identity, pcapng.OPT_END, sizes)):
+        words[(starts + 28 + filled) // 4 + index] = column
+    view = memoryview(out)
+    for at, offset, size in zip((starts + 28).tolist(), rows["offset"].tolist(), captured.tolist(), strict=True):
+        view[at : at + size] = data[offset : offset + size]
+    return out.data.tobytes()
+
+
+def _statistics(index: int, loss: Loss, time_ns: int) -> bytes:
+    counts = [(pcapng.OPT_DELIVERED, loss.captured)]
+    if loss.dropped is not None:
+        counts = [(pcapng.OPT_RECEIVED, loss.captured + loss.dropped), (pcapng.OPT_DROPPED, loss.dropped), *counts]
+    body = struct.pack("<III", index, time_ns >> 32, time_ns & 0xFFFFFFFF)
+    values = ((code, struct.pack("<Q", min(count, MOST_COUNTED))) for code, count in counts)
+    return pcapng.block(pcapng.STATISTICS, body + pcapng.options(*values))

@@ -1,0 +1,235 @@
+"""Taps at many vantage points, started together, stopped together: one consistent `Recording`.
+
+The owner's side of `task`. A recording covers one window of time, from the moment the last tap was ready to the fence
+at which all were stopped, so that no vantage point knows more than another.
+"""
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from labkit.errors import CaptureError, LabError
+from labkit.recording import Recording
+from labkit.runtime.protocol import Message, Node
+from labkit.topology import Topology
+
+from . import blocks, places
+from .ring import RingSize, first_time_ns, last_time_ns, now_ns
+from .store import Store
+from .tap import Tap
+
+Event = Mapping[str, Any]
+Events = Sequence[Event] | Callable[[], Sequence[Event]]
+
+TASK: Final = "labkit.taps.task:main"
+LIMIT_BYTES: Final = 1 << 30
+_BACKLOG_BYTES: Final = 256 << 20  # that a tap may hold while its owner is slower than the traffic
+_START_SECONDS: Final = 10.0
+_QUIET_SECONDS: Final = 0.025
+_SETTLE_SECONDS: Final = 0.5  # how long continuous traffic may put off the end
+_FENCE_SECONDS: Final = 5.0  # without a word from any tap
+_FOREVER: Final = 2**63 - 1
+
+
+class Taps:
+    """A capture: ``start()``, then traffic, then ``stop()``. All methods are thread-safe.
+
+    vantages: names, all of the topology if empty. limit_bytes: memory for packets; when it is used up the capture is
+    cut short and the recording's ``lacks`` says so. ring: size of the kernel ring of each tap; by their number if None.
+    """
+
+    def __init__(
+        self,
+        nodes: Mapping[str, Node],
+        topology: Topology,
+        vantages: Sequence[str] = (),
+        *,
+        limit_bytes: int = LIMIT_BYTES,
+        ring: RingSize | None = None,
+    ) -> None:
+        chosen = places.choose(topology, vantages)
+        self._taps = [Tap(index, vantage, nodes[vantage.node]) for index, vantage in enumerate(chosen)]
+        self._ring = ring or RingSize.for_taps(len(chosen))
+        self._limit_bytes = limit_bytes
+        self._store: Store | None = None
+        self._changed = threading.Condition()
+        self._stopping = threading.RLock()
+        self._launcher = threading.Thread(target=self._launch, name="labkit taps", daemon=True)
+        self._given_up = False
+        self._ended = False
+        self._cut_ns = _FOREVER
+        self._until_ns = _FOREVER
+        self._cut_reason = ""
+        self._recording: Recording | None = None
+
+    @staticmethod
+    def choose(topology: Topology, names: Sequence[str] = ()) -> tuple[str, ...]:
+        """The vantage points that *names* (none: all) stand for, in path order. CaptureError for unknown names."""
+        return tuple(vantage.name for vantage in places.choose(topology, names))
+
+    def start(self) -> None:
+        """Returns when every tap captures. CaptureError, with all taps stopped, when one cannot."""
+        if self._store or self._ended:
+            raise CaptureError("This capture was started already; make another one.")
+        self._store = Store(self._limit_bytes)
+        try:
+            self._launcher.start()
+            with self._changed:
+                self._changed.wait_for(self._start_settled, _START_SECONDS)
+            for tap in sorted(self._taps, key=lambda tap: tap.failure is None):
+                if tap.failure or not tap.settled:
+                    reason = tap.failure or f"its tap was not ready within {_START_SECONDS:.0f} s"
+                    raise CaptureError(f"The capture at {tap.vantage.name} did not start: {reason}")
+        except BaseException:
+            self.close()
+            raise
+
+    def stop(self, events: Events = ()) -> Recording:
+        """What was captured, with *events* (or what they return when asked, once all packets are in).
+
+        Waits first until no packet has been seen anywhere for a moment, so that what is in flight is in. Idempotent:
+        the same recording again. When interrupted, all taps are ended; called again, it gives what had arrived.
+        """
+        with self._stopping:
+            if self._recording is not None:
+                return self._recording
+            if not self._store:
+                raise CaptureError("This capture is not running: it was never started, or was closed.")
+            if not self._ended:
+                try:
+                    self._settle()
+                    self._fence()
+                finally:
+                    self._end()
+            happened = events() if callable(events) else events
+            self._recording = self._gather(self._store, happened)
+            self._store.close()
+            return self._recording
+
+    def close(self) -> None:
+        """End all taps and throw away what was captured, unless `stop` has given it out. Idempotent."""
+        self._end()
+        if self._store:
+            self._store.close()
+            self._store = None
+
+    # starting: tasks are started by a thread of its own, because an interrupt, which strikes the main thread, must not
+    # come between starting a task and knowing about it
+
+    def _launch(self) -> None:
+        ring = self._ring
+        backlog_bytes = min(_BACKLOG_BYTES, self._limit_bytes // len(self._taps))
+        for tap in self._taps:
+            if self._given_up:
+                return
+            try:
+                tap.task = tap.node.start(
+                    TASK,
+                    on_event=partial(self._hear, tap),
+                    on_exit=partial(self._part, tap),
+                    interface=tap.vantage.interface,
+                    blocks=ring.blocks,
+                    block_bytes=ring.block_bytes,
+                    retire_ms=ring.retire_ms,
+                    backlog_bytes=backlog_bytes,
+                )
+            except (LabError, OSError) as error:
+                self._part(tap, str(error))
+
+    def _start_settled(self) -> bool:
+        return all(tap.settled for tap in self._taps) or any(tap.failure for tap in self._taps)
+
+    # listening: on the runtime's thread
+
+    def _hear(self, tap: Tap, message: Message) -> None:
+        if isinstance(message, bytes):
+            self._keep(tap, message)
+        else:
+            tap.note(message)
+        with self._changed:
+            self._changed.notify_all()
+
+    def _part(self, tap: Tap, reason: str | None) -> None:
+        tap.fail(reason)
+        with self._changed:
+            self._changed.notify_all()
+
+    def _keep(self, tap: Tap, chunk: bytes) -> None:
+        tap.busy_ns = max(tap.busy_ns, last_time_ns(chunk))
+        if not self._cut_reason:
+            try:
+                if self._store and self._store.add(tap.index, chunk):
+                    return
+                reason = f"the limit of {self._limit_bytes} bytes (limit_bytes) was reached"
+            except OSError as error:
+                reason = f"this machine has no memory left for it ({error.strerror})"
+            self._cut_reason = reason
+            threading.Thread(target=self._cut, name="labkit taps", daemon=True).start()
+        self._cut_ns = min(self._cut_ns, first_time_ns(chunk))
+
+    def _cut(self) -> None:
+        """The store is full: no tap need go on."""
+        for tap in self._taps:
+            tap.ask({"op": "stop", "until_ns": self._cut_ns})
+
+    # stopping
+
+    def _settle(self) -> None:
+        begun = now_ns()
+        for tap in self._taps:
+            tap.ask({"op": "watch"})
+        with self._changed:
+            while not all(tap.over for tap in self._taps):
+                now = now_ns()
+                quiet = (now - max(begun, *(tap.busy_ns for tap in self._taps))) / 1e9
+                left = min(_QUIET_SECONDS - quiet, _SETTLE_SECONDS - (now - begun) / 1e9)
+                if left <= 0:
+                    return
+                self._changed.wait(left)
+
+    def _fence(self) -> None:
+        self._until_ns = now_ns()
+        for tap in self._taps:
+            tap.ask({"op": "stop", "until_ns": self._until_ns})
+        with self._changed:
+            while not all(tap.over for tap in self._taps):
+                if not self._changed.wait(_FENCE_SECONDS):
+                    return
+
+    def _end(self) -> None:
+        """No tap runs after this, whatever state it was in."""
+        self._given_up = True
+        self._ended = True
+        if self._launcher.ident is not None:
+            self._launcher.join()
+        for tap in self._taps:
+            if not tap.over:
+                tap.kill()
+
+    def _gather(self, store: Store, events: Sequence[Event]) -> Recording:
+        data = store.data()
+        chunks = sorted(store.chunks, key=lambda chunk: chunk.vantage)  # stable: ties in time go in path order
+        rows = self._window(blocks.rows(data, chunks))
+        counts = np.bincount(rows["vantage"], minlength=len(self._taps)).tolist()
+        lacks = [lack for tap in self._taps for lack in tap.lacks]
+        if self._cut_reason:
+            lacks.insert(0, f"everything after its first {len(rows)} packets: {self._cut_reason}")
+        return Recording(
+            vantages=tuple(tap.vantage for tap in self._taps),
+            packets=rows,
+            data=data,
+            loss={tap.vantage.name: tap.loss(count) for tap, count in zip(self._taps, counts, strict=True)},
+            events=tuple(sorted(events, key=lambda event: int(event["time_ns"]))),
+            lacks=tuple(lacks),
+        )
+
+    def _window(self, rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """The rows of the common window, by time."""
+        begin_ns = max(tap.ready_ns or 0 for tap in self._taps)
+        time_ns = rows["time_ns"]
+        rows = rows[(time_ns >= begin_ns) & (time_ns <= self._until_ns) & (time_ns < self._cut_ns)]
+        return rows[np.argsort(rows["time_ns"], kind="stable")]

@@ -1,0 +1,73 @@
+"""Why something on the wire failed, in words: the table of causes, and how a worker's function hands one back.
+
+Runs inside nodes. A failure travels as plain data and becomes a `TrafficError` in `labkit.traffic.remote`,
+where the client's name is known; so a function here never names the client.
+"""
+
+import errno
+import functools
+import http.client
+import os
+import socket
+from collections.abc import Callable
+from typing import Any
+
+CAUSES: dict[int, tuple[str, str]] = {
+    errno.ECONNREFUSED: ("refused", "connection refused: the host is there, but nothing listens on that port"),
+    errno.ECONNRESET: ("reset", "the other side reset the connection"),
+    errno.EPIPE: ("reset", "the other side reset the connection"),
+    errno.ECONNABORTED: ("reset", "the connection was aborted"),
+    errno.EHOSTUNREACH: ("unreachable", "no route leads there, or nobody on the link answers for that address"),
+    errno.ENETUNREACH: ("unreachable", "no route leads there: a lab has no way out"),
+    errno.ETIMEDOUT: ("timed out", "the other side did not answer"),
+    errno.EADDRNOTAVAIL: ("no free port", "all local ports are taken: use fewer new connections, or wait a moment"),
+    errno.EMFILE: ("too many files", "the process may not open more sockets: use fewer connections"),
+    errno.EMSGSIZE: ("too long", "the datagram is longer than one UDP datagram can be"),
+    errno.EBADF: ("closed", "the connection was closed on this side"),
+}
+"""What an errno means to a client: (cause, explanation)."""
+
+
+class Failure(Exception):
+    """Something a client was asked for did not work. *cause* is short and stable: "refused", "reset", "timed out"."""
+
+    def __init__(self, cause: str, detail: str) -> None:
+        super().__init__(cause, detail)
+        self.cause = cause
+        self.detail = detail
+
+
+def from_errno(number: int) -> Failure:
+    """The failure that an errno stands for; unknown ones keep the kernel's own words."""
+    return Failure(*CAUSES.get(number, (errno.errorcode.get(number, "error"), os.strerror(number))))
+
+
+def from_exception(error: OSError | http.client.HTTPException) -> Failure:
+    """The failure that an exception of the socket or http.client modules stands for."""
+    if isinstance(error, http.client.RemoteDisconnected):
+        return Failure("closed", "the other side closed the connection without an answer")
+    if isinstance(error, http.client.IncompleteRead):
+        return Failure("cut short", f"the connection ended after {len(error.partial)} bytes of the body")
+    if isinstance(error, http.client.HTTPException):
+        return Failure("not http", f"the answer is not HTTP ({type(error).__name__}: {error})")
+    if isinstance(error, TimeoutError) and error.errno is None:
+        return Failure("timed out", "no answer in the time given")
+    if isinstance(error, socket.gaierror):
+        return Failure("no address", f"the name has no address here ({error.strerror})")
+    return from_errno(error.errno or 0)
+
+
+def reported[**P](function: Callable[P, dict[str, Any]]) -> Callable[P, dict[str, Any]]:
+    """Make a worker's function return ``{"failed": {"cause", "detail"}}`` where it raises what the wire can cause."""
+
+    @functools.wraps(function)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> dict[str, Any]:
+        try:
+            return function(*args, **kwargs)
+        except Failure as error:
+            failure = error
+        except (OSError, http.client.HTTPException) as error:
+            failure = from_exception(error)
+        return {"failed": {"cause": failure.cause, "detail": failure.detail}}
+
+    return wrapper

@@ -1,0 +1,235 @@
+"""Hosts as the user holds them: ``lab.alice``. What a host can be asked to do, whatever its role.
+
+Nothing here opens a socket: requests are made inside the host, by its worker or by tasks of their own. A backend's
+server is a task too, held by `labkit.traffic.server_handle`.
+"""
+
+import html
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, overload
+
+from labkit.runtime import protocol
+from labkit.topology import Node
+from labkit.topology.model import Role
+from labkit.traffic.open_things import TIMEOUT, Session, TcpConnection, UdpSocket, WebSocket
+from labkit.traffic.pickled import pickle
+from labkit.traffic.process import TIMEOUT as PATIENCE
+from labkit.traffic.process import Completed, Process, call_function, run_program
+from labkit.traffic.remote import Line, new_key
+from labkit.traffic.reply import Reply
+from labkit.traffic.report import Load, LoadReport, load_arguments
+from labkit.traffic.server_handle import STARTING, ServerHandle
+from labkit.traffic.spec import HeadersIn, check_seconds, request_spec
+
+
+class Host:
+    """A host of the lab. All methods are thread-safe; every one raises LabNotRunning while the lab does not run.
+
+    spec: the node's description. node: gives the running node, or raises LabNotRunning.
+    """
+
+    def __init__(self, spec: Node, node: Callable[[], protocol.Node]) -> None:
+        self._spec = spec
+        self._node = node
+
+    @property
+    def name(self) -> str:
+        return self._spec.name
+
+    @property
+    def role(self) -> Role:
+        return self._spec.role
+
+    @property
+    def address(self) -> str:
+        """IPv4 address of the first interface."""
+        return self._spec.address
+
+    @property
+    def addresses(self) -> list[str]:
+        """Every address, IPv4 before IPv6, interface by interface."""
+        pairs = ((interface.address4, interface.address6) for interface in self._spec.interfaces)
+        return [str(address.ip) for pair in pairs for address in pair if address is not None]
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: HeadersIn | None = None,
+        cookies: Mapping[str, str] | None = None,
+        body: bytes | str | None = None,
+        timeout: float = TIMEOUT,
+    ) -> Reply:
+        """One HTTP/1.1 request on a connection of its own, which is closed after the answer.
+
+        headers: sent in the order and case given (a list of pairs may repeat a name); Host, User-Agent and Accept are
+        added where absent. The URL's path goes out byte for byte. timeout: seconds for all of it. Redirects are not
+        followed. TrafficError (see its ``cause``) if there is no answer; an answer of any status is a `Reply`.
+        """
+        spec = request_spec(method, url, headers, cookies, body, timeout)
+        key = new_key("request")
+        ask = self._line().ask
+        return Reply.of(ask(f"{method} {url}", "http:request", key, spec, timeout=spec["timeout"], give_up=key))
+
+    def get(self, url: str, **options: Any) -> Reply:
+        """``request("GET", url, ...)``."""
+        return self.request("GET", url, **options)
+
+    def post(self, url: str, **options: Any) -> Reply:
+        """``request("POST", url, ...)``."""
+        return self.request("POST", url, **options)
+
+    def session(self) -> Session:
+        """Requests that share one connection and keep cookies: ``with lab.alice.session() as s: s.get(...)``."""
+        return Session(self._line())
+
+    def websocket(self, url: str, *, headers: HeadersIn | None = None, timeout: float = TIMEOUT) -> WebSocket:
+        """An open WebSocket to a ``ws://`` URL. TrafficError with cause "status 404" where the upgrade is refused."""
+        return WebSocket(self._line(), url, headers, timeout)
+
+    def tcp(self, host: str, port: int, *, timeout: float = TIMEOUT) -> TcpConnection:
+        """A TCP connection: ``with lab.alice.tcp("lb", 7) as c: c.send(b"hi\\n"); c.readline()``."""
+        return TcpConnection(self._line(), host, port, timeout)
+
+    def udp(self, host: str, port: int) -> UdpSocket:
+        """A UDP socket that talks to one endpoint."""
+        return UdpSocket(self._line(), host, port)
+
+    @overload
+    def run(
+        self, command: str | Sequence[str], *, timeout: float = ..., background: Literal[False] = ...
+    ) -> Completed: ...
+    @overload
+    def run(self, command: str | Sequence[str], *, timeout: float = ..., background: Literal[True]) -> Process: ...
+    def run(
+        self, command: str | Sequence[str], *, timeout: float = PATIENCE, background: bool = False
+    ) -> Completed | Process:
+        """Run a program inside the host: text by its shell, a list as it is.
+
+        Its end is waited for, at most *timeout* seconds (TaskError); in the background, a `Process` to stop.
+        """
+        if background:
+            return Process(self._line(), command)
+        return run_program(self._line(), command, check_seconds("timeout", timeout))
+
+    def call(self, function: Callable[..., Any], *arguments: Any, timeout: float = PATIENCE) -> Any:
+        """Run a Python function inside the host, in a process of its own; the plain data it returns.
+
+        TaskError, with the traceback, if it raises; if it takes more than *timeout* seconds, it is ended.
+        """
+        return call_function(self.name, self._node(), function, arguments, check_seconds("timeout", timeout))
+
+    @overload
+    def load(
+        self,
+        url: str,
+        *,
+        connections: int = ...,
+        seconds: float = ...,
+        requests: int | None = ...,
+        new_connections: bool = ...,
+        headers: HeadersIn | None = ...,
+        cookies: Mapping[str, str] | None = ...,
+        timeout: float = ...,
+        background: Literal[False] = ...,
+    ) -> LoadReport: ...
+    @overload
+    def load(
+        self,
+        url: str,
+        *,
+        connections: int = ...,
+        seconds: float = ...,
+        requests: int | None = ...,
+        new_connections: bool = ...,
+        headers: HeadersIn | None = ...,
+        cookies: Mapping[str, str] | None = ...,
+        timeout: float = ...,
+        background: Literal[True],
+    ) -> Load: ...
+    def load(
+        self,
+        url: str,
+        *,
+        connections: int = 64,
+        seconds: float = 5.0,
+        requests: int | None = None,
+        new_connections: bool = True,
+        headers: HeadersIn | None = None,
+        cookies: Mapping[str, str] | None = None,
+        timeout: float = TIMEOUT,
+        background: bool = False,
+    ) -> LoadReport | Load:
+        """GET *url* as fast as *connections* at a time allow, for *seconds* or *requests*, whichever ends first.
+
+        new_connections: each request on a connection of its own; otherwise connections are kept. timeout: seconds a
+        request may take before it counts as failed. In the background: a `Load`, with ``stop()`` and live counts.
+        """
+        spec = request_spec("GET", url, headers, cookies, None, timeout)
+        arguments = load_arguments(spec, connections, seconds, requests, new_connections)
+        load = Load(self._line(), self._node(), f"load on {url}", arguments)
+        return load if background else load.wait()
+
+    def _line(self) -> Line:
+        return Line(self.name, self._node())
+
+    def __repr__(self) -> str:
+        return f"<{self.role} {self.name} {self.address}>"
+
+    def _repr_html_(self) -> str:
+        return f"{self.role} <b>{html.escape(self.name)}</b> <code>{self.address}</code>"
+
+
+class Backend(Host):
+    """A host that serves HTTP and WebSockets (port 80), TCP echo and UDP echo (port 7).
+
+    What was set stays set: after `kill` and `restore` the same application is served, as slowly as before.
+    """
+
+    def __init__(
+        self,
+        spec: Node,
+        node: Callable[[], protocol.Node],
+        *,
+        http_port: int = 80,
+        tcp_port: int = 7,
+        udp_port: int = 7,
+    ) -> None:
+        super().__init__(spec, node)
+        ports = {"http_port": http_port, "tcp_port": tcp_port, "udp_port": udp_port}
+        self._server = ServerHandle(spec.name, node, ports)
+
+    @property
+    def serving(self) -> bool:
+        """True while its server answers."""
+        return self._server.serving
+
+    def start_server(self) -> None:
+        """Start the server, unless it runs, without waiting for it: see `wait_ready`."""
+        self._server.start()
+
+    def wait_ready(self, timeout: float = STARTING) -> None:
+        """Wait until the server listens on all its ports. TaskError if it ended instead, or takes longer."""
+        self._server.wait_ready(timeout)
+
+    def serve(self, app: Any) -> None:
+        """Serve *app*, an ASGI application, on the HTTP port instead of the lab's own; None brings that back.
+
+        The server is started anew, so open connections are cut. An exception in *app* is a 500 with its traceback.
+        TaskError if it cannot be served; then what was served before is served again.
+        """
+        self._server.serve(None if app is None else pickle(app))
+
+    def kill(self) -> None:
+        """Kill the server process (SIGKILL): its connections are reset or closed by the kernel, new ones refused."""
+        self._server.kill()
+
+    def restore(self) -> None:
+        """Bring the server back as it was, application and slowness included. Does nothing while it serves."""
+        self._server.start()
+        self._server.wait_ready()
+
+    def slow(self, seconds: float) -> None:
+        """Make every answer from now on wait *seconds* first; 0 ends that. Stays over `kill` and `restore`."""
+        self._server.slow(seconds)

@@ -1,0 +1,196 @@
+"""What a client keeps open for the user: sessions, WebSockets, TCP connections and UDP sockets. The owner's side.
+
+Each is a context manager and thread-safe. The connections themselves live in the host.
+"""
+
+import threading
+from collections.abc import Iterator, Mapping
+from typing import Any, Self
+
+from labkit.errors import TrafficError
+from labkit.traffic.remote import Held, Line, new_key
+from labkit.traffic.reply import Headers, Reply
+from labkit.traffic.spec import HeadersIn, check_seconds, header_pairs, request_spec
+
+TIMEOUT = 10.0
+
+
+class Session(Held):
+    """Requests over one connection, with a cookie jar.
+
+    A request to another host or port, or one after the server closed the connection, opens a new connection.
+    Interrupting a request closes the session.
+    """
+
+    def __init__(self, line: Line) -> None:
+        super().__init__(line, new_key("session"))
+        line.ask("opening a session", "http:open_session", self._key, timeout=TIMEOUT, give_up=self._key)
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: HeadersIn | None = None,
+        cookies: Mapping[str, str] | None = None,
+        body: bytes | str | None = None,
+        timeout: float = TIMEOUT,
+    ) -> Reply:
+        """As `Host.request`, over the session's connection and with its cookies."""
+        spec = request_spec(method, url, headers, cookies, body, timeout)
+        doing = f"{method} {url}"
+        key = self._key
+        return Reply.of(self._line.ask(doing, "http:session_request", key, spec, timeout=spec["timeout"], give_up=key))
+
+    def get(self, url: str, **options: Any) -> Reply:
+        """``request("GET", url, ...)``."""
+        return self.request("GET", url, **options)
+
+    def post(self, url: str, **options: Any) -> Reply:
+        """``request("POST", url, ...)``."""
+        return self.request("POST", url, **options)
+
+    @property
+    def cookies(self) -> dict[str, str]:
+        """The cookies the session has been given so far."""
+        answer = self._line.ask("reading cookies", "http:session_cookies", self._key, timeout=TIMEOUT)
+        cookies: dict[str, str] = answer["cookies"]
+        return cookies
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __repr__(self) -> str:
+        return f"<session of {self._line.client}>"
+
+
+class _Connected(Held):
+    """Something with two ends: ``local`` and ``remote``, each [ip, port]. Received pieces are asked for by number."""
+
+    _module = "socket_client"
+
+    def __init__(self, line: Line, target: str, opener: str, *arguments: Any, timeout: float) -> None:
+        super().__init__(line, new_key(opener))
+        self.target = target
+        self._number = 0
+        self._receiving = threading.Lock()
+        patience = check_seconds("timeout", timeout)
+        self.opened = line.ask(
+            target, f"{self._module}:{opener}", self._key, *arguments, timeout=patience, give_up=self._key
+        )
+        self.local: list[Any] = self.opened["local"]
+        self.remote: list[Any] = self.opened["remote"]
+
+    def _receive(self, timeout: float) -> dict[str, Any]:
+        """The next piece; with the lock held. An interrupt loses nothing: the same number is asked for again."""
+        function = f"{self._module}:receive"
+        patience = check_seconds("timeout", timeout)
+        answer = self._line.ask(
+            f"receiving from {self.target}", function, self._key, self._number, patience, timeout=patience
+        )
+        self._number += 1
+        return answer
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __repr__(self) -> str:
+        return f"<{self.target} of {self._line.client}>"
+
+
+class WebSocket(_Connected):
+    """An open WebSocket: ``send`` and ``recv`` text or bytes; iterating gives messages until the other side closes."""
+
+    _module = "websocket_client"
+
+    def __init__(self, line: Line, url: str, headers: HeadersIn | None, timeout: float) -> None:
+        target = f"WebSocket {url}"
+        super().__init__(line, target, "open_websocket", url, header_pairs(headers), timeout, timeout=timeout)
+        self.headers = Headers(self.opened["headers"])
+        self.seconds: float = self.opened["seconds"]
+
+    @property
+    def backend(self) -> str | None:
+        """Who accepted, by its own word in the answer to the upgrade."""
+        return self.headers.get("x-backend")
+
+    def send(self, message: str | bytes) -> None:
+        """Send one message: text as text, bytes as binary."""
+        if not isinstance(message, str | bytes):
+            raise TrafficError(f"a WebSocket message is text or bytes, not {type(message).__name__}")
+        self._line.ask(f"sending to {self.target}", "websocket_client:send", self._key, message, timeout=TIMEOUT)
+
+    def recv(self, timeout: float = TIMEOUT) -> str | bytes:
+        """The next message. TrafficError with cause "timed out", "closed" or "reset"."""
+        with self._receiving:
+            message: str | bytes = self._receive(timeout)["message"]
+        return message
+
+    def __iter__(self) -> Iterator[str | bytes]:
+        while True:
+            try:
+                message = self.recv()
+            except TrafficError as error:
+                if error.cause != "closed":
+                    raise
+                return
+            yield message
+
+
+class TcpConnection(_Connected):
+    """A TCP connection, used like a socket."""
+
+    def __init__(self, line: Line, host: str, port: int, timeout: float) -> None:
+        super().__init__(line, f"TCP {host} port {port}", "open_tcp", host, port, timeout, timeout=timeout)
+        self.seconds: float = self.opened["seconds"]
+        self._buffer = bytearray()
+
+    def send(self, data: bytes | str, timeout: float = TIMEOUT) -> None:
+        """Send all of *data*; text goes as UTF-8."""
+        content = data.encode() if isinstance(data, str) else bytes(data)
+        patience = check_seconds("timeout", timeout)
+        doing = f"sending to {self.target}"
+        self._line.ask(doing, "socket_client:send", self._key, content, patience, timeout=patience)
+
+    sendall = send
+
+    def recv(self, size: int = 65536, timeout: float = TIMEOUT) -> bytes:
+        """At most *size* bytes, as soon as there are any; b"" when the other side has closed."""
+        with self._receiving:
+            if not self._buffer:
+                self._buffer += self._receive(timeout)["data"]
+            return self._take(size)
+
+    def readline(self, timeout: float = TIMEOUT) -> bytes:
+        """Up to and with the next line end, or what is left when the other side closes. *timeout*: per piece."""
+        with self._receiving:
+            while b"\n" not in self._buffer:
+                data = self._receive(timeout)["data"]
+                if not data:
+                    return self._take(len(self._buffer))
+                self._buffer += data
+            return self._take(self._buffer.index(b"\n") + 1)
+
+    def _take(self, size: int) -> bytes:
+        data = bytes(self._buffer[:size])
+        del self._buffer[:size]
+        return data
+
+
+class UdpSocket(_Connected):
+    """A UDP socket that talks to one endpoint."""
+
+    def __init__(self, line: Line, host: str, port: int) -> None:
+        super().__init__(line, f"UDP {host} port {port}", "open_udp", host, port, timeout=TIMEOUT)
+
+    def send(self, data: bytes | str) -> None:
+        """Send one datagram; text goes as UTF-8."""
+        content = data.encode() if isinstance(data, str) else bytes(data)
+        doing = f"sending to {self.target}"
+        self._line.ask(doing, "socket_client:send", self._key, content, TIMEOUT, timeout=TIMEOUT)
+
+    def recv(self, timeout: float = TIMEOUT) -> bytes:
+        """The next datagram. TrafficError: "timed out", or "refused" if the other host said that nobody listens."""
+        with self._receiving:
+            data: bytes = self._receive(timeout)["data"]
+        return data

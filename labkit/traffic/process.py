@@ -1,0 +1,102 @@
+"""Programs and functions run inside a host, as the user holds them. The owner's side."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from labkit.errors import TaskError, TrafficError
+from labkit.runtime.protocol import Node
+from labkit.traffic.pickled import pickle
+from labkit.traffic.remote import Line, new_key
+
+TIMEOUT = 60.0
+STOPPING = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """A program that has ended. returncode: its status; minus the number of the signal that ended it."""
+
+    stdout: str
+    stderr: str
+    returncode: int
+
+
+class Process:
+    """A program running in the background inside a host. Its output is kept, the first 16 MiB of each stream."""
+
+    def __init__(self, line: Line, command: str | Sequence[str]) -> None:
+        self._line = line
+        self._key = new_key("program")
+        self.command = _words(command)
+        self._ask("start", self.command, timeout=TIMEOUT, give_up=self._key)
+
+    @property
+    def running(self) -> bool:
+        return self._ask("look")["returncode"] is None
+
+    @property
+    def output(self) -> str:
+        """What it has printed so far (standard output; see `errors`)."""
+        return str(self._ask("look")["stdout"])
+
+    @property
+    def errors(self) -> str:
+        """What it has printed so far on standard error."""
+        return str(self._ask("look")["stderr"])
+
+    def stop(self) -> Completed:
+        """End it and its children (SIGTERM, then SIGKILL); what it printed and how it ended. Idempotent."""
+        return Completed(**self._ask("stop"))
+
+    def wait(self, timeout: float = TIMEOUT) -> Completed:
+        """Wait for its end. TaskError if it still runs after *timeout* seconds; it runs on."""
+        return Completed(**self._ask("wait", timeout, timeout=timeout))
+
+    def _ask(self, what: str, *arguments: Any, timeout: float = STOPPING, give_up: str | None = None) -> dict[str, Any]:
+        return _ask(self._line, what, self._key, *arguments, command=self.command, timeout=timeout, give_up=give_up)
+
+    def __repr__(self) -> str:
+        return f"<{self.command!r} in {self._line.client}>"
+
+
+def run_program(line: Line, command: str | Sequence[str], timeout: float) -> Completed:
+    """Run *command* inside the host of *line*. TaskError if it cannot, or did not end in time (it is stopped)."""
+    key = new_key("program")
+    words = _words(command)
+    return Completed(**_ask(line, "run", key, words, timeout, command=words, timeout=timeout + STOPPING, give_up=key))
+
+
+def _words(command: str | Sequence[str]) -> str | list[str]:
+    return command if isinstance(command, str) else [str(part) for part in command]
+
+
+def _ask(
+    line: Line, what: str, *arguments: Any, command: str | list[str], timeout: float, give_up: str | None
+) -> dict[str, Any]:
+    try:
+        return line.ask(f"running {command!r}", f"program:{what}", *arguments, timeout=timeout, give_up=give_up)
+    except TrafficError as error:
+        raise TaskError(str(error)) from error
+
+
+def call_function(host: str, node: Node, function: Callable[..., Any], arguments: Sequence[Any], timeout: float) -> Any:
+    """Run *function* in a process of its own inside *host*; the plain data it returns.
+
+    TaskError: with the remote traceback if it raised; if it took too long (it is ended); if what it returned is
+    not plain data; if it ended its process.
+    """
+    name = getattr(function, "__name__", type(function).__name__)
+    task = node.start("labkit.traffic.function_task:main", function=pickle(function, *arguments))
+    try:
+        answer = task.receive(timeout)
+    except TaskError as error:
+        raise TaskError(f"{name} in {host} ended without returning: {error}") from error
+    except BaseException as error:  # too late, or interrupted
+        task.stop(kill=True)
+        if isinstance(error, TimeoutError):
+            raise TaskError(f"{name} in {host} did not return within {timeout:g} s and was stopped") from None
+        raise
+    if "error" in answer:
+        raise TaskError(f"{name} in {host} failed: {answer['error']}")
+    return answer["value"]

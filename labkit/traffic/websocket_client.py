@@ -1,0 +1,93 @@
+"""WebSocket clients (RFC 6455): call targets that open, send, receive and close, by key.
+
+Runs in a node's worker. The protocol is the websockets library's; no compression and no keep-alive pings, so that
+a capture holds what the user sent and nothing else.
+"""
+
+import time
+from typing import Any
+
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
+from websockets.sync.client import ClientConnection
+from websockets.sync.client import connect as open_connection
+
+from labkit.traffic.failure import Failure, reported
+from labkit.traffic.held import shelf
+from labkit.traffic.socket_client import Numbered
+from labkit.traffic.target import connect, ends, parse_url
+
+LARGEST = 16 * 1024 * 1024
+CLOSING = 2.0
+
+
+class WebSocket:
+    """An open WebSocket."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self.connection = connection
+        self.received: Numbered[str | bytes] = Numbered(self.connection.recv)
+
+    def close(self) -> None:
+        self.connection.close()
+
+
+@reported
+def open_websocket(key: str, url: str, headers: list[list[str]], timeout: float) -> dict[str, Any]:
+    """Call target: connect and upgrade.
+
+    Result: {"status": 101, "headers": [[name, value]] of the answer, "local", "remote": [ip, port], "seconds"}.
+    """
+    started = time.monotonic()
+    target = parse_url(url, ("ws",))
+    sock = connect(target.host, target.port, timeout)
+    where = ends(sock)
+    try:
+        connection = open_connection(
+            target.url,
+            sock=sock,
+            legacy=True,
+            proxy=None,
+            compression=None,
+            additional_headers=[(name, value) for name, value in headers],
+            user_agent_header="labkit",
+            open_timeout=max(timeout - (time.monotonic() - started), 0.001),
+            ping_interval=None,
+            close_timeout=CLOSING,
+            max_size=LARGEST,
+        )
+    except InvalidStatus as error:
+        status = error.response.status_code
+        raise Failure(f"status {status}", f"the upgrade was answered with status {status}, not 101") from error
+    except (InvalidHandshake, InvalidURI, ValueError) as error:
+        raise Failure("no upgrade", f"the upgrade failed: {error}") from error
+    seconds = time.monotonic() - started
+    shelf.put(key, WebSocket(connection))
+    response = connection.response
+    pairs = [[name, value] for name, value in response.headers.raw_items()] if response else []
+    return {"status": 101, "headers": pairs, "seconds": seconds, **where}
+
+
+@reported
+def send(key: str, message: str | bytes) -> dict[str, Any]:
+    """Call target: send one text or binary message."""
+    try:
+        shelf.get(key, WebSocket).connection.send(message)
+    except ConnectionClosed as error:
+        raise _closed(error) from error
+    return {}
+
+
+@reported
+def receive(key: str, number: int, timeout: float) -> dict[str, Any]:
+    """Call target: message *number*: {"message": str or bytes}."""
+    try:
+        return {"message": shelf.get(key, WebSocket).received.piece(number, timeout)}
+    except ConnectionClosed as error:
+        raise _closed(error) from error
+
+
+def _closed(error: ConnectionClosed) -> Failure:
+    if error.rcvd is None:
+        return Failure("reset", "the connection broke without a closing handshake")
+    reason = f": {error.rcvd.reason}" if error.rcvd.reason else ""
+    return Failure("closed", f"the other side closed it with code {error.rcvd.code}{reason}")

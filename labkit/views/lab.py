@@ -1,0 +1,61 @@
+"""A lab as a notebook shows it: the picture of its hosts, what runs it, its mode, and what is running."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from labkit.topology import Topology
+
+from .picture import Picture
+from .topology import SERVING, topology_diagram
+
+
+class Serving(Protocol):
+    """A backend: its name, and whether its server answers."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def serving(self) -> bool: ...
+
+
+class Mode(Protocol):
+    """The balancer: its mode ("l4" or "l7"); its repr says line by line what it carries out and what is wrong."""
+
+    @property
+    def mode(self) -> str: ...
+
+
+class LabState(Protocol):
+    """What is asked of a lab in order to show it."""
+
+    @property
+    def topology(self) -> Topology: ...
+
+    @property
+    def runtime(self) -> str: ...
+
+    @property
+    def running(self) -> bool: ...
+
+    @property
+    def balancer(self) -> Mode: ...
+
+    @property
+    def backends(self) -> Sequence[Serving]: ...
+
+
+def lab_picture(lab: LabState) -> Picture:
+    """The lab as it is now; the text says the same and the same lab gives the same text."""
+    up = lab.running
+    mode = lab.balancer.mode if up else None
+    states = {backend.name: SERVING if backend.serving else "not serving" for backend in lab.backends} if up else {}
+    serving = sum(state == SERVING for state in states.values())
+    servers = f"{serving} of {len(states)} servers answer" if up else "not running: lab.start() boots it"
+    notes = [f"runtime {lab.runtime}: {servers}", *(repr(lab.balancer).splitlines() if up else ())]
+    return topology_diagram(lab.topology, mode, running=states, notes=notes)
+
+
+def lab_bundle(lab: LabState) -> dict[str, str]:
+    """The mime bundle of a lab: ``image/svg+xml`` and ``text/plain``."""
+    return lab_picture(lab)._repr_mimebundle_()

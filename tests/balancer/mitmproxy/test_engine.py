@@ -1,0 +1,155 @@
+"""The proxy's life as its owner sees it: starting, dying, being told, being asked."""
+
+import os
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from labkit.balancer.mitmproxy.engine import MitmproxyEngine, Told
+from labkit.balancer.policy import L7Policy, Route, Target
+from labkit.errors import EngineError, LabNotRunning
+from labkit.topology import Listener
+
+from .harness import Backend, Client, LocalNode, free_port
+
+BACKEND = "127.0.0.31"
+REQUEST = b"GET /x HTTP/1.1\r\nHost: lb\r\n\r\n"
+
+
+class Life:
+    """An engine with nothing started, and the reasons of its deaths."""
+
+    def __init__(self, node: LocalNode) -> None:
+        self.node = node
+        self.listener = Listener(free_port("127.0.0.1", BACKEND), "http")
+        self.policy = L7Policy((self.listener,), (Route("*", "one"),), {"one": (Target("one", BACKEND),)})
+        self.deaths: list[str] = []
+        self.died = threading.Event()
+        self.engine = MitmproxyEngine(node, ["127.0.0.1"], [self.listener], self._note)
+
+    def _note(self, reason: str) -> None:
+        self.deaths.append(reason)
+        self.died.set()
+
+
+@pytest.fixture
+def life() -> Iterator[Life]:
+    with LocalNode("lb") as node:
+        yield Life(node)
+
+
+def test_nothing_can_be_asked_before_the_start(life: Life) -> None:
+    with pytest.raises(EngineError, match=r"was not started: call lab\.balancer\.l7\(\)"):
+        life.engine.apply(life.policy)
+    assert (life.engine.events(), life.engine.alive) == ([], False)
+    life.engine.stop()
+
+
+def test_a_killed_proxy_is_told_once_by_name_and_another_takes_its_place(life: Life) -> None:
+    engine = life.engine
+    backend = Backend("one", BACKEND, life.listener.port)
+    try:
+        engine.start()
+        engine.start()
+        engine.ready()
+        assert len(life.node.task_pids()) == 1, "a second start is the same proxy"
+        engine.apply(life.policy)
+        with Client("127.0.0.1", life.listener.port) as client:
+            client.send(REQUEST)
+            assert client.reply()[0] == 200
+            assert [event["status"] for event in engine.events()] == [200]
+            os.kill(life.node.task_pids()[0], signal.SIGKILL)
+            assert client.at_end()
+        assert life.died.wait(10)
+        assert life.deaths == ["ended by SIGKILL"]
+        for ask in (lambda: engine.apply(life.policy), engine.routes, engine.ready):
+            with pytest.raises(EngineError, match=r"L7 engine mitmproxy died \(ended by SIGKILL\)"):
+                ask()
+        assert [event["status"] for event in engine.events()] == [200], "what it told stays"
+        engine.start()
+        engine.ready()
+        assert engine.routes()[0].routes == (), "the new one knows nothing yet"
+        engine.apply(life.policy)
+        with Client("127.0.0.1", life.listener.port) as client:
+            client.send(REQUEST)
+            assert client.reply()[0] == 200
+        assert len(engine.events()) == 2
+        assert life.deaths == ["ended by SIGKILL"]
+    finally:
+        backend.close()
+
+
+def test_stopping_is_no_death_and_may_be_repeated_with_clients_connected(life: Life) -> None:
+    life.engine.start()
+    life.engine.ready()
+    with Client("127.0.0.1", life.listener.port) as client:
+        client.send(b"GET /unfinished HTTP/1.1\r\n")
+        life.engine.stop()
+        life.engine.stop()
+        assert client.at_end()
+    assert life.deaths == []
+    assert not life.engine.alive
+
+
+def test_a_port_that_is_taken_is_said_by_whoever_waits(life: Life) -> None:
+    with socket.create_server(("127.0.0.1", life.listener.port)):
+        life.engine.start()
+        with pytest.raises(EngineError, match="Address already in use"):
+            life.engine.ready()
+    assert "Address already in use" in life.deaths[0]
+
+
+def test_a_silent_proxy_is_not_waited_for_forever(life: Life, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("labkit.balancer.mitmproxy.engine._SECONDS", 0.2)
+    life.engine.start()
+    with pytest.raises(EngineError, match="does not listen after 0 s"):
+        life.engine.ready(0)
+    life.engine.ready()
+    (pid,) = life.node.task_pids()
+    os.kill(pid, signal.SIGSTOP)
+    with pytest.raises(EngineError, match="did not answer 'policy'"):
+        life.engine.apply(life.policy)
+    with pytest.raises(EngineError, match="did not answer 'flush'"):
+        life.engine.events()
+    os.kill(pid, signal.SIGCONT)
+    life.engine.ready()
+
+
+def test_a_node_that_goes_ends_the_proxy_and_abandoning_it_first_keeps_that_quiet() -> None:
+    for abandon, deaths in ((True, 0), (False, 1)):
+        node = LocalNode("lb")
+        life = Life(node)
+        life.engine.start()
+        life.engine.ready()
+        if abandon:
+            life.engine.abandon()
+        node.close()
+        assert len(life.deaths) == deaths
+        with pytest.raises(LabNotRunning):
+            life.engine.start()
+    life.engine.abandon()
+
+
+def test_the_owner_being_gone_ends_the_proxy() -> None:
+    node = LocalNode("lb")
+    life = Life(node)
+    life.engine.start()
+    life.engine.ready()
+    (pid,) = node.task_pids()
+    watch = os.pidfd_open(pid)
+    node.close()
+    try:
+        with pytest.raises(ProcessLookupError):
+            signal.pidfd_send_signal(watch, signal.SIGCONT)
+    finally:
+        os.close(watch)
+
+
+def test_the_oldest_events_go_and_are_counted() -> None:
+    told = Told(maxlen=2)
+    for number in range(5):
+        told.append({"number": number})
+    assert ([event["number"] for event in told], told.forgotten) == ([3, 4], 3)

@@ -1,0 +1,39 @@
+"""The balancer in words."""
+
+from labkit.balancer.describe import as_html, as_text, routes_text, summary
+from labkit.balancer.plan import plan_l4, plan_l7
+from labkit.balancer.policy import Route
+from labkit.topology import default
+
+LAB = default()
+L4 = plan_l4(LAB, pool="api")
+
+
+def test_routes_as_the_proxy_serves_them() -> None:
+    policy = plan_l7(LAB, L4.forwards, [Route("/images/*", "images"), Route("*", "api")])
+    assert routes_text(policy, [("10.0.1.10", 80), ("fd00:10:0:1::10", 80)]) == (
+        "# mitmproxy: routes on 10.0.1.10:80 and [fd00:10:0:1::10]:80; the first match wins, backends take turns\n"
+        "/images/*  images  images1 10.0.2.21, images2 10.0.2.22\n"
+        "*          api     api1 10.0.2.11, api2 10.0.2.12\n"
+        "no match   404     answered here, no backend is contacted\n"
+    )
+
+
+def test_summary_at_l4() -> None:
+    assert as_text(summary(LAB, L4, None)).splitlines() == [
+        "balancer          lb at 10.0.1.10 and fd00:10:0:1::10",
+        "mode              l4: connections pass through, only addresses are rewritten",
+        "engine            nftables in the kernel",
+        "http (80/tcp)     forwarded: round robin over api1, api2",
+        "tcp-echo (7/tcp)  forwarded: round robin over api1, api2",
+        "udp-echo (7/udp)  forwarded: round robin over api1, api2",
+    ]
+
+
+def test_summary_at_l7_says_what_stays_forwarded_and_that_it_is_no_measurement() -> None:
+    rows = dict(summary(LAB, plan_l7(LAB, L4.forwards), "something died <here>"))
+    assert rows["attention"] == "something died <here>"
+    assert rows["engine"] == "mitmproxy (inspecting engine: not a speed measurement)"
+    assert rows["http (80/tcp)"] == "ends here: /api/* → api, /images/* → images, * → all"
+    assert rows["udp-echo (7/udp)"] == "not HTTP, stays forwarded: round robin over api1, api2"
+    assert "something died &lt;here&gt;" in as_html(list(rows.items()))

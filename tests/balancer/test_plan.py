@@ -1,0 +1,166 @@
+"""What is asked for, and the policy or the lesson that comes of it."""
+
+from dataclasses import replace
+from types import MappingProxyType, SimpleNamespace
+from typing import Any
+
+import pytest
+
+from labkit.balancer.plan import plan_l4, plan_l7
+from labkit.balancer.policy import L7Policy, Route, Target
+from labkit.errors import PolicyError
+from labkit.topology import Listener, Topology, default
+
+LAB = default()
+ALL = ("api1", "api2", "images1", "images2")
+
+
+def l7(topology: Topology = LAB, **asked: Any) -> L7Policy:
+    return plan_l7(topology, plan_l4(topology).forwards, **asked)
+
+
+@pytest.mark.parametrize(
+    ("asked", "names"),
+    [
+        ({}, ALL),
+        ({"pool": "api"}, ("api1", "api2")),
+        ({"pool": "all"}, ALL),
+        ({"backends": ["images2", "api1"]}, ("images2", "api1")),
+        ({"backends": (SimpleNamespace(name="api2"),)}, ("api2",)),
+        ({"algorithm": "round_robin", "pool": "images"}, ("images1", "images2")),
+    ],
+)
+def test_l4_forwards_every_listener_to_the_chosen_backends(asked: dict[str, Any], names: tuple[str, ...]) -> None:
+    policy = plan_l4(LAB, **asked)
+    assert [forward.listener for forward in policy.forwards] == list(LAB.listeners)
+    for forward in policy.forwards:
+        assert tuple(target.name for target in forward.targets) == names
+        assert forward.algorithm == "round_robin"
+
+
+def test_targets_carry_their_addresses_on_the_back_link() -> None:
+    assert plan_l4(LAB, backends=["images1"]).forwards[0].targets == (
+        Target("images1", "10.0.2.21", "fd00:10:0:2::21"),
+    )
+
+
+def test_l7_is_one_route_a_pool_then_everything_else_and_forwards_what_is_not_http() -> None:
+    policy = l7()
+    assert policy.routes == (Route("/api/*", "api"), Route("/images/*", "images"), Route("*", "all"))
+    assert {pool: tuple(target.name for target in targets) for pool, targets in policy.pools.items()} == {
+        "api": ("api1", "api2"),
+        "images": ("images1", "images2"),
+        "all": ALL,
+    }
+    assert [listener.port for listener in policy.listeners] == [80]
+    assert [forward.listener.label for forward in policy.forwards] == ["tcp-echo", "udp-echo"]
+
+
+def test_l7_keeps_the_backends_that_l4_chose_for_what_is_not_http() -> None:
+    policy = plan_l7(LAB, plan_l4(LAB, pool="api").forwards)
+    assert [tuple(target.name for target in forward.targets) for forward in policy.forwards] == [("api1", "api2")] * 2
+
+
+def test_l7_takes_routes_in_order_and_only_the_pools_they_name() -> None:
+    routes = [Route("/b/*", "images"), Route("/a/*", "images"), Route("*", pool="api")]
+    policy = l7(routes=routes, engine="mitmproxy")
+    assert policy.routes == tuple(routes)
+    assert set(policy.pools) == {"images", "api"}
+
+
+PATH = (
+    "L4 cannot route by path: it chooses the backend on the SYN, before the client has sent a path. "
+    "Use lab.balancer.l7(routes=[...])."
+)
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"routes": [Route("*", "api")]}, [PATH]),
+        ({"route": "/api/*"}, [PATH]),
+        ({"headers": {"x": "1"}}, ["cannot route by header", "SYN", "L7"]),
+        ({"header": "x"}, ["cannot route by header"]),
+        ({"cookies": {}}, ["cannot route by cookie", "SYN"]),
+        ({"host": "shop"}, ["cannot route by host", "SYN"]),
+        ({"body": "x"}, ["cannot route by body", "SYN"]),
+        ({"sticky": "cookie"}, ["cannot keep a session by cookie", "SYN"]),
+        ({"tls": True}, ["cannot end TLS", "unopened"]),
+        ({"websocket": True}, ["WebSocket"]),
+        ({"engine": "mitmproxy"}, ["no engine to choose", "nftables"]),
+        ({"weights": {"api1": 2}}, ["has no weights yet", "algorithm, backends, pool"]),
+        ({"style": "dsr"}, ["has no style yet"]),
+        ({"backend": ["api1"]}, ["did you mean 'backends'?"]),
+        ({"colour": "red"}, ["no argument 'colour'", "it takes algorithm, backends, pool"]),
+        ({"topology": 1}, ["no argument 'topology'"]),
+        ({"algorithm": "random"}, ["'random'", "round_robin"]),
+        ({"algorithm": ["round_robin"]}, ["round_robin"]),
+        ({"backends": ["api1"], "pool": "api"}, ["both backends and pool"]),
+        ({"backends": []}, ["nowhere to send to"]),
+        ({"backends": "api1"}, ["a list of names"]),
+        ({"backends": {"api1": 1}}, ["a list of names"]),
+        ({"backends": ["ap1"]}, ["no backend 'ap1'", "did you mean 'api1'?", "api1, api2, images1, images2"]),
+        ({"backends": [7]}, ["no backend 7", "there are api1"]),
+        ({"backends": ["alice"]}, ["alice is a client, not a backend"]),
+        ({"backends": ["lb"]}, ["lb is a balancer, not a backend"]),
+        ({"backends": ["api1", "api1"]}, ["api1 is named twice"]),
+        ({"pool": "apy"}, ["the pool 'apy'", "did you mean 'api'?", "there are api, images, all"]),
+        ({"pool": ["api"]}, ["the pool ['api']"]),
+    ],
+)
+def test_l4_refuses_with_a_lesson(asked: dict[str, Any], words: list[str]) -> None:
+    with pytest.raises(PolicyError) as error:
+        plan_l4(LAB, **asked)
+    for word in words:
+        assert word in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"engine": "envoy"}, ["'envoy'", "mitmproxy"]),
+        ({"routes": []}, ["404", 'Route("/api/*", pool="api")']),
+        ({"routes": Route("*", "api")}, ["a list of Route values"]),
+        ({"routes": "/api/*"}, ["a list of Route values"]),
+        ({"routes": {"/api/*": "api"}}, ["a list of Route values"]),
+        ({"routes": [("/api/*", "api")]}, ["is not a Route", 'Route("/api/*", pool="api")']),
+        ({"routes": [Route("/x/*", "imagse")]}, ["Route('/x/*')", "'imagse'", "did you mean 'images'?"]),
+        ({"routes": [Route("", "api")]}, ["empty pattern"]),
+        ({"routes": [Route("api/*", "api")]}, ["begins with '/'"]),
+        ({"routes": [Route("http://lb/api", "api")]}, ["begins with '/'"]),
+        ({"routes": [Route("/api?x=1", "api")]}, ["query is not part of the path"]),
+        ({"routes": [Route("/a b", "api")]}, ["spaces"]),
+        ({"routes": [Route("/a\n", "api")]}, ["control characters"]),
+        ({"routes": [Route("/café", "api")]}, ["Percent-encode"]),
+        ({"routes": [Route("/50%", "api")]}, ["%25"]),
+        ({"routes": [Route("/api/../x", "api")]}, ["§5.2.4"]),
+        ({"routes": [Route("/api/%2E%2e", "api")]}, ["§5.2.4"]),
+        ({"routes": [Route(7, "api")]}, ["not int"]),  # type: ignore[arg-type]
+        ({"tls": True}, ["has no tls yet", "routes, engine"]),
+        ({"sticky": "cookie"}, ["has no sticky yet"]),
+        ({"weights": {}}, ["has no weights yet"]),
+        ({"backends": ["api1"]}, ["a request goes where its route says"]),
+        ({"pool": "api"}, ["a request goes where its route says"]),
+        ({"route": []}, ["did you mean 'routes'?"]),
+        ({"forwards": ()}, ["no argument 'forwards'"]),
+    ],
+)
+def test_l7_refuses_with_a_lesson(asked: dict[str, Any], words: list[str]) -> None:
+    with pytest.raises(PolicyError) as error:
+        l7(**asked)
+    for word in words:
+        assert word in str(error.value)
+
+
+@pytest.mark.parametrize("pattern", ["*", "/", "/*", "*.png", "/a/*/b", "/caf%C3%A9/*", "/.well-known/*", "/a..b"])
+def test_good_patterns_are_taken(pattern: str) -> None:
+    assert l7(routes=[Route(pattern, "api")]).routes == (Route(pattern, "api"),)
+
+
+def test_topologies_that_leave_nothing_to_do_are_refused() -> None:
+    with pytest.raises(PolicyError, match="no HTTP listener"):
+        l7(replace(LAB, listeners=(Listener(6379, "tcp"),)))
+    with pytest.raises(PolicyError, match="'empty', which has no backends"):
+        plan_l4(replace(LAB, pools=MappingProxyType({"empty": ()})), pool="empty")
+    with pytest.raises(PolicyError, match="reserved name"):
+        plan_l4(replace(LAB, pools=MappingProxyType({"all": ("api1",)})))

@@ -1,0 +1,39 @@
+"""What all tests share: the marker ``needs``, which skips where a thing is missing and says why.
+
+LABKIT_REQUIRE names things that must be there (``netns,nft`` or ``all``): a test that needs a missing one of these
+then fails instead of being skipped, so that a machine that should have them cannot pass without them.
+"""
+
+import functools
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+# Hosts of a lab see none of the user's files; the functions that tests run inside them are in this folder.
+os.environ["LABKIT_EXPOSE"] = os.pathsep.join(
+    path for path in (os.environ.get("LABKIT_EXPOSE", ""), str(Path(__file__).parent)) if path
+)
+
+
+@functools.cache
+def missing(thing: str) -> str:
+    """Why *thing* cannot be used here; empty if it can."""
+    if thing == "netns":
+        from labkit.runtime.doctor import report
+
+        failing = [f"{finding.name}: {finding.detail}" for finding in report() if not finding.works]
+        return failing[0] if failing else ""
+    return "" if shutil.which(thing) else f"there is no {thing} on PATH"
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    required = os.environ.get("LABKIT_REQUIRE", "").split(",")
+    for mark in item.iter_markers("needs"):
+        for thing in mark.args:
+            reason = missing(thing)
+            if reason and (thing in required or "all" in required):
+                pytest.fail(f"needs {thing}, which LABKIT_REQUIRE demands: {reason}", pytrace=False)
+            if reason:
+                pytest.skip(f"needs {thing}: {reason}")
