@@ -192,16 +192,29 @@ class Recorder(Capture):
             raise CaptureError("This capture was used already. Make a new one with lab.capture().")
         lab = self._lab
         nodes = {name: lab._node(name) for name in lab.nodes}
+        taps = Taps(nodes, lab.topology, self._vantages)
         self._since_ns = time.time_ns()
-        self._taps = Taps(nodes, lab.topology, self._vantages)
-        self._taps.start()
+        try:
+            taps.start()
+            self._taps = taps
+        except BaseException:
+            taps.close()
+            raise
         return self
 
     def stop(self) -> None:
-        """End, once what is in flight has been seen. Idempotent."""
-        if self._taps is not None:
-            taps, self._taps = self._taps, None
+        """End, once what is in flight has been seen. Idempotent.
+
+        If the lab died meanwhile, the packets that had arrived are kept, and LabError is raised.
+        """
+        if self._taps is None:
+            return
+        taps, self._taps = self._taps, None
+        try:
             self.fill(taps.stop(self._events))
+        except LabError:
+            self.fill(taps.stop([topology_event(self._lab.topology, self._lab.runtime, self._since_ns)]))
+            raise
 
     def __enter__(self) -> Self:
         return self.start()

@@ -61,7 +61,7 @@ def sight(index: Index) -> Sightings:
 
 
 def _reopened(index: Index, rows: Ints, forward: Bools, new: Bools) -> Bools:
-    """Where a tuple is used again. Only tuples with a SYN that is not, and does not repeat, the first packet are looked at."""
+    """Where a tuple is used again. Looks only at tuples with a SYN that neither is nor repeats the first packet."""
     again = np.zeros(len(rows), dtype=bool)
     tuple_of = np.cumsum(new) - 1
     flags = index.flags[rows]

@@ -5,21 +5,25 @@ raw bytes; every meaning is computed elsewhere and may be wrong, the bytes are t
 
 Events are JSON-able dictionaries with at least ``kind`` and ``time_ns`` (Unix time in nanoseconds):
 
-``topology``  ``nodes``: [{name, role, addresses: [str], interfaces: [str]}], ``pools``: {name: [backend]}, ``vip``: [str], ``runtime``: str
-``mode``      ``mode``: "l4" | "l7", ``engine``: "nftables" | "mitmproxy" (also written first: the mode when the capture began)
-``rules``     ``text``: the data plane's rules, ``reads``: field names that the rules load, per mode in force
-``decision``  L4: ``mode`` "l4", ``proto`` "TCP" | "UDP", ``client``, ``client_port``, ``server``, ``server_port`` (original tuple),
-              ``backend`` (name), ``backend_address``, ``backend_port``, ``rule`` (listener label), ``read``: [field names]
-``request``   L7, one a request, written when the proxy is done with it: ``request`` (id, str), ``method``, ``target``, ``host``,
-              ``version`` ("HTTP/1.1"), ``status`` (int or None), ``rule`` (pattern or None), ``backend`` (name or None),
-              ``read``: [field names used to choose], ``held``: [field names the proxy held when it decided],
-              ``started_ns``, ``decided_ns``, ``ended_ns``,
-              ``front``: {id, client: [ip, port], server: [ip, port]}, ``back``: the same shape (client = the proxy's own side) or None,
-              ``headers_received``: [[name, value]], ``headers_forwarded``: [[name, value]] or None, ``websocket``: bool, ``error``: str or None
+``topology``  ``nodes``: [{name, role, addresses: [str], interfaces: [str]}], ``pools``: {name: [backend]},
+              ``vip``: [str], ``runtime``: str
+``mode``      ``mode``: "l4" | "l7", ``engine``: "nftables" | "mitmproxy"; the first one says what was in force
+              when the capture began
+``rules``     ``text``: the data plane's rules, ``reads``: the names of the fields that they load
+``decision``  at L4, one a connection: ``mode`` "l4", ``proto`` "TCP" | "UDP", ``client``, ``client_port``,
+              ``server``, ``server_port`` (the original tuple), ``backend`` (name), ``backend_address``,
+              ``backend_port``, ``rule`` (listener's label), ``read``: [field names]
+``request``   at L7, one a request, written when the proxy is done with it: ``request`` (id, str), ``method``,
+              ``target``, ``host``, ``version`` ("HTTP/1.1"), ``status`` (int or None), ``rule`` (pattern or None),
+              ``backend`` (name or None), ``read``: [fields used to choose], ``held``: [fields the proxy held when
+              it decided], ``started_ns``, ``decided_ns``, ``ended_ns``, ``front``: {id, client: [ip, port],
+              server: [ip, port]}, ``back``: the same shape (its client is the proxy) or None,
+              ``headers_received``: [[name, value]], ``headers_forwarded``: the same or None, ``websocket``: bool,
+              ``error``: str or None
 
-Field names: ``eth.src eth.dst ip.src ip.dst ip.ttl ip.proto ip.id ip.checksum ip6.src ip6.dst ip6.hlim ip6.nexthdr tcp.sport
-tcp.dport tcp.seq tcp.ack tcp.flags tcp.checksum udp.sport udp.dport udp.checksum ct.state ct.status meta.iif http.method
-http.target http.host http.header.<name> http.cookie http.body``.
+Field names: ``eth.src eth.dst ip.src ip.dst ip.ttl ip.proto ip.id ip.checksum ip6.src ip6.dst ip6.hlim ip6.nexthdr
+tcp.sport tcp.dport tcp.seq tcp.ack tcp.flags tcp.checksum udp.sport udp.dport udp.checksum ct.state ct.status
+meta.iif http.method http.target http.host http.header.<name> http.cookie http.body``.
 """
 
 from collections.abc import Mapping, Sequence

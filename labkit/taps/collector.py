@@ -58,8 +58,7 @@ class Taps:
         self._store: Store | None = None
         self._changed = threading.Condition()
         self._stopping = threading.RLock()
-        self._launcher = threading.Thread(target=self._launch, name="labkit taps", daemon=True)
-        self._given_up = False
+        self._launching = threading.Lock()
         self._ended = False
         self._cut_ns = _FOREVER
         self._until_ns = _FOREVER
@@ -77,7 +76,7 @@ class Taps:
             raise CaptureError("This capture was started already; make another one.")
         self._store = Store(self._limit_bytes)
         try:
-            self._launcher.start()
+            threading.Thread(target=self._launch, name="labkit taps", daemon=True).start()
             with self._changed:
                 self._changed.wait_for(self._start_settled, _START_SECONDS)
             for tap in sorted(self._taps, key=lambda tap: tap.failure is None):
@@ -124,21 +123,22 @@ class Taps:
         ring = self._ring
         backlog_bytes = min(_BACKLOG_BYTES, self._limit_bytes // len(self._taps))
         for tap in self._taps:
-            if self._given_up:
-                return
-            try:
-                tap.task = tap.node.start(
-                    TASK,
-                    on_event=partial(self._hear, tap),
-                    on_exit=partial(self._part, tap),
-                    interface=tap.vantage.interface,
-                    blocks=ring.blocks,
-                    block_bytes=ring.block_bytes,
-                    retire_ms=ring.retire_ms,
-                    backlog_bytes=backlog_bytes,
-                )
-            except (LabError, OSError) as error:
-                self._part(tap, str(error))
+            with self._launching:
+                if self._ended:
+                    return
+                try:
+                    tap.task = tap.node.start(
+                        TASK,
+                        on_event=partial(self._hear, tap),
+                        on_exit=partial(self._part, tap),
+                        interface=tap.vantage.interface,
+                        blocks=ring.blocks,
+                        block_bytes=ring.block_bytes,
+                        retire_ms=ring.retire_ms,
+                        backlog_bytes=backlog_bytes,
+                    )
+                except (LabError, OSError) as error:
+                    self._part(tap, str(error))
 
     def _start_settled(self) -> bool:
         return all(tap.settled for tap in self._taps) or any(tap.failure for tap in self._taps)
@@ -202,10 +202,8 @@ class Taps:
 
     def _end(self) -> None:
         """No tap runs after this, whatever state it was in."""
-        self._given_up = True
-        self._ended = True
-        if self._launcher.ident is not None:
-            self._launcher.join()
+        with self._launching:
+            self._ended = True
         for tap in self._taps:
             if not tap.over:
                 tap.kill()

@@ -46,7 +46,7 @@ class Tap:
         """It ended without being asked to."""
         if not self.over:
             self.over = True
-            self.failure = self.failure or (why or "its task ended").strip().splitlines()[-1]
+            self.failure = (why or "its task ended").strip().splitlines()[-1]
             self.lacks.append(f"the last packets at {self.vantage.name}: its tap ended early ({self.failure})")
 
     def ask(self, order: dict[str, object]) -> None:

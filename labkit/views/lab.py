@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+from labkit.errors import LabNotRunning
 from labkit.topology import Topology
 
 from .picture import Picture
@@ -45,10 +46,18 @@ class LabState(Protocol):
     def backends(self) -> Sequence[Serving]: ...
 
 
+def mode_now(lab: LabState) -> str | None:
+    """The mode of a running lab; None if it does not run."""
+    try:
+        return lab.balancer.mode if lab.running else None
+    except LabNotRunning:  # it was stopped this very moment
+        return None
+
+
 def lab_picture(lab: LabState) -> Picture:
     """The lab as it is now; the text says the same and the same lab gives the same text."""
-    up = lab.running
-    mode = lab.balancer.mode if up else None
+    mode = mode_now(lab)
+    up = mode is not None
     states = {backend.name: SERVING if backend.serving else "not serving" for backend in lab.backends} if up else {}
     serving = sum(state == SERVING for state in states.values())
     servers = f"{serving} of {len(states)} servers answer" if up else "not running: lab.start() boots it"

@@ -12,10 +12,10 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from labkit.errors import LabError, LabNotRunning
+from labkit.errors import LabError
 
 from .burst import PanelLab, Tally, request_code, send
-from .lab import lab_picture
+from .lab import lab_picture, mode_now
 from .palette import MODE_WORDS
 from .picture import Picture
 from .svg import escaped
@@ -96,7 +96,7 @@ class Panel:
 
     def refresh(self) -> None:
         """Show the lab as it is now, also when code in a cell has switched it or stopped it."""
-        mode = self._mode()
+        mode = mode_now(self._lab)
         if mode is not None:
             self.mode.value = mode
         self._show(mode)
@@ -111,7 +111,7 @@ class Panel:
 
     def snapshot(self) -> Picture:
         """What the panel shows, as a picture with words; needs no front end."""
-        mode = self._mode()
+        mode = mode_now(self._lab)
         if mode is None:
             return lab_picture(self._lab)
         tally = self._tallies[mode]
@@ -129,16 +129,9 @@ class Panel:
     def __repr__(self) -> str:
         return self.snapshot().text
 
-    def _mode(self) -> str | None:
-        """The mode of the running lab, or None."""
-        try:
-            return self._lab.balancer.mode if self._lab.running else None
-        except LabNotRunning:  # it was stopped this very moment
-            return None
-
     def _on_mode(self, change: Any) -> None:
         wanted = change["new"]
-        if wanted != self._mode():  # else it only follows what the code did
+        if wanted != mode_now(self._lab):  # else it only follows what the code did
             self._do(lambda: self._switch(wanted))
 
     def _do(self, job: Callable[[], None]) -> None:

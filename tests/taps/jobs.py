@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from labkit.runtime.protocol import TaskLink
+from tests.taps.namespace import set_up
 
 TAG = b"labkit-tap-"
 PORT = 9999
@@ -33,6 +34,12 @@ def chatter(link: TaskLink, address: str) -> None:
     while True:
         send(address, 1)
         time.sleep(0.002)
+
+
+def interrupt_cable(interface: str) -> None:
+    """Take an interface down, and up again."""
+    set_up(interface, up=False)
+    set_up(interface)
 
 
 def silent(link: TaskLink, **_: object) -> None:

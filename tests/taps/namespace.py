@@ -21,9 +21,7 @@ def in_namespace(function: Callable[..., Any], *arguments: Any) -> Any:
     """What *function* returns, or its failure as an AssertionError. Skips where namespaces are forbidden."""
     reader, writer = os.pipe()
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", DeprecationWarning
-        )  # of threads: the child has one, and takes none of our locks
+        warnings.simplefilter("ignore", DeprecationWarning)  # of threads: the child uses none
         pid = os.fork()
     if pid == 0:
         os.close(reader)

@@ -17,7 +17,7 @@ import pytest
 from labkit.errors import CaptureError
 from labkit.recording import Recording, read_pcapng, write_pcapng
 from labkit.runtime import Runtime, choose
-from labkit.taps import PRELOAD, collector
+from labkit.taps import PRELOAD, blocks, collector
 from labkit.taps.collector import Taps
 from labkit.taps.ring import RingSize
 from labkit.topology import default
@@ -43,6 +43,19 @@ def tagged(recording: Recording, vantage: str) -> list[tuple[int, int, int]]:
             at = frame.index(TAG) + len(TAG)
             found.append((int(frame[at : at + 8]), int(row["direction"]), int(row["time_ns"])))
     return found
+
+
+def await_arrival(taps: Taps, count: int) -> None:
+    """Until so many of our (empty) datagrams have come from every tap."""
+    store = taps._store
+    assert store
+    for _ in range(1000):
+        rows = blocks.rows(store.data(), list(store.chunks))
+        ours = rows["vantage"][rows["captured"] == 14 + 20 + 8 + len(TAG) + 8]
+        if np.bincount(ours, minlength=len(PATH)).min() >= count:
+            return
+        time.sleep(0.01)
+    raise AssertionError("the datagrams did not arrive")
 
 
 def taps_left(runtime: Runtime) -> int:
@@ -164,7 +177,7 @@ def test_a_dead_tap_leaves_what_it_saw(runtime: Runtime) -> None:
     taps = Taps(runtime.nodes, default(), PATH)
     taps.start()
     send(runtime, 30)
-    time.sleep(0.1)  # for its block to be full of age and handed on
+    await_arrival(taps, 30)
     assert runtime.nodes["api1"].call(JOBS + "kill_tap") == 1
     send(runtime, 30)
     recording = taps.stop()
@@ -173,6 +186,16 @@ def test_a_dead_tap_leaves_what_it_saw(runtime: Runtime) -> None:
     assert lack == "the last packets at api1: its tap ended early (ended by SIGKILL)"
     assert recording.loss["api1"].dropped is None
     assert recording.loss["alice"].dropped == 0
+
+
+def test_an_interface_that_went_down_is_reported(runtime: Runtime) -> None:
+    taps = Taps(runtime.nodes, default(), ["alice", "bob"])
+    taps.start()
+    runtime.nodes["bob"].call(JOBS + "interrupt_cable", "front")
+    send(runtime, 10)
+    recording = taps.stop()
+    assert recording.lacks == ("perhaps packets at bob: its interface went down during the capture",)
+    assert len(tagged(recording, "alice")) == 10
 
 
 def test_drops_are_reported(runtime: Runtime) -> None:
@@ -254,7 +277,7 @@ def test_an_interrupted_stop_ends_the_taps_and_keeps_what_had_arrived(runtime: R
     taps = Taps(runtime.nodes, default(), PATH)
     taps.start()
     send(runtime, 30)
-    time.sleep(0.1)
+    await_arrival(taps, 30)
     with pytest.raises(KeyboardInterrupt), interrupt_after(0.005):
         taps.stop()
     assert taps_left(runtime) == 0
@@ -280,7 +303,7 @@ def test_a_lab_that_goes_leaves_what_was_captured(runtime: Runtime) -> None:
         taps = Taps(other.nodes, default(), PATH)
         taps.start()
         send(other, 10)
-        time.sleep(0.1)
+        await_arrival(taps, 10)
     finally:
         other.stop()
     recording = taps.stop()

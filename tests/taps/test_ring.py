@@ -2,6 +2,7 @@
 
 import os
 import socket
+import time
 from collections import Counter
 
 import numpy as np
@@ -141,13 +142,21 @@ def test_a_packet_larger_than_a_block_is_cut_and_says_so() -> None:
         assert 3000 < captured < 4096
 
 
-def _veth() -> tuple[list[int], list[int], set[int], set[int], str | None]:
+def cable() -> None:
+    """Interfaces "one" and "two", joined, once the kernel lets packets through."""
     from pyroute2 import IPRoute
 
     with IPRoute() as route:
         route.link("add", ifname="one", peer={"ifname": "two"}, kind="veth")
-    set_up("one")
-    set_up("two")
+        for name in ("one", "two"):
+            set_up(name)
+        for name in ("one", "two"):
+            while route.link("get", ifname=name)[0].get("operstate") != "UP":
+                time.sleep(0.002)
+
+
+def _veth() -> tuple[list[int], list[int], set[int], set[int], str | None]:
+    cable()
     one, two = Ring("one"), Ring("two")
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as sender:
         sender.bind(("one", 0))
@@ -174,12 +183,7 @@ def test_both_ends_of_a_cable() -> None:
 
 
 def _tagged() -> list[bytes]:
-    from pyroute2 import IPRoute
-
-    with IPRoute() as route:
-        route.link("add", ifname="one", peer={"ifname": "two"}, kind="veth")
-    set_up("one")
-    set_up("two")
+    cable()
     ring = Ring("two")
     plain = b"\xff" * 6 + b"\2" * 6 + b"\x88\xb5" + TAG + b"%08d" % 1
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as sender:

@@ -1,3 +1,7 @@
+import pytest
+
+import labkit.views
+from labkit.errors import LabNotRunning
 from labkit.views import lab_bundle, lab_picture
 
 from .labs import FakeLab
@@ -23,3 +27,18 @@ def test_a_lab_that_was_stopped_is_shown_as_that():
     picture = lab_picture(lab)
     assert picture.title.endswith("not running")
     assert "runtime fake: not running: lab.start() boots it" in picture.text
+
+
+def test_a_lab_that_is_stopped_while_it_is_drawn_is_shown_as_stopped(monkeypatch):
+    def stopped(self):
+        raise LabNotRunning("the lab was stopped.")
+
+    lab = FakeLab()
+    monkeypatch.setattr(type(lab.balancer), "mode", property(stopped))
+    assert lab_picture(lab).title.endswith("not running")
+
+
+def test_views_are_found_by_name():
+    assert set(dir(labkit.views)) == {name for name in dir(labkit.views) if callable(getattr(labkit.views, name))}
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = labkit.views.nothing

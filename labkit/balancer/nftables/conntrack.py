@@ -1,30 +1,47 @@
-"""New connections as the kernel's connection tracking announces them, with the translation that was chosen.
+"""New translated connections, as the kernel's connection tracking reports them.
 
-A connection is announced once, when its first packet leaves the machine: with its original tuple, and the
-reply tuple that shows who will answer. That is the record of an L4 decision.
+The kernel queues one event per connection that was translated to another destination; all others are held
+back by a filter in the kernel. Events are kept as raw bytes: draining must be quicker than connecting,
+and what they mean is computed when somebody asks.
 """
 
+import ctypes
+import ipaddress
 import socket
+import struct
 import time
-from collections import deque
 from dataclasses import dataclass
 from errno import ENOBUFS
 
-from .netlink import FAMILY, Netlink, as_int, attributes, messages
+from .netlink import BODY, NETLINK_NETFILTER, Netlink, as_int, attributes
 
-NEW_GROUP = 1
-NEW = 1 << 8  # subsystem ctnetlink, message "new"
-ORIGINAL, REPLY, STATUS, EVENT_TIME = 1, 2, 3, 27
-IP, PROTOCOL = 1, 2
-DESTINATION_CHANGED = 0x20
-KEPT = 200_000  # announcements; older ones are forgotten, and counted
+NEW_CONNECTIONS = 1  # multicast group
+SO_ATTACH_FILTER = 26
+TUPLE_ORIGINAL, TUPLE_REPLY, STATUS, TIMESTAMP_EVENT = 1, 2, 3, 27
+DESTINATION_TRANSLATED = 0x20  # a bit of the status
+PROTOCOLS = {6: "TCP", 17: "UDP"}
+RECEIVE_BUFFER = 64 << 20  # bytes
+A_DRAIN = 4096  # events at most, then the caller gets its turn
+
+# A classic BPF program over one event: find the status attribute, keep the event if the bit is set.
+_FILTER = (
+    (0x00, 0, 0, BODY),  # A = where the attributes begin
+    (0x01, 0, 0, STATUS),  # X = the attribute to find
+    (0x20, 0, 0, 0xFFFFF000 + 12),  # A = where it is (the kernel's SKF_AD_NLATTR), 0: nowhere
+    (0x15, 4, 0, 0),  # nowhere: drop
+    (0x07, 0, 0, 0),  # X = A
+    (0x40, 0, 0, 4),  # A = the 32 bits after its header
+    (0x45, 0, 1, DESTINATION_TRANSLATED),  # not set: drop
+    (0x06, 0, 0, 0xFFFFFFFF),  # keep
+    (0x06, 0, 0, 0),  # drop
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Tuple:
-    """One direction of a connection."""
+class Endpoints:
+    """One direction of a connection, as tracked."""
 
-    protocol: int
+    protocol: str  # TCP | UDP
     source: str
     source_port: int
     destination: str
@@ -32,81 +49,79 @@ class Tuple:
 
 
 @dataclass(frozen=True, slots=True)
-class Announcement:
-    """A new, translated connection: when, and both its tuples."""
+class Translated:
+    """A connection as the client began it, and as the answer to it will come. time_ns: Unix time."""
 
+    original: Endpoints
+    reply: Endpoints
     time_ns: int
-    original: Tuple
-    reply: Tuple
 
 
-class Announcements:
-    """Listens from the moment it is made, in the network namespace of that moment. Not thread-safe.
+def parse(event: bytes, received_ns: int) -> Translated | None:
+    """What an event says; None if it is neither TCP nor UDP. An old kernel gives no time: then the time of receipt."""
+    found = dict(attributes(event[BODY:]))
+    original, reply = _endpoints(found.get(TUPLE_ORIGINAL, b"")), _endpoints(found.get(TUPLE_REPLY, b""))
+    if original is None or reply is None:
+        return None
+    stamp = found.get(TIMESTAMP_EVENT)
+    return Translated(original, reply, as_int(stamp) if stamp else received_ns)
 
-    lost: how many times the kernel could not deliver for lack of room. forgotten: older announcements dropped.
-    """
+
+def _endpoints(data: bytes) -> Endpoints | None:
+    found = dict(attributes(data))
+    address, protocol = dict(attributes(found.get(1, b""))), dict(attributes(found.get(2, b"")))
+    name = PROTOCOLS.get(as_int(protocol.get(1, b"")))
+    source, destination = address.get(1, address.get(3)), address.get(2, address.get(4))
+    if name is None or source is None or destination is None:
+        return None
+    return Endpoints(
+        name,
+        str(ipaddress.ip_address(source)),
+        as_int(protocol.get(2, b"")),
+        str(ipaddress.ip_address(destination)),
+        as_int(protocol.get(3, b"")),
+    )
+
+
+class Events:
+    """The queue of events, from the moment this is made. Not thread-safe."""
 
     def __init__(self) -> None:
-        self._netlink = Netlink(groups=(NEW_GROUP,), receive_buffer=32 << 20)
-        self._kept: deque[tuple[int, bytes]] = deque(maxlen=KEPT)
-        self.lost = 0
-        self.forgotten = 0
+        self._netlink = Netlink(RECEIVE_BUFFER)
+        program = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *step) for step in _FILTER))
+        attached = struct.pack("@HP", len(_FILTER), ctypes.addressof(program))
+        self._netlink.socket.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, attached)
+        self._netlink.join(NEW_CONNECTIONS)
 
     def fileno(self) -> int:
         return self._netlink.socket.fileno()
 
-    def drain(self) -> None:
-        """Take in all that the kernel has queued."""
-        while True:
-            try:
-                data = self._netlink.socket.recv(1 << 16)
-            except BlockingIOError:
-                return
-            except OSError as error:
-                if error.errno != ENOBUFS:
-                    raise
-                self.lost += 1
-                continue
-            now = time.time_ns()
-            for kind, _, _, body in messages(data):
-                if kind == NEW:
-                    self.forgotten += len(self._kept) == KEPT
-                    self._kept.append((now, body))
+    def close(self) -> None:
+        """Idempotent."""
+        self._netlink.close()
 
-    def translated(self, after: int = 0) -> list[Announcement]:
-        """The kept announcements of connections whose destination was rewritten, oldest first, from number *after* on."""
-        self.drain()
-        kept = list(self._kept)[max(0, after - self.forgotten) :]
-        return [found for now, body in kept if (found := parse(now, body))]
+    def drain(self) -> list[tuple[int, bytes]]:
+        """What is queued, oldest first: (Unix time of receipt in ns, event). At most `A_DRAIN`; does not wait."""
+        found: list[tuple[int, bytes]] = []
+        receive, now = self._netlink.socket.recv, time.time_ns
+        while len(found) < A_DRAIN:
+            try:
+                event = receive(1 << 16)
+            except BlockingIOError:
+                break
+            except OSError as error:
+                if error.errno != ENOBUFS:  # said once after the queue was full; `lost` counts
+                    raise
+                continue
+            found.append((now(), event))
+        return found
 
     @property
-    def count(self) -> int:
-        """How many there have been, forgotten ones included."""
-        return self.forgotten + len(self._kept)
-
-
-def parse(received_ns: int, body: bytes) -> Announcement | None:
-    """One announcement; None if the connection's destination was not rewritten, or it has no ports."""
-    found = dict(attributes(body[FAMILY.size :]))
-    if not as_int(found.get(STATUS, b"")) & DESTINATION_CHANGED:
-        return None
-    original, reply = _tuple(found.get(ORIGINAL, b"")), _tuple(found.get(REPLY, b""))
-    if original is None or reply is None:
-        return None
-    return Announcement(as_int(found.get(EVENT_TIME, b"")) or received_ns, original, reply)
-
-
-def _tuple(data: bytes) -> Tuple | None:
-    found = dict(attributes(data))
-    addresses = dict(attributes(found.get(IP, b"")))
-    protocol = dict(attributes(found.get(PROTOCOL, b"")))
-    if not {2, 3} <= protocol.keys():
-        return None
-    source, destination = (_address(addresses, four, four + 2) for four in (1, 2))
-    return Tuple(as_int(protocol[1]), source, as_int(protocol[2]), destination, as_int(protocol[3]))
-
-
-def _address(addresses: dict[int, bytes], four: int, six: int) -> str:
-    if four in addresses:
-        return socket.inet_ntop(socket.AF_INET, addresses[four])
-    return socket.inet_ntop(socket.AF_INET6, addresses.get(six, bytes(16)))
+    def lost(self) -> int:
+        """How many events the kernel could not queue because the queue was full: this socket's drops."""
+        with open("/proc/net/netlink", encoding="ascii") as lines:
+            for line in lines:
+                words = line.split()
+                if words[1:3] == [str(NETLINK_NETFILTER), str(self._netlink.port)]:
+                    return int(words[8])
+        return 0

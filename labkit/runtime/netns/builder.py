@@ -15,6 +15,7 @@ from typing import Any
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
+_FOREVER = 30 * 86_400 * 100  # clock ticks; a bridge that forgets a host floods, and others capture its packets
 _SIOCETHTOOL = 0x8946
 _OFFLOADS = {"tx": 0x17, "sg": 0x19, "tso": 0x1F, "gso": 0x24, "gro": 0x2C}  # ETHTOOL_S* commands
 
@@ -67,7 +68,7 @@ def _set(sysctls: dict[str, str]) -> None:
 
 
 def _bridge(netlink: Any, name: str) -> int:
-    netlink.link("add", ifname=name, kind="bridge", br_mcast_snooping=0, state="up")
+    netlink.link("add", ifname=name, kind="bridge", br_mcast_snooping=0, br_ageing_time=_FOREVER, state="up")
     return int(netlink.link_lookup(ifname=name)[0])
 
 

@@ -1,0 +1,52 @@
+import pytest
+from scapy.layers.inet import IP, TCP
+from scapy.layers.l2 import Ether
+from scapy.packet import Packet, Raw
+
+from labkit.analysis.packet import dissect, packet, page
+
+from .wire import Link, Talk, Wire, get
+
+
+def test_a_frame_is_dissected_and_keeps_its_bytes() -> None:
+    wire = Wire(("alice",))
+    Talk(wire, Link()).open().send(0, "PA", get())
+    shown = packet(wire.recording(), 4)
+    assert isinstance(shown, Ether)
+    assert (shown[IP].dst, shown[TCP].dport, bytes(shown[TCP].payload)) == ("10.0.1.10", 80, get())
+    assert bytes(shown) == wire.recording().frame(4)
+
+
+def test_the_first_layer_is_the_vantage_points() -> None:
+    raw = bytes(IP(src="1.1.1.1", dst="2.2.2.2") / TCP(dport=80))
+    assert dissect(raw, 228)[TCP].dport == 80
+    assert type(dissect(raw, 4711)) is Raw
+
+
+class Broken(Packet):
+    name = "Broken"
+
+    def do_dissect(self, s: bytes) -> bytes:
+        raise ValueError("cannot be dissected")
+
+
+def test_what_cannot_be_dissected_is_shown_as_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    from scapy.config import conf
+
+    monkeypatch.setitem(conf.l2types.num2layer, 9999, Broken)
+    shown = dissect(b"\x01\x02", 9999)
+    assert (type(shown), bytes(shown)) == (Raw, b"\x01\x02")
+    assert bytes(dissect(b"\x45", 1)) == b"\x45"
+
+
+def test_there_is_no_packet_zero() -> None:
+    wire = Wire(("alice",))
+    with pytest.raises(IndexError):
+        packet(wire.recording(), 0)
+
+
+def test_a_notebook_shows_layers_and_bytes_escaped() -> None:
+    html = page(Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02") / IP() / TCP() / Raw(b"<script>"))
+    assert "###[ TCP ]###" in html
+    assert "<script>" not in html
+    assert "3C 73 63 72" in html
