@@ -5,10 +5,12 @@ cd "$(dirname "$0")/.."
 failed=0
 run() {
     echo "== $*"
-    .venv/bin/python -m "$@" || failed=1
+    program=$1
+    shift
+    ".venv/bin/$program" "$@" || failed=1
 }
 run ruff format --check .
 run ruff check .
 run mypy
-run importlinter.cli lint
+run lint-imports --no-logo
 exit $failed

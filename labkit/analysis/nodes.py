@@ -47,6 +47,11 @@ class Nodes:
         """The node with that address, or the address itself."""
         return self.owners.get(address, address)
 
+    @property
+    def backends_seen(self) -> set[str]:
+        """Backends that have a vantage point."""
+        return {name for name in self.at_vantage if self.roles.get(name) == "backend"}
+
     def is_balancer(self, vantage: int) -> bool:
         return self.roles.get(self.at_vantage[vantage]) == "balancer"
 

@@ -12,7 +12,11 @@ from .study import Study
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One connection's ends as nodes (or as addresses, where nobody knows the node). via: the node it ran through."""
+    """One connection's ends as nodes (or as addresses, where nobody knows the node). via: the node it ran through.
+
+    passed: True if packets show it on both sides of the balancer, False if they would have to and do not, None if
+    what lies behind was not captured.
+    """
 
     connection: int
     proto: str
@@ -20,6 +24,7 @@ class Route:
     source: str
     target: str
     via: str | None
+    passed: bool | None
 
 
 class Routes:
@@ -77,11 +82,21 @@ class Routes:
         source = nodes.at(client)
         target = self._host(members[-1], source) or self._chosen.get(number) or nodes.at(server)
         changed = any(finder.ends(sighting) != finder.ends(members[0]) for sighting in members)
-        crossed = changed or any(nodes.is_balancer(int(study.sightings.vantage[s])) for s in members)
-        through = crossed and nodes.balancer not in (source, target)
+        at_balancer = sum(nodes.is_balancer(int(study.sightings.vantage[s])) for s in members)
+        through = (changed or at_balancer > 0) and nodes.balancer not in (source, target)
+        arrived = changed or at_balancer > 1 or (through and self._host(members[-1], source) is not None)
         proto = protocol_name(int(study.sightings.proto[members[0]])) or ""
         via = (nodes.balancer or "lb") if through else None
-        return Route(number, proto, self.modes.get(number), source, target, via)
+        passed = True if arrived else False if self._ended(number, target) else None
+        return Route(number, proto, self.modes.get(number), source, target, via, passed)
+
+    def _ended(self, number: int, target: str) -> bool:
+        """Whether a connection not seen behind the balancer was not there: by record, or for want of packets."""
+        nodes = self._study.nodes
+        terminated = any(exchange.front == number for exchange in self._study.exchanges)
+        return (
+            terminated or sum(map(nodes.is_balancer, range(len(nodes.at_vantage)))) > 1 or target in nodes.backends_seen
+        )
 
     def _host(self, sighting: int, other: str) -> str | None:
         """The client or backend at whose own vantage point this sighting is; None at a balancer's, or at *other*."""

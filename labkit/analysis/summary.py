@@ -17,8 +17,9 @@ def summary(study: Study, routes: Routes) -> dict[str, Any]:
 
     requests: at L7 by the proxy's record, at L4 by the HTTP/1 in clear in the packets. tcp_connections: per vantage
     point. same_connection: whether every TCP connection that a client opened is the one that reached a backend; None
-    without any. rewritten_fields: header fields that differ between two sightings of one TCP packet. balancer_reads:
-    fields used, held or loaded by rules, in that order. routes: rule -> backend -> requests.
+    without any, or where packets from behind the balancer are missing. rewritten_fields: header fields that differ
+    between two observations of one TCP packet. balancer_reads: fields used, held or loaded by rules, in that order.
+    routes: rule -> backend -> requests.
     """
     in_clear = sum(study.requests_in_clear[route.connection] for route in routes.all if route.mode != "l7")
     return {
@@ -58,7 +59,8 @@ def _tcp_connections(study: Study) -> dict[str, int]:
 def _same_connection(study: Study, routes: Routes) -> bool | None:
     balancer = study.nodes.balancer
     opened = [route for route in routes.all if route.proto == "TCP" and (balancer is None or route.source != balancer)]
-    return all(route.via is not None for route in opened) if opened else None
+    passed = {route.passed for route in opened}
+    return next((verdict for verdict in (False, None, True) if verdict in passed), None)
 
 
 def _rewritten_fields(study: Study) -> list[str]:

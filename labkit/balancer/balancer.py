@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from labkit.balancer import describe
 from labkit.balancer.decisions import decisions_table
-from labkit.balancer.mitmproxy.engine import MitmproxyEngine
+from labkit.balancer.mitmproxy.engine import MitmproxyEngine, Served
 from labkit.balancer.nftables import NftablesEngine
 from labkit.balancer.plan import plan_l4, plan_l7
 from labkit.balancer.policy import Forward, L4Policy, L7Policy
@@ -41,7 +41,9 @@ class _Live:
     proxy: MitmproxyEngine
     policy: L4Policy | L7Policy
     forwards: tuple[Forward, ...]  # of the last L4 policy: what is not HTTP goes on there at L7
-    history: list[dict[str, Any]] = field(default_factory=list)
+    served: Served | None = None  # by the proxy's own word, when it took its last policy
+    history: list[dict[str, Any]] = field(default_factory=list)  # of modes and rules; the last event is of rules
+    dumps: dict[tuple[Forward, ...], tuple[str, list[str]]] = field(default_factory=dict)
     notice: str | None = None
     warned: bool = True
 
@@ -119,7 +121,14 @@ class Balancer:
     @property
     def rules(self) -> str:
         """What the data plane runs now, asked from it: the kernel's rules, and at L7 the proxy's routes before them."""
-        return self._rules(self._running())
+        live = self._running()
+        if live.mode == "l4":
+            return live.kernel.text()
+        try:
+            routes = describe.routes_text(*live.proxy.routes())
+        except EngineError as error:
+            routes = f"# {live.notice or error}\n"
+        return describe.rules_text(routes, live.kernel.text())
 
     def decisions(self) -> "pd.DataFrame":
         """Every decision since the lab started: columns time, mode, connection, read, rule, backend, request.
@@ -134,12 +143,17 @@ class Balancer:
     def events(self, since_ns: int) -> list[dict[str, Any]]:
         """What happened since *since_ns* (Unix time), as `labkit.recording` events in time order, complete up to now.
 
-        First the mode and the rules that were in force then, stamped with that time.
+        First the mode and the rules that were in force then, stamped with that time. The text of rules that are no
+        longer in force is the kernel's when such rules were last looked at.
         """
         live = self._running()
-        happened = [*live.proxy.events(), *live.kernel.decisions(), *list(live.history)]
-        in_force = {event["kind"]: event for event in live.history if event["time_ns"] <= since_ns}
+        with self._lock:
+            live.dumps.pop(live.policy.forwards, None)  # somebody may have changed the rules by hand meanwhile
+            live.history[-1] = self._rules_event(live, live.history[-1]["time_ns"])
+            history = list(live.history)
+        in_force = {event["kind"]: event for event in history if event["time_ns"] <= since_ns}
         opening = [{**event, "time_ns": since_ns} for event in in_force.values()]
+        happened = [*live.proxy.events(), *live.kernel.decisions(), *history]
         later = (event for event in happened if event["time_ns"] > since_ns)
         return [*opening, *sorted(later, key=lambda event: int(event["time_ns"]))]
 
@@ -158,34 +172,32 @@ class Balancer:
     def _to_l7(self, live: _Live, policy: L7Policy) -> None:
         with self._lock:
             before = live.policy
-            live.proxy.apply(policy)
+            served = live.proxy.apply(policy)
             try:
                 live.kernel.apply(policy.forwards)
             except BaseException:
                 if isinstance(before, L7Policy):
                     live.proxy.apply(before)
                 raise
-            live.policy, live.notice = policy, None
+            live.policy, live.served, live.notice = policy, served, None
             self._record(live)
 
     def _record(self, live: _Live) -> None:
         """Put the mode and the rules that are in force from now on into the history."""
         now = time.time_ns()
         engine = "mitmproxy" if live.mode == "l7" else "nftables"
-        live.history.append({"kind": "mode", "time_ns": now, "mode": live.mode, "engine": engine})
-        live.history.append(
-            {"kind": "rules", "time_ns": now, "text": self._rules(live), "reads": list(live.kernel.reads())}
-        )
+        mode = {"kind": "mode", "time_ns": now, "mode": live.mode, "engine": engine}
+        live.history += [mode, self._rules_event(live, now)]
 
-    def _rules(self, live: _Live) -> str:
-        kernel = live.kernel.text()
-        if live.mode == "l4":
-            return kernel
-        try:
-            routes = describe.routes_text(*live.proxy.routes())
-        except EngineError as error:
-            routes = f"# {live.notice or error}\n"
-        return f"{routes}\n# nftables: what the kernel does with connections that do not end in the proxy\n{kernel}"
+    def _rules_event(self, live: _Live, time_ns: int) -> dict[str, Any]:
+        """Reading rules takes longer than swapping them: rules that were in force before are not read again."""
+        forwards = live.policy.forwards
+        if forwards not in live.dumps:
+            live.dumps[forwards] = live.kernel.text(), live.kernel.reads()
+        text, reads = live.dumps[forwards]
+        if live.mode == "l7" and live.served:
+            text = describe.rules_text(describe.routes_text(*live.served), text)
+        return {"kind": "rules", "time_ns": time_ns, "text": text, "reads": list(reads)}
 
     def _running(self) -> _Live:
         """The engines, if the lab runs; says once what is wrong with them."""

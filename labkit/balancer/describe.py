@@ -28,6 +28,11 @@ def routes_text(policy: L7Policy, listening: Sequence[tuple[str, int]]) -> str:
     return f"# mitmproxy: routes on {where}; the first match wins, backends take turns\n{table}\n"
 
 
+def rules_text(routes: str, kernel: str) -> str:
+    """What runs at L7: *routes* in the proxy, and the *kernel*'s rules."""
+    return f"{routes}\n# nftables: what the kernel does with connections that do not end in the proxy\n{kernel}"
+
+
 def summary(topology: Topology, policy: L4Policy | L7Policy, notice: str | None) -> Rows:
     """Name and value of each line about a balancer that carries out *policy*; *notice* comes first, if any."""
     rows: Rows = [("attention", notice)] if notice else []

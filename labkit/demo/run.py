@@ -52,14 +52,27 @@ def run(out: Path, runtime: str = "auto", say: Callable[[str], None] = lambda _:
 
 
 def _requests(lab: Lab) -> tuple[list[Answer], Capture]:
-    """The requests, one after another, each on a connection of its own; clients and paths take turns."""
+    """The requests, one after another, each on a connection of its own."""
     answers = []
-    pools = sorted(lab.topology.pools)
     with lab.capture() as capture:
-        for number in range(REQUESTS):
-            client = lab.clients[number // len(pools) % len(lab.clients)]
-            target = f"/{pools[number % len(pools)]}/{number}"
-            reply = client.get(f"http://lb{target}")
+        for client, target in schedule(lab.topology):
+            reply = lab.nodes[client].get(f"http://lb{target}")
             peer = (reply.received or {}).get("peer", [None])[0]
-            answers.append(Answer(client.name, target, reply.status, reply.backend, peer))
+            answers.append(Answer(client, target, reply.status, reply.backend, peer))
     return answers, capture
+
+
+def schedule(topology: Topology) -> list[tuple[str, str]]:
+    """Who asks for what: (client, target) for each request, in order.
+
+    A round of as many requests as there are backends for each client in turn, the pools' paths alternating; every
+    client has asked once, the paths change places. So nothing that round robin does can look like routing.
+    """
+    clients, pools, backends = topology.clients, sorted(topology.pools), len(topology.backends)
+    return [
+        (
+            clients[number // backends % len(clients)].name,
+            f"/{pools[(number + number // (backends * len(clients))) % len(pools)]}/{number}",
+        )
+        for number in range(REQUESTS)
+    ]

@@ -90,6 +90,7 @@ class ServerHandle:
 
     def kill(self) -> None:
         with self._lock:
+            self._node()
             if self._life is not None:
                 self._life.task.stop(kill=True)
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import shapes
+from .lines import counted
 from .palette import BLUE, GREEN, HAIRLINE, INK, L4, MODES, MONO, MUTED, PAPER, REWRITTEN, Tone, mark
 from .picture import Picture
 from .story import CaptureTables, Row, Step, Story, flag_words, l4_story, l7_story
@@ -63,7 +64,8 @@ class _Half:
     @property
     def heading(self) -> str:
         count = self.story.connections
-        return f"{self.story.mode.upper()}: {count} TCP connection{'s' if count > 1 else ''} for one request"
+        connections = counted(count, f"{self.story.steps[0].row['proto']} connection")
+        return f"{self.story.mode.upper()}: {connections} for one request"
 
     @property
     def decision(self) -> str:

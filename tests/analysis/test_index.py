@@ -1,7 +1,6 @@
 """The columns, held against scapy (single packets) and tshark (whole files)."""
 
 import random
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -181,7 +180,7 @@ def test_an_empty_recording_has_empty_columns() -> None:
     assert len(table) == 0
 
 
-@pytest.mark.skipif(shutil.which("tshark") is None, reason="tshark is not installed")
+@pytest.mark.needs("tshark")
 def test_tshark_reads_the_same_fields(tmp_path: Path) -> None:
     wire = l4_wire(3)
     for name, frame in FRAMES.items():

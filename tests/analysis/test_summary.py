@@ -1,5 +1,7 @@
 import json
 
+import pytest
+
 from labkit.analysis.routes import Routes
 from labkit.analysis.study import Study
 from labkit.analysis.summary import mode, summary
@@ -46,6 +48,26 @@ def test_at_l7() -> None:
 def test_one_connection_that_ends_in_the_balancer_spoils_it() -> None:
     wire = l4_wire(2)
     Talk(wire, Link("alice", "lb:front", 49000)).open().ask(get()).close()
+    assert figures(wire)["same_connection"] is False
+
+
+@pytest.mark.parametrize(
+    ("vantages", "same"),
+    [
+        (("alice", "lb:front"), None), (("alice",), None), (("alice", "lb:front", "api1"), True),
+        (("alice", "api1"), True), (("lb:front", "lb:back"), True), (("lb:front", "lb:back", "api2"), True),
+    ],
+)  # fmt: skip
+def test_what_was_not_captured_behind_the_balancer_is_not_claimed(vantages: tuple[str, ...], same: bool | None) -> None:
+    assert figures(l4_wire(1, vantages=vantages))["same_connection"] is same
+    wire = l7_wire(1)
+    wire.seen = [one for one in wire.seen if one[1] in ("alice", "lb:front")]
+    assert figures(wire)["same_connection"] is False  # the proxy's record says where it ended
+
+
+def test_a_connection_that_should_have_been_seen_behind_and_was_not_is_another() -> None:
+    wire = l4_wire(1, vantages=("alice", "lb:front", "api1"))
+    wire.seen = [one for one in wire.seen if one[1] != "api1"]
     assert figures(wire)["same_connection"] is False
 
 

@@ -91,6 +91,10 @@ def not_plain() -> object:
     return object()
 
 
+def too_much() -> bytes:
+    return bytes(64 << 20)
+
+
 def sleep(seconds: float) -> str:
     time.sleep(seconds)
     return "slept"

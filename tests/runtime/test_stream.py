@@ -138,6 +138,7 @@ def test_calls_run_side_by_side(node):
         ("breaks", TaskError, "KeyError"),
         ("not_plain", TaskError, "only plain data"),
         ("no_such", TaskError, "no_such"),
+        ("too_much", TaskError, "return it in parts"),
         ("dies", TaskError, "SIGKILL"),
     ],
 )

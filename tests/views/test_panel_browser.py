@@ -26,11 +26,7 @@ CELLS = [
 ]
 SECONDS = 60
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.needs("netns", "chromium"),
-    pytest.mark.skipif(not os.access(CHROMIUM, os.X_OK), reason="needs Debian's chromium"),
-]
+pytestmark = [pytest.mark.slow, pytest.mark.needs("netns", "chromium")]
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from labkit.topology import Listener
 
 _TASK = "labkit.balancer.mitmproxy.task:main"
 _KEPT = 50_000  # request events, about 200 MB at most; the oldest go first
+Served = tuple[L7Policy, list[tuple[str, int]]]
 _SECONDS = 5.0  # for an answer that takes a millisecond unless the proxy is at its limit
 
 
@@ -64,14 +65,16 @@ class MitmproxyEngine:
     def alive(self) -> bool:
         return self._run is not None and not self._run.ended.is_set()
 
-    def apply(self, policy: L7Policy) -> None:
-        """Route by *policy*: in force for every request begun after this returns. Raises EngineError."""
-        self._current().ask("policy", policy=policy_to_plain(policy))
+    def apply(self, policy: L7Policy) -> Served:
+        """Route by *policy*: in force for every request begun after this returns. Gives `routes` as they are then.
 
-    def routes(self) -> tuple[L7Policy, list[tuple[str, int]]]:
-        """The policy the live proxy routes by, and where it listens, by its own word. Raises EngineError."""
-        reply = self._current().ask("routes")
-        return policy_from_plain(reply["policy"]), [(address, port) for address, port in reply["listening"]]
+        Raises EngineError.
+        """
+        return _served(self._current().ask("policy", policy=policy_to_plain(policy)))
+
+    def routes(self) -> Served:
+        """The policy the live proxy routes by, and the [address, port] it listens on, by its own word. EngineError."""
+        return _served(self._current().ask("routes"))
 
     def events(self) -> list[dict[str, Any]]:
         """All ``request`` events so far, oldest first; of what has been answered only the `forgotten` lack."""
@@ -104,6 +107,10 @@ class MitmproxyEngine:
         if self._run is None:
             raise EngineError("L7 engine mitmproxy was not started: call lab.balancer.l7().")
         return self._run
+
+
+def _served(reply: Message) -> Served:
+    return policy_from_plain(reply["policy"]), [(address, port) for address, port in reply["listening"]]
 
 
 class Told(deque[dict[str, Any]]):

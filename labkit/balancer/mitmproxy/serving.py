@@ -82,12 +82,15 @@ class _Proxy:
         match message["op"]:
             case "policy":
                 self._router.use(policy_from_plain(message["policy"]))
-                self._link.send({"kind": "reply", "id": number})
+                self._tell_routes(number)
             case "routes":
-                policy = policy_to_plain(self._router.policy)
-                self._link.send({"kind": "reply", "id": number, "policy": policy, "listening": self._listening})
+                self._tell_routes(number)
             case "flush":
                 self._journal.flush(number)
+
+    def _tell_routes(self, number: int) -> None:
+        policy = policy_to_plain(self._router.policy)
+        self._link.send({"kind": "reply", "id": number, "policy": policy, "listening": self._listening})
 
 
 def _options() -> Options:

@@ -7,6 +7,7 @@ packet, "host" for what the kernel keeps.
 import functools
 import socket
 import sys
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -57,6 +58,9 @@ NAMES: dict[str, Mapping[int, str]] = {
         "0 no-route 1 admin-prohibited 3 addr-unreachable 4 port-unreachable 5 policy-fail 6 reject-route"
     ),
     "icmpx_code": _pairs("0 no-route 1 port-unreachable 2 host-unreachable 3 admin-prohibited"),
+    "igmp_type": _pairs(
+        "17 membership-query 18 membership-report-v1 22 membership-report-v2 23 leave-group 34 membership-report-v3"
+    ),
     "ecn": _pairs("0 not-ect 1 ect1 2 ect0 3 ce"),
     "dscp": {8 * number: f"cs{number}" for number in range(8)}
     | {8 * level + 2 * drop: f"af{level}{drop}" for level in (1, 2, 3, 4) for drop in (1, 2, 3)}
@@ -97,6 +101,22 @@ def _class(data: bytes, order: str) -> str:
     return f"{number >> 16:x}:{number & 0xFFFF:x}"
 
 
+def _hour(data: bytes, order: str) -> str:
+    """A time of the day; the kernel keeps it in UTC, people read it where they are."""
+    seconds = (number_of(data, order) + time.localtime().tm_gmtoff) % 86400
+    return f'"{seconds // 3600:02}:{seconds // 60 % 60:02}{f":{seconds % 60:02}" if seconds % 60 else ""}"'
+
+
+def _date(data: bytes, order: str) -> str:
+    moment = time.localtime(number_of(data, order) // 1_000_000_000)
+    return f'"{time.strftime("%Y-%m-%d %H:%M:%S", moment)}"'
+
+
+def _day(data: bytes, order: str) -> str:
+    names = ("Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday")
+    return f'"{names[number_of(data, order) % 7]}"'
+
+
 def _seconds(milliseconds: int) -> str:
     """A time as nft writes it: ``1h30m``; with a part of a second in ms."""
     parts, rest = [], milliseconds
@@ -118,6 +138,9 @@ WRITERS: dict[str, Callable[[bytes, str], str]] = {
     "ifname": _name,
     "string": lambda data, _: f'"{data.split(b"\0", 1)[0].decode(errors="replace")}"',
     "classid": _class,
+    "hour": _hour,
+    "date": _date,
+    "day": _day,
     "time": lambda data, order: _seconds(number_of(data, order)),
 }
 

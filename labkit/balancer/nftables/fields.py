@@ -53,6 +53,10 @@ _LAYOUT = {
     "dccp": "sport:16:inet_service dport:16:inet_service",
     "icmp": "type:8:icmp_type code:8:icmp_code checksum:16 id:16 sequence:16",
     "icmpv6": "type:8:icmpv6_type code:8:icmpv6_code checksum:16 id:16 sequence:16",
+    "esp": "spi:32 sequence:32",
+    "ah": "nexthdr:8:inet_proto hdrlength:8 reserved:16 spi:32 sequence:32",
+    "comp": "nexthdr:8:inet_proto flags:8:hex cpi:16",
+    "igmp": "type:8:igmp_type mrt:8 checksum:16 group:32:ipv4_addr",
     "th": "sport:16:inet_service dport:16:inet_service",
 }
 
@@ -70,7 +74,8 @@ FIELDS = {header: _fields(header, layout) for header, layout in _LAYOUT.items()}
 NETWORK_BY_NFPROTO = {2: "ip", 3: "arp", 10: "ip6"}
 NETWORK_BY_ETHERTYPE = {0x0800: "ip", 0x0806: "arp", 0x86DD: "ip6"}
 NETWORK_BY_FAMILY = {Family.IP: "ip", Family.IP6: "ip6", Family.ARP: "arp"}
-TRANSPORT_BY_PROTOCOL = {1: "icmp", 6: "tcp", 17: "udp", 33: "dccp", 58: "icmpv6", 132: "sctp", 136: "udplite"}
+TRANSPORT_BY_PROTOCOL = {1: "icmp", 2: "igmp", 6: "tcp", 17: "udp", 33: "dccp", 50: "esp", 51: "ah", 58: "icmpv6"}
+TRANSPORT_BY_PROTOCOL |= {108: "comp", 132: "sctp", 136: "udplite"}
 PROTOCOL_FIELDS = {("ip", "protocol"), ("ip6", "nexthdr")}
 
 
@@ -105,11 +110,11 @@ class Context:
             elif key == PROTOCOL:
                 self.network = NETWORK_BY_ETHERTYPE.get(number, self.network)
             elif key == L4PROTO:
-                self.transport = TRANSPORT_BY_PROTOCOL.get(number, "")
+                self.transport = TRANSPORT_BY_PROTOCOL.get(number, "other")
         elif load.name == "payload":
             for found in self.overlapped(load):
                 if (found.header, found.name) in PROTOCOL_FIELDS:
-                    self.transport = TRANSPORT_BY_PROTOCOL.get(number, "")
+                    self.transport = TRANSPORT_BY_PROTOCOL.get(number, "other")
                 elif (found.header, found.name) == ("ether", "type"):
                     self.network = NETWORK_BY_ETHERTYPE.get(number, self.network)
 
@@ -129,4 +134,4 @@ class Context:
         start = load.number("offset") * 8
         end = start + load.number("len") * 8
         candidates = self.headers(load.number("base")) if headers is None else headers
-        return [each for name in candidates for each in FIELDS[name] if each.offset < end and start < each.end]
+        return [each for name in candidates for each in FIELDS.get(name, ()) if each.offset < end and start < each.end]

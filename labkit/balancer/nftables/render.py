@@ -65,7 +65,10 @@ def render(vips: tuple[str, str | None], forwards: Sequence[Forward]) -> Ruleset
         Chain("forward", tuple(_tracking()), Hook("filter", FORWARD, FILTER)),
     ]
     for forward, slots in zip(forwards, sets, strict=True):
-        turn = (_e("numgen", dreg=1, modulus=len(forward.targets), type=0), _e("lookup", set=slots.name, sreg=1, dreg=0))
+        turn = (
+            _e("numgen", dreg=1, modulus=len(forward.targets), type=0),
+            _e("lookup", set=slots.name, sreg=1, dreg=0),
+        )
         about = f"{forward.listener.label}: the next of {len(forward.targets)} in turn, for each new connection"
         chains.append(Chain(chain_of[forward], (Rule(turn),), userdata=_note(about)))
         for target in dict.fromkeys(forward.targets):
@@ -151,9 +154,7 @@ def _slots(number: int, name: str, targets: Sequence[Target]) -> Set:
     )
     flags = SetFlag.ANONYMOUS | SetFlag.CONSTANT | SetFlag.MAP
     order = bytes((KEY_BYTE_ORDER, 4)) + struct.pack("=I", HOST_ORDER)
-    return Set(
-        f"__map{number}", flags, TYPE_INTEGER, 4, TYPE_VERDICT, 0, elements, size=len(elements), userdata=order
-    )
+    return Set(f"__map{number}", flags, TYPE_INTEGER, 4, TYPE_VERDICT, 0, elements, size=len(elements), userdata=order)
 
 
 def _backend(name: str, forward: Forward, target: Target) -> Chain:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from . import typeof
 from .datatypes import duration, number_of, span, write
 from .terms import BIG, HOST
 from .values import Code, Element, Expression, Set, SetFlag, Verdict, comment_in, entries
@@ -82,7 +83,7 @@ def type_names(number: int, length: int, userdata: bytes = b"", order_entry: int
     for each in numbers or [0]:
         name, default, _, size = TYPES.get(each, ("integer", BIG, 1, length))
         if len(numbers) == 1:
-            size = length
+            size = size if length == 2 * size else length  # twice: the map leads to ranges
             default = {1: HOST, 2: BIG}.get(order, default) if name == "integer" else default
         parts.append(Part(name, default, size))
     return parts
@@ -100,10 +101,10 @@ def elements(found: Set, keys: Sequence[Part], data: Sequence[Part], show: Show)
     return written
 
 
-def _weight(element: Element, keys: Sequence[Part]) -> tuple[int, ...]:
+def _weight(element: Element, keys: Sequence[Part]) -> int:
     if len(keys) == 1:
-        return (_number(element.key, keys[0]),)
-    return tuple(_number(data, part) for data, part in zip(_split(element.key, keys), keys, strict=True))
+        return _number(element.key, keys[0])
+    return int.from_bytes(b"".join(_split(element.key, keys)), "little")  # as nft does: the last part weighs most
 
 
 def _number(data: bytes, part: Part) -> int:
@@ -164,12 +165,8 @@ def block(found: Set, show: Show) -> list[str]:
     data = type_names(found.data_type, found.data_length, found.userdata, DATA_BYTE_ORDER)
     is_map = bool(found.flags & (SetFlag.MAP | SetFlag.OBJECT))
     lines = [f"{'map' if is_map else 'set'} {found.name} {{"]
-    what = " . ".join(part.type for part in keys)
-    if found.flags & SetFlag.OBJECT:
-        what += f" : {OBJECTS.get(found.object_type, found.object_type)}"
-    elif is_map:
-        what += " : verdict" if found.data_type == VERDICT else " : " + " . ".join(part.type for part in data)
-    lines.append(f"\ttype {what}")
+    what = typeof.declared(found.userdata)
+    lines.append(f"\t{'typeof' if what else 'type'} {what or _joined_types(keys)}{_maps_to(found, data, bool(what))}")
     lines += [f"\t{line}" for line in _properties(found, show)]
     members = elements(found, keys, data, show)
     if members:
@@ -180,8 +177,26 @@ def block(found: Set, show: Show) -> list[str]:
     return [*lines, "}"]
 
 
+def _joined_types(parts: Sequence[Part]) -> str:
+    return " . ".join(part.type for part in parts)
+
+
+def _maps_to(found: Set, data: Sequence[Part], declared: bool) -> str:
+    """What a map's keys lead to; empty for a set."""
+    if found.flags & SetFlag.OBJECT:
+        return f" : {OBJECTS.get(found.object_type, found.object_type)}"
+    if not found.flags & SetFlag.MAP:
+        return ""
+    if found.data_type == VERDICT:
+        return " : verdict"
+    return f" : {(declared and typeof.declared(found.userdata, typeof.DATA)) or _joined_types(data)}"
+
+
 def _properties(found: Set, show: Show) -> list[str]:
-    bits = found.flags & ~SetFlag.TIMEOUT if found.timeout else found.flags
+    shown = SetFlag.CONSTANT | SetFlag.DYNAMIC | SetFlag.INTERVAL | SetFlag.TIMEOUT
+    bits = found.flags & shown
+    if bits == SetFlag.TIMEOUT and found.timeout:  # the time-out itself says so
+        bits = 0
     words = [
         name
         for bit, name in (

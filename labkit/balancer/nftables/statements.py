@@ -136,7 +136,9 @@ class Line:
         if kept.mask and kept.load == target.load or (kept.mask and kept.text == target.text):
             size = len(kept.mask)
             cleared = bytes(255 ^ each for each in kept.mask)
-            return terms.masked(Term(target.text, target.type, BIG, None, target.fields, mask=cleared), "set", kept.xor[:size])
+            return terms.masked(
+                Term(target.text, target.type, BIG, None, target.fields, mask=cleared), "set", kept.xor[:size]
+            )
         value = write(target.type, kept.data, BIG) if kept.data else terms.arithmetic(kept)
         return f"{target.text} set {value}"
 
@@ -155,6 +157,8 @@ class Line:
             self._load(expression, term)
 
     def _exthdr(self, expression: Expression) -> None:
+        if expression.number("op") == 0:  # an extension header implies IPv6
+            self.forget(NETWORK)
         self._get_or_set(expression, terms.exthdr(expression))
 
     def _immediate(self, expression: Expression) -> None:
@@ -178,7 +182,9 @@ class Line:
     def _hash(self, expression: Expression) -> None:
         hashed = ""
         if not expression.number("type"):
-            hashed = " . ".join(term.text for term in self._concatenated(expression.number("sreg"), expression.number("len")))
+            hashed = " . ".join(
+                term.text for term in self._concatenated(expression.number("sreg"), expression.number("len"))
+            )
         self._load(expression, terms.jhash(expression, hashed))
 
     def _cmp(self, expression: Expression) -> None:
@@ -251,9 +257,11 @@ class Line:
         if not found.flags & SetFlag.ANONYMOUS:
             return f"@{found.name}"
         names = sets.type_names(found.key_type, found.key_length, found.userdata)
-        parts = [
-            sets.Part(term.type, term.order, name.size) for term, name in zip(keys, names, strict=False)
-        ] if len(keys) == len(names) else names
+        parts = (
+            [sets.Part(term.type, term.order, name.size) for term, name in zip(keys, names, strict=False)]
+            if len(keys) == len(names)
+            else names
+        )
         data = sets.type_names(found.data_type, found.data_length, found.userdata, sets.DATA_BYTE_ORDER)
         show = lambda kept: statements(kept, self.table)  # noqa: E731
         return "{ " + ", ".join(sets.elements(found, parts, data, show)) + " }"

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from .datatypes import flags, number_of, write
+from .datatypes import BITS, flags, number_of, write
 from .fields import Context, Field
 from .values import Expression
 
@@ -35,9 +35,12 @@ META = {
     21: ("iifgroup", "integer", HOST),
     22: ("oifgroup", "integer", HOST),
     23: ("cgroup", "integer", HOST),
-    24: ("random", "integer", HOST),
+    24: ("random", "integer", BIG),
     26: ("iifkind", "ifname", BIG),
     27: ("oifkind", "ifname", BIG),
+    30: ("time", "date", HOST),
+    31: ("day", "day", HOST),
+    32: ("hour", "hour", HOST),
     33: ("sdif", "ifindex", HOST),
     34: ("sdifname", "ifname", BIG),
 }
@@ -65,7 +68,7 @@ CT = {
     20: ("ip daddr", "ipv4_addr", BIG),
     21: ("ip6 saddr", "ipv6_addr", BIG),
     22: ("ip6 daddr", "ipv6_addr", BIG),
-    23: ("id", "integer", HOST),
+    23: ("id", "integer", BIG),
 }
 DIRECTIONS = {0: "original ", 1: "reply "}
 FIB_KEYS = {1: "saddr", 2: "daddr", 4: "mark", 8: "iif", 16: "oif"}
@@ -190,8 +193,6 @@ def arithmetic(term: Term) -> str:
 
 def masked(term: Term, word: str, data: bytes) -> str:
     """A comparison (*word* is ``==``, ``!=``, …) of the bits of *term* that its mask leaves."""
-    from .datatypes import BITS
-
     mask, value = number_of(term.mask, term.order), number_of(data, term.order)
     if term.type in BITS and len(term.fields) <= 1:
         return _bits(term, word, mask, value)
@@ -202,10 +203,9 @@ def masked(term: Term, word: str, data: bytes) -> str:
         return f"{term.text} {negation}{write(term.type, data, term.order)}/{ones}"
     field = _masked_field(term, mask, length)
     if field:
-        shift = length - (field.end - term.fields[0].offset)
-        size = (field.length + 7) // 8
-        text = write(field.type, (value >> shift).to_bytes(size, "big"), BIG)
-        return f"{field.header} {field.name} {_sign(word)}{text}"
+        narrow, shift = field
+        text = write(narrow.type, (value >> shift).to_bytes((narrow.length + 7) // 8, "big"), BIG)
+        return f"{narrow.header} {narrow.name} {_sign(word)}{text}"
     return f"{term.text} & {write(term.type, term.mask, term.order)} {word} {write(term.type, data, term.order)}"
 
 
@@ -222,13 +222,13 @@ def _sign(word: str) -> str:
     return "" if word == "==" else f"{word} "
 
 
-def _masked_field(term: Term, mask: int, length: int) -> Field | None:
-    """The field narrower than the load whose bits are just those of the mask."""
-    if not term.fields:
+def _masked_field(term: Term, mask: int, length: int) -> tuple[Field, int] | None:
+    """The field narrower than the load whose bits are just those of the mask, and how far left they are."""
+    if not term.load:
         return None
-    begin = term.fields[0].offset
+    begin = term.load.number("offset") * 8
     for field in term.fields:
         shift = length - (field.end - begin)
         if shift >= 0 and mask == ((1 << field.length) - 1) << shift:
-            return field
+            return field, shift
     return None

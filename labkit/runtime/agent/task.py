@@ -23,7 +23,7 @@ def resolve(target: str) -> Callable[..., Any]:
 def run(link: SocketLink, target: str, arguments: dict[str, Any]) -> NoReturn:
     """Call the task's function and end this process: status 0, or 1 after telling the owner why."""
     signal.signal(signal.SIGTERM, _terminate)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, _ignore)
     names.set_name(names.of_target(target))
     status = 0
     try:
@@ -44,6 +44,10 @@ def _tell(link: SocketLink, reason: str) -> None:
         link.fail(reason)
     except OSError:
         print(reason, file=sys.stderr)  # no owner left to tell
+
+
+def _ignore(number: int, _: FrameType | None) -> None:
+    """A handler, unlike SIG_IGN, is not handed on to the programs that a task executes."""
 
 
 def _terminate(number: int, _: FrameType | None) -> NoReturn:

@@ -8,11 +8,13 @@ import threading
 import traceback
 from typing import Any
 
-from labkit.errors import LabError
+from labkit.errors import LabError, TaskError
 from labkit.runtime.protocol import TaskLink
-from labkit.runtime.wire import pack
+from labkit.runtime.wire import FRAME_LIMIT, pack
 
 from .task import resolve
+
+_ENVELOPE = 1024  # bytes for what goes around a result
 
 
 def main(link: TaskLink) -> None:
@@ -25,7 +27,9 @@ def main(link: TaskLink) -> None:
 def _answer(link: TaskLink, call: dict[str, Any]) -> None:
     try:
         value = resolve(call["target"])(*call["arguments"])
-        pack(value)
+        size = len(pack(value))
+        if size > FRAME_LIMIT - _ENVELOPE:
+            raise TaskError(f"its result of {size} bytes is over the limit of {FRAME_LIMIT}; return it in parts")
         answer = {"id": call["id"], "value": value}
     except BaseException as error:
         answer = {"id": call["id"], "error": _describe(error)}

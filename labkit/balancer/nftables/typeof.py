@@ -1,0 +1,78 @@
+"""What a set was declared for (``typeof ip ttl``), from the note that nft keeps with the set.
+
+The note names a header by nft's number and a field by its place in the header, or a key of ``meta``, ``ct``, …
+"""
+
+from collections.abc import Callable
+
+from . import terms
+from .datatypes import number_of
+from .fields import FIELDS
+from .terms import HOST
+from .values import Expression, entries
+
+KEY, DATA = 3, 4  # entries of a set's userdata
+HEADERS = {4: "icmp", 6: "udp", 7: "udplite", 8: "tcp", 9: "dccp", 10: "sctp", 11: "th", 12: "ip", 13: "ip6"}
+HEADERS |= {14: "icmpv6", 15: "arp", 17: "ether"}
+NO_DIRECTION = 0xFFFFFFFF
+
+
+def declared(userdata: bytes, entry: int = KEY) -> str:
+    """The expression a set's keys (or data) were declared with; empty if it was a type, or one not known here."""
+    return next((_written(body) for kind, body in entries(userdata) if kind == entry), "")
+
+
+def _written(data: bytes) -> str:
+    found = dict(entries(data))
+    write = _WRITERS.get(number_of(found.get(0, b""), HOST))
+    return write(found.get(1, b"")) if write else ""
+
+
+def _numbers(data: bytes) -> dict[int, int]:
+    return {kind: number_of(body, HOST) for kind, body in entries(data)}
+
+
+def _payload(data: bytes) -> str:
+    found = _numbers(data)
+    fields = FIELDS.get(HEADERS.get(found.get(0, 0), ""), ())
+    place = found.get(1, 0) - 1
+    return f"{fields[place].header} {fields[place].name}" if 0 <= place < len(fields) else ""
+
+
+def _meta(data: bytes) -> str:
+    return terms.meta(Expression("meta", {"key": _numbers(data).get(0, 0)})).text
+
+
+def _ct(data: bytes) -> str:
+    found = _numbers(data)
+    values = {"key": found.get(0, 0)}
+    if found.get(1, NO_DIRECTION) != NO_DIRECTION:
+        values["direction"] = found[1]
+    return terms.ct(Expression("ct", values)).text
+
+
+def _numgen(data: bytes) -> str:
+    found = _numbers(data)
+    values = {"type": found.get(0, 0), "modulus": found.get(1, 0), "offset": found.get(2, 0)}
+    return terms.numgen(Expression("numgen", values)).text
+
+
+def _fib(data: bytes) -> str:
+    found = _numbers(data)
+    return terms.fib(Expression("fib", {"result": found.get(0, 0), "flags": found.get(1, 0)})).text
+
+
+def _concatenated(data: bytes) -> str:
+    parts = [_written(body) for _, body in entries(data)]
+    return " . ".join(parts) if all(parts) else ""
+
+
+# nft's numbers of expressions
+_WRITERS: dict[int, Callable[[bytes], str]] = {
+    7: _payload,
+    9: _meta,
+    12: _ct,
+    13: _concatenated,
+    23: _numgen,
+    26: _fib,
+}
