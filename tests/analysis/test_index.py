@@ -157,6 +157,13 @@ def test_a_foreign_link_layer_is_listed_without_fields() -> None:
     assert (got.proto[0], got.source[0], got.frame_length[0]) == (-1, -1, len(bytes(V4 / T)))
 
 
+def test_a_datagram_shorter_than_its_packet_ends_where_it_says() -> None:
+    assert index_of(E / V4 / UDP(len=8 + 3) / Raw(b"abc padding")).bytes_of(0) == b"abc"
+    assert (
+        index_of(E / V4 / UDP(len=999) / Raw(b"abc")).payload_length[0] == 3
+    )  # an impossible length counts for nothing
+
+
 def test_impossible_lengths_give_no_payload() -> None:
     header = bytes(E / V4 / T)
     assert index_of(header[:14] + b"\x43" + header[15:]).payload_length[0] == -1  # IHL of 12 bytes

@@ -132,6 +132,17 @@ def test_udp_there_and_back_with_the_same_payload_and_no_id() -> None:
     assert study.connections_table()["state"].tolist() == ["replied"] * 3
 
 
+def test_datagrams_that_overtake_each_other_are_told_apart_by_their_bytes() -> None:
+    wire = Wire()
+    nat = Nat(sport=5000, dport=53, backend_port=53)
+    for hop, order in enumerate(((1, 2), (2, 1), (1, 2), (2, 1))):
+        for sent in order:
+            wire.sent = sent
+            wire.wait()
+            wire.see(*nat.out(udp(b"echo %d" % sent), 0)[hop])
+    assert_as_it_was(wire)
+
+
 def test_udp_from_two_clients_at_once_is_told_apart_by_its_endpoints() -> None:
     wire = Wire()
     ways = [

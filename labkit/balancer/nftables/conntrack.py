@@ -6,7 +6,6 @@ and what they mean is computed when somebody asks.
 """
 
 import ctypes
-import ipaddress
 import socket
 import struct
 import time
@@ -20,8 +19,8 @@ SO_ATTACH_FILTER = 26
 TUPLE_ORIGINAL, TUPLE_REPLY, STATUS, TIMESTAMP_EVENT = 1, 2, 3, 27
 DESTINATION_TRANSLATED = 0x20  # a bit of the status
 PROTOCOLS = {6: "TCP", 17: "UDP"}
-RECEIVE_BUFFER = 64 << 20  # bytes
-A_DRAIN = 4096  # events at most, then the caller gets its turn
+RECEIVE_BUFFER = 64 << 20  # bytes; without root the kernel gives what net.core.rmem_max allows
+A_DRAIN = 4096  # events at most
 
 # A classic BPF program over one event: find the status attribute, keep the event if the bit is set.
 _FILTER = (
@@ -76,18 +75,22 @@ def _endpoints(data: bytes) -> Endpoints | None:
         return None
     return Endpoints(
         name,
-        str(ipaddress.ip_address(source)),
+        _address(source),
         as_int(protocol.get(2, b"")),
-        str(ipaddress.ip_address(destination)),
+        _address(destination),
         as_int(protocol.get(3, b"")),
     )
+
+
+def _address(data: bytes) -> str:
+    return socket.inet_ntop(socket.AF_INET if len(data) == 4 else socket.AF_INET6, data)
 
 
 class Events:
     """The queue of events, from the moment this is made. Not thread-safe."""
 
-    def __init__(self) -> None:
-        self._netlink = Netlink(RECEIVE_BUFFER)
+    def __init__(self, receive_buffer: int = RECEIVE_BUFFER) -> None:
+        self._netlink = Netlink(receive_buffer)
         program = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *step) for step in _FILTER))
         attached = struct.pack("@HP", len(_FILTER), ctypes.addressof(program))
         self._netlink.socket.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, attached)

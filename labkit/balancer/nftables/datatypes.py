@@ -146,9 +146,15 @@ WRITERS: dict[str, Callable[[bytes, str], str]] = {
 
 
 def write(kind: str, data: bytes, order: str) -> str:
-    """One value of *kind*; a kind without names or a writer of its own is a decimal number."""
+    """One value of *kind*; a kind without names or a writer of its own is a decimal number.
+
+    What does not fit its kind (an address of seven bytes) is shown as its bytes.
+    """
     if kind in WRITERS:
-        return WRITERS[kind](data, order)
+        try:
+            return WRITERS[kind](data, order)
+        except ValueError:
+            return f"0x{data.hex()}"
     number = number_of(data, order)
     if kind in BITS:
         return flags(kind, number) or f"0x{number:x}"

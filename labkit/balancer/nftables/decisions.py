@@ -23,10 +23,12 @@ class Regime:
     """The rules that were in force for a time, as asked for (*listeners*) and as found in the kernel (*ruleset*).
 
     listeners: (protocol, address, port) -> (label, backend's name by its (address, port)).
+    before: the regime that this one replaced: a report that was under way at that moment belongs there.
     """
 
     listeners: Mapping[tuple[str, str, int], tuple[str, Mapping[tuple[str, int], str]]]
     ruleset: Ruleset
+    before: "Regime | None" = None
     _read: dict[tuple[str, str, int, str], list[str]] = field(default_factory=dict)
 
     def decision(self, seen: Translated) -> dict[str, Any] | None:
@@ -36,7 +38,7 @@ class Regime:
         label, backends = self.listeners.get(listener, ("", {}))
         backend = backends.get((reply.source, reply.source_port))
         if backend is None:
-            return None
+            return self.before.decision(seen) if self.before else None
         return {
             "kind": "decision",
             "time_ns": seen.time_ns,
@@ -54,7 +56,7 @@ class Regime:
         }
 
     def _reads(self, original: Endpoints, chosen: str) -> list[str]:
-        """The same for all connections of a listener to a backend, unless rules tell clients apart; so per client too."""
+        """Walked once for each client, listener and backend: a source port is taken to make no difference."""
         first = First(
             original.protocol,
             original.source,
@@ -106,9 +108,9 @@ class Record:
         self._total += len(events)
 
     def read(self, start: int, count: int, since_ns: int) -> tuple[list[dict[str, Any]], int]:
-        """At most *count* events from serial *start* on, as decisions not older than *since_ns*; the serial to go on at.
+        """Decisions of at most *count* events from serial *start* on, none older than *since_ns*; where to go on.
 
-        The serial is one past the last event when there are no more.
+        That is `end` when there are no more.
         """
         skipped = max(start - self.forgotten, 0)
         found = []

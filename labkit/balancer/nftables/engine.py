@@ -66,7 +66,7 @@ class NftablesEngine:
                 found += answer["decisions"]
                 start = answer["next"]
                 self._forgotten, self._lost = answer["forgotten"], answer["lost"]
-        return found
+        return sorted(found, key=lambda decision: int(decision["time_ns"]))  # two CPUs may have queued them crosswise
 
     @property
     def forgotten(self) -> int:

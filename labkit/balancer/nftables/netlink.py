@@ -124,9 +124,8 @@ class Netlink:
             self.socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_NETFILTER)
         except OSError as error:
             raise EngineError(f"This kernel gives no netfilter socket ({error.strerror}); load nf_tables.") from error
-        for option, size in ((SO_SNDBUFFORCE, 8 << 20), (SO_RCVBUFFORCE, receive_buffer)):
-            with suppress(PermissionError):  # the default size then has to do; losses are counted
-                self.socket.setsockopt(socket.SOL_SOCKET, option, size)
+        self._room(SO_SNDBUFFORCE, socket.SO_SNDBUF, 8 << 20)
+        self._room(SO_RCVBUFFORCE, socket.SO_RCVBUF, receive_buffer)
         self.socket.setsockopt(SOL_NETLINK, CAP_ACK, 1)
         self.socket.setsockopt(SOL_NETLINK, EXT_ACK, 1)
         self.socket.bind((0, 0))
@@ -142,6 +141,13 @@ class Netlink:
     def close(self) -> None:
         """Idempotent."""
         self.socket.close()
+
+    def _room(self, force: int, ask: int, size: int) -> None:
+        """A buffer of *size* bytes, or without root as much as the machine allows everybody."""
+        try:
+            self.socket.setsockopt(socket.SOL_SOCKET, force, size)
+        except PermissionError:
+            self.socket.setsockopt(socket.SOL_SOCKET, ask, size)
 
     def join(self, group: int) -> None:
         """Receive what the kernel sends to a multicast group."""
@@ -206,7 +212,10 @@ class Netlink:
         try:
             self.socket.sendto(data, (0, 0))
         except OSError as error:
-            raise EngineError(f"Netfilter does not take {len(data)} bytes of rules: {error.strerror}.") from error
+            raise EngineError(
+                f"The kernel takes no {len(data)} bytes of rules in one transaction ({error.strerror}); "
+                "forward fewer listeners or to fewer backends, or raise net.core.wmem_max."
+            ) from error
 
     def _received(self) -> Iterator[tuple[int, int, int, bytes]]:
         """Every message that is in the queue; reading part of a dump makes the kernel queue the next part."""

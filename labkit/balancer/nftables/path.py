@@ -131,11 +131,18 @@ class _Walk:
             if verdict.chain and depth:
                 end = self._chain(table, table.chain(verdict.chain), depth - 1)
                 if end.translated or len(verdicts) == 1:
-                    back = end.verdict is None and verdict.code == Code.JUMP
-                    return _End(end.names, None if back else end.verdict or Verdict(Code.ACCEPT), end.translated)
+                    return _End(end.names, _after(verdict, end.verdict), end.translated)
             elif len(verdicts) == 1:
                 return _End((), verdict)
         return _End(())
+
+
+def _after(taken: Verdict, found: Verdict | None) -> Verdict | None:
+    """What a chain's end means for the rule that led to it: a jump comes back to it, a goto to the rule before."""
+    returned = found is None or found.code == Code.RETURN
+    if not returned:
+        return found
+    return None if taken.code == Code.JUMP else Verdict(Code.RETURN)
 
 
 def _compare(value: bytes | None, expression: Expression) -> bool | None:

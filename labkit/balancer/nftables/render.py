@@ -30,8 +30,22 @@ from collections.abc import Iterable, Iterator, Sequence
 from labkit.errors import PolicyError
 
 from ..policy import Forward, Target
-from .values import TABLE, Chain, Code, Element, Expression, Family, Hook, Rule, Ruleset, Set, SetFlag, Table
-from .values import Verdict, userdata
+from .values import (
+    TABLE,
+    Chain,
+    Code,
+    Element,
+    Expression,
+    Family,
+    Hook,
+    Rule,
+    Ruleset,
+    Set,
+    SetFlag,
+    Table,
+    Verdict,
+    userdata,
+)
 
 PREROUTING, FORWARD = 0, 2  # hooks
 DSTNAT, FILTER = -100, 0  # priorities

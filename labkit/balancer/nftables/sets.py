@@ -75,7 +75,7 @@ def verdict(found: Verdict) -> str:
 def type_names(number: int, length: int, userdata: bytes = b"", order_entry: int = KEY_BYTE_ORDER) -> list[Part]:
     """The parts of a key or datum whose type nft gave *number* (six bits a part)."""
     order = next((number_of(body, HOST) for kind, body in entries(userdata) if kind == order_entry), 0)
-    numbers = []
+    numbers: list[int] = []
     while number:
         numbers.insert(0, number & ((1 << TYPE_BITS) - 1))
         number >>= TYPE_BITS
@@ -194,9 +194,9 @@ def _maps_to(found: Set, data: Sequence[Part], declared: bool) -> str:
 
 def _properties(found: Set, show: Show) -> list[str]:
     shown = SetFlag.CONSTANT | SetFlag.DYNAMIC | SetFlag.INTERVAL | SetFlag.TIMEOUT
-    bits = found.flags & shown
+    bits = SetFlag(found.flags) & shown
     if bits == SetFlag.TIMEOUT and found.timeout:  # the time-out itself says so
-        bits = 0
+        bits = SetFlag(0)
     words = [
         name
         for bit, name in (

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from . import sets, terms
 from .actions import ACTIONS
-from .datatypes import span, write
+from .datatypes import duration, span, write
 from .fields import LINK, NETWORK, TRANSPORT, Context
 from .terms import BIG, Term
 from .values import Expression, Rule, Set, SetFlag, Table, Verdict, comment_in
@@ -53,6 +53,7 @@ class Line:
         self._terms: dict[int, Term] = {}  # word -> what begins there
         self._implied: dict[int, int] = {}  # payload base -> index of the part that a load of it implies
         self._last: tuple[Term, bytes] | None = None  # a ">=" that a "<=" may complete to a range
+        self._pending: tuple[Term, bytes] | None = None  # the same, of the expression before
         self._handlers: dict[str, Callable[[Expression], None]] = {
             "payload": self._payload,
             "meta": self._meta,
@@ -76,9 +77,7 @@ class Line:
 
     def take(self, expression: Expression) -> None:
         """One more expression of the rule."""
-        before, self._last_now = self._last, None
-        self._last = None
-        self._pending = before
+        self._pending, self._last = self._last, None
         handler = self._handlers.get(expression.name)
         if handler:
             handler(expression)
@@ -127,20 +126,9 @@ class Line:
                 self.forget(NETWORK)
         if "sreg" in expression.values:
             kept = self._terms.get(word(expression.number("sreg")), term)
-            self.say(self._store(term, kept))
+            self.say(terms.stored(term, kept))
         else:
             self._load(expression, term)
-
-    def _store(self, target: Term, kept: Term) -> str:
-        """A value written into the packet: of a whole field, or of the bits that a mask leaves."""
-        if kept.mask and kept.load == target.load or (kept.mask and kept.text == target.text):
-            size = len(kept.mask)
-            cleared = bytes(255 ^ each for each in kept.mask)
-            return terms.masked(
-                Term(target.text, target.type, BIG, None, target.fields, mask=cleared), "set", kept.xor[:size]
-            )
-        value = write(target.type, kept.data, BIG) if kept.data else terms.arithmetic(kept)
-        return f"{target.text} set {value}"
 
     def _meta(self, expression: Expression) -> None:
         self._get_or_set(expression, terms.meta(expression))
@@ -267,12 +255,16 @@ class Line:
         return "{ " + ", ".join(sets.elements(found, parts, data, show)) + " }"
 
     def _dynset(self, expression: Expression) -> None:
-        found = self.table.set(expression.text("set"))
+        try:
+            found = self.table.set(expression.text("set"))
+        except KeyError:
+            self._unknown(expression)
+            return
         key = " . ".join(term.text for term in self._concatenated(expression.number("key"), found.key_length))
         timeout = expression.number("timeout")
         kept = expression.values.get("expressions") or expression.values.get("expression") or ()
         inner = statements(kept, self.table) if isinstance(kept, tuple) else ""
-        parts = [key, f"timeout {sets.duration(timeout)}" if timeout else "", inner]
+        parts = [key, f"timeout {duration(timeout)}" if timeout else "", inner]
         datum = f" : {self.value(expression.number('data'))}" if "data" in expression.values else ""
         text = " ".join(part for part in parts if part) + datum
         self.say(f"{DYNSET.get(expression.number('op'), '?')} @{found.name} {{ {text} }}")

@@ -20,7 +20,7 @@ SYSCTLS = (
 
 
 def apply(root: Path = Path("/proc/sys")) -> list[str]:
-    """Set them all; returns those that cannot be set, each with the reason. EngineError if a needed one is among them."""
+    """Set them all; returns those that cannot be set, with the reasons. EngineError if a needed one is among them."""
     refused = []
     for name, value, needed in SYSCTLS:
         path = root / name

@@ -8,14 +8,14 @@ op             with                                   result
 ``apply``      ``forwards``: as `plain` makes them    None, once the kernel has swapped the rules
 ``text``                                              the live rules, all tables, in nftables syntax
 ``reads``                                             names of the fields they load
-``decisions``  ``start``, ``since_ns``                ``decisions``, ``next`` (None: that was all), ``forgotten``, ``lost``
+``decisions``  ``start``, ``since_ns``                ``decisions``, ``next`` (None: no more), ``forgotten``, ``lost``
 ``settings``                                          the sysctls that could not be set, with reasons
 =============  =====================================  ==============================================================
 """
 
 import select
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from labkit.errors import EngineError, PolicyError
@@ -24,7 +24,7 @@ from labkit.topology import Listener
 
 from ..policy import Forward, Target
 from . import decode, encode, sysctls
-from .conntrack import A_DRAIN, Events
+from .collector import Collector
 from .decisions import Record, Regime, listeners_of
 from .netlink import Netlink
 from .reads import reads
@@ -50,12 +50,13 @@ def forwards_of(data: Sequence[Mapping[str, Any]]) -> list[Forward]:
 def main(link: TaskLink, vips: Sequence[str | None]) -> None:
     """Serve until the owner is gone. vips: the VIP's IPv4 address, and its IPv6 address or None."""
     kernel = Kernel((vips[0] or "", vips[1]))
+    asked, collected = link.fileno(), kernel.fileno()
     try:
         while True:
-            ready, _, _ = select.select([link, kernel.events], [], [])
-            if kernel.events in ready:
-                kernel.drain()
-            if link in ready:
+            ready, _, _ = select.select([asked, collected], [], [])
+            if collected in ready:
+                kernel.settle()
+            if asked in ready:
                 for request in link.poll():
                     link.send(kernel.answer(request))
     finally:
@@ -69,9 +70,9 @@ class Kernel:
         self._vips = vips
         self._refused = sysctls.apply()
         self._netlink = Netlink()
-        self.events = Events()
+        self._collector = Collector()
         self._record = Record()
-        self._forwards: Sequence[Forward] = ()
+        self._listeners = listeners_of(vips, ())
         self._generation = -1
         self._regime: Regime | None = None
         self._operations: dict[str, Callable[..., Any]] = {
@@ -82,9 +83,13 @@ class Kernel:
             "settings": lambda: self._refused,
         }
 
+    def fileno(self) -> int:
+        """Becomes readable when there is something to `settle`."""
+        return self._collector.fileno()
+
     def close(self) -> None:
-        """Idempotent. The rules stay."""
-        self.events.close()
+        """Once. The rules stay."""
+        self._collector.close()
         self._netlink.close()
 
     def answer(self, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -95,37 +100,28 @@ class Kernel:
         except (EngineError, PolicyError) as error:
             return {"id": request["id"], "error": str(error)}
 
-    def drain(self) -> bool:
-        """Take events from the kernel's queue into the record. True if there may be more."""
-        events = self.events.drain()
-        if events:
-            self._record.add(events, self._in_force())
-        return len(events) == A_DRAIN
-
-    def _in_force(self) -> Regime:
-        """The rules of now; read again only if somebody changed them."""
-        if self._regime is None or decode.generation(self._netlink) != self._generation:
-            self._generation, ruleset = decode.live(self._netlink)
-            self._regime = Regime(listeners_of(self._vips, self._forwards), ruleset)
-        return self._regime
-
-    def _fence(self) -> None:
-        while self.drain():
-            pass
+    def settle(self) -> None:
+        """Put what was collected into the record, each event with the rules of its time."""
+        for generation, events in self._collector.take():
+            if self._regime is None or generation != self._generation:
+                self._generation, ruleset = decode.live(self._netlink)
+                before = replace(self._regime, before=None) if self._regime else None
+                self._regime = Regime(self._listeners, ruleset, before)
+            self._record.add(events, self._regime)
 
     def _apply(self, forwards: Sequence[Mapping[str, Any]]) -> None:
         wanted = forwards_of(forwards)
         messages = encode.swap(render(self._vips, wanted).table())
-        self._fence()  # what happened so far was decided by the rules so far
+        self.settle()  # what happened so far was decided by the rules so far
         self._netlink.commit(messages)
-        self._forwards, self._regime = wanted, None
+        self._listeners = listeners_of(self._vips, wanted)
 
     def _decisions(self, start: int, since_ns: int) -> dict[str, Any]:
-        self._fence()
+        self.settle()
         found, following = self._record.read(start, A_REPLY, since_ns)
         return {
             "decisions": found,
             "next": following if following < self._record.end else None,
             "forgotten": self._record.forgotten,
-            "lost": self.events.lost,
+            "lost": self._collector.lost,
         }

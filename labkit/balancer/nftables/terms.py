@@ -191,6 +191,20 @@ def arithmetic(term: Term) -> str:
     return f"{term.text} & {number(mask | xor)} | {number(xor)}"
 
 
+def stored(target: Term, kept: Term) -> str:
+    """A value written into the packet: over a whole field, or over the bits of a wider piece that the mask clears."""
+    if kept.mask:
+        length = len(kept.mask) * 8
+        cleared = number_of(kept.mask, BIG) ^ ((1 << length) - 1)
+        found = _masked_field(target, cleared, length)
+        if found:
+            field, shift = found
+            value = (number_of(kept.xor, BIG) >> shift).to_bytes((field.length + 7) // 8, "big")
+            return f"{field.header} {field.name} set {write(field.type, value, BIG)}"
+    value_text = write(target.type, kept.data, BIG) if kept.data else arithmetic(kept)
+    return f"{target.text} set {value_text}"
+
+
 def masked(term: Term, word: str, data: bytes) -> str:
     """A comparison (*word* is ``==``, ``!=``, …) of the bits of *term* that its mask leaves."""
     mask, value = number_of(term.mask, term.order), number_of(data, term.order)

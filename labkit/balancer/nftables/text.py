@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from . import sets, statements
 from .actions import limit, quota
-from .values import Chain, Code, Family, Flowtable, Hook, Object, Ruleset, Table, comment_in
+from .values import Chain, Code, Family, Flowtable, Hook, Object, Ruleset, SetFlag, Table, comment_in
 
 HOOKS = {0: "prerouting", 1: "input", 2: "forward", 3: "output", 4: "postrouting", 5: "ingress"}
 NETDEV_HOOKS = {0: "ingress", 1: "egress"}
@@ -15,7 +15,6 @@ BRIDGE_PRIORITIES = {"dstnat": -300, "filter": -200, "out": 100, "srcnat": 300}
 ONLY_AT = {"dstnat": PREROUTING, "srcnat": POSTROUTING}
 NEAR = 10  # a priority this near to a named one is written with its name
 DORMANT, OWNER = 1, 2
-COUNTER, QUOTA, LIMIT = 1, 2, 4
 
 
 def text(ruleset: Ruleset) -> str:
@@ -25,22 +24,22 @@ def text(ruleset: Ruleset) -> str:
 
 def _table(table: Table) -> Iterator[str]:
     yield f"table {Family(table.family).name.lower()} {table.name} {{"
-    if comment := comment_in(table.userdata):
-        yield f'\tcomment "{comment}"'
     if table.flags & DORMANT:
         yield "\tflags dormant"
+    if comment := comment_in(table.userdata):
+        yield f'\tcomment "{comment}"'
     blocks = [
         *(_object(each) for each in table.objects),
         *(
             sets.block(each, lambda kept: statements.statements(kept, table))
             for each in table.sets
-            if not each.flags & sets.SetFlag.ANONYMOUS
+            if not each.flags & SetFlag.ANONYMOUS
         ),
         *(_flowtable(each) for each in table.flowtables),
         *(_chain(each, table) for each in table.chains),
     ]
     for place, block in enumerate(blocks):
-        if place:
+        if place or table.flags & DORMANT:
             yield ""
         yield from (f"\t{line}" for line in block)
     yield "}"
@@ -48,11 +47,20 @@ def _table(table: Table) -> Iterator[str]:
 
 def _object(found: Object) -> list[str]:
     kind = sets.OBJECTS.get(found.kind, f"object{found.kind}")
-    content = {COUNTER: lambda: "", QUOTA: lambda: quota(found.content), LIMIT: lambda: limit(found.content)}
-    body = content.get(found.kind, lambda: f"0x{found.content.raw.hex()}")().removeprefix(f"{kind} ")
     comment = comment_in(found.userdata)
-    lines = [f'\tcomment "{comment}"' if comment else "", f"\t{body}" if body else ""]
-    return [f"{kind} {found.name} {{", *filter(None, lines), "}"]
+    lines = [f'\tcomment "{comment}"' if comment else "", f"\t{_content(found).removeprefix(f'{kind} ')}"]
+    return [f"{kind} {found.name} {{", *(line for line in lines if line.strip()), "}"]
+
+
+def _content(found: Object) -> str:
+    match found.kind:
+        case 1:  # a counter; what it counted is not part of the rules
+            return ""
+        case 2:
+            return quota(found.content)
+        case 4:
+            return limit(found.content)
+    return f"0x{found.content.raw.hex()}"
 
 
 def _flowtable(found: Flowtable) -> list[str]:
