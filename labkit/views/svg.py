@@ -114,9 +114,7 @@ def document(
             *children,
             xmlns="http://www.w3.org/2000/svg",
             viewBox=f"0 0 {_number(width)} {_number(height)}",
-            width=width,
-            height=height,
-            style="max-width:100%;height:auto",
+            style=f"width:100%;max-width:{_number(width)}px;height:auto",  # no fixed width: JupyterLab would crop it
             role="img",
             aria_label=inert(title),
             aria_describedby=f"{key}-desc",

@@ -43,6 +43,7 @@ def test_nothing_works_while_the_lab_does_not_run():
         lambda: api1.run("true", background=True),
         lambda: api1.call(os.getpid),
         lambda: api1.load("http://lb/"),
+        api1.kill,
         api1.restore,
         lambda: api1.slow(1),
         lambda: api1.serve(None),
@@ -50,7 +51,6 @@ def test_nothing_works_while_the_lab_does_not_run():
     for act in acts:
         with pytest.raises(LabNotRunning):
             act()
-    api1.kill()
     assert not api1.serving
     with pytest.raises(TaskError, match=r"was not started: api1\.restore"):
         api1.wait_ready()

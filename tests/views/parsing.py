@@ -58,7 +58,7 @@ def overlaps(svg: str) -> list[tuple[str, str]]:
 def outside(svg: str) -> list[str]:
     """Texts that leave the picture."""
     root = parsed(svg)
-    width, height = float(root.get("width", 0)), float(root.get("height", 0))
+    width, height = (float(number) for number in root.get("viewBox", "0 0 0 0").split()[2:])
     return [
         said
         for left, top, right, bottom, said in text_boxes(svg)

@@ -1,106 +1,35 @@
-"""The panel in a real JupyterLab in a real browser: switch, request, the counts change, the console stays clean.
-
-Set LABKIT_SCREENSHOTS to a folder to keep a picture of the panel there.
-"""
+"""The panel in a real JupyterLab in a real browser: switch, request, the counts change, the console stays clean."""
 
 import json
-import os
-import shutil
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
-from urllib.request import urlopen
 
 import pytest
 
-CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
-ARGUMENTS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--disable-background-networking"]
+from tests.jupyter import opened, picture, serving
+
 CELLS = [
     "from labkit import Lab\nlab = Lab()\nlab.start()\npanel = lab.panel()\npanel",
     "print('mode', lab.balancer.mode)",
 ]
-SECONDS = 60
 
-pytestmark = [pytest.mark.slow, pytest.mark.needs("netns", "chromium")]
+pytestmark = pytest.mark.needs("netns", "chromium")
 
 
 @pytest.fixture
-def jupyter(tmp_path: Path) -> Iterator[str]:
-    """The address of a JupyterLab of its own, with one notebook, that touches no settings of the user."""
+def page(tmp_path: Path) -> Iterator[Any]:
+    """A browser tab with a notebook of `CELLS`."""
     pytest.importorskip("playwright", reason="needs playwright")
-    cells = [
-        {
-            "cell_type": "code",
-            "id": f"cell{i}",
-            "metadata": {},
-            "outputs": [],
-            "execution_count": None,
-            "source": source,
-        }
-        for i, source in enumerate(CELLS)
-    ]
+    blank = {"cell_type": "code", "metadata": {}, "outputs": [], "execution_count": None}
+    cells = [blank | {"id": f"cell{number}", "source": source} for number, source in enumerate(CELLS)]
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}}
-    notebook = {"cells": cells, "metadata": kernel, "nbformat": 4, "nbformat_minor": 5}
     root = tmp_path / "notebooks"
     root.mkdir()
-    (root / "panel.ipynb").write_text(json.dumps(notebook))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    here = str(Path(__file__).parents[2])
-    places = {f"JUPYTER{name}_DIR": str(tmp_path / name.lower()) for name in
-              ("_CONFIG", "_RUNTIME", "LAB_SETTINGS", "LAB_WORKSPACES")}  # fmt: skip
-    server = subprocess.Popen(
-        [sys.executable, "-m", "jupyterlab", "--no-browser", f"--ServerApp.port={port}", "--ServerApp.port_retries=0",
-         "--ServerApp.ip=127.0.0.1", "--IdentityProvider.token=", f"--ServerApp.root_dir={root}", "--allow-root",
-         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate", "--LabApp.news_url=None"],
-        env={**os.environ, **places, "PYTHONPATH": here},
-        stdout=(tmp_path / "jupyter.log").open("wb"),
-        stderr=subprocess.STDOUT,
-    )  # fmt: skip
-    address = f"http://127.0.0.1:{port}"
-    try:
-        _wait_for(address, server, tmp_path / "jupyter.log")
-        yield address
-    finally:
-        server.terminate()
-        server.wait(30)
-
-
-def _wait_for(address: str, server: "subprocess.Popen[bytes]", log: Path) -> None:
-    deadline = time.monotonic() + SECONDS
-    while time.monotonic() < deadline and server.poll() is None:
-        try:
-            urlopen(f"{address}/api", timeout=5).close()
-        except (URLError, OSError):
-            time.sleep(0.2)
-        else:
-            return
-    raise AssertionError(f"JupyterLab did not answer:\n{log.read_text(errors='replace')}")
-
-
-@pytest.fixture
-def page(jupyter: str) -> Iterator[Any]:
-    """A browser tab with the notebook open and its kernel idle; it fails the test on any console error."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        page = browser.new_page(viewport={"width": 1400, "height": 1250})
-        page.set_default_timeout(SECONDS * 1000)
-        errors: list[str] = []
-        page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.goto(f"{jupyter}/lab/tree/panel.ipynb")
-        page.get_by_text("Python 3 (ipykernel) | Idle").first.wait_for()
+    text = json.dumps({"cells": cells, "metadata": kernel, "nbformat": 4, "nbformat_minor": 5})
+    (root / "panel.ipynb").write_text(text)
+    with serving(root, tmp_path) as address, opened(address, "panel.ipynb") as page:
         yield page
-        browser.close()
-    assert errors == []
 
 
 def run_cell(page: Any, number: int) -> Any:
@@ -138,7 +67,4 @@ def test_switch_request_and_counts_in_jupyterlab(page: Any) -> None:
 
     told = run_cell(page, 1)
     told.locator("text=mode l7").wait_for()
-    folder = os.environ.get("LABKIT_SCREENSHOTS")
-    if folder:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        panel.screenshot(path=str(Path(folder) / "panel.png"))
+    picture(panel, "panel.png")

@@ -1,8 +1,8 @@
 """Takes conntrack's events off the kernel's queue as they come, whatever else the task is doing.
 
-Without root the kernel's queue holds only some hundred events, which is a few hundredths of a second of heavy
-load. So a thread empties it every few milliseconds and notes which generation of the rules was in force; what
-that means is left to the main thread, which `fileno` wakes.
+Without root the kernel's queue may hold only some hundred events (net.core.rmem_max), a few hundredths of a
+second of heavy load. So a thread empties it every few milliseconds and notes which generation of the rules was
+in force; what that means is left to the main thread, which `fileno` wakes.
 """
 
 import os

@@ -10,8 +10,7 @@ from labkit.runtime.protocol import Node, Task
 from labkit.topology import Topology
 
 from ..policy import Forward
-from .render import check
-from .task import plain
+from .wanted import check, plain
 
 TARGET = "labkit.balancer.nftables.task:main"
 PATIENCE = 30.0  # seconds for one answer; they take milliseconds

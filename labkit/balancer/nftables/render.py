@@ -46,6 +46,7 @@ from .values import (
     Verdict,
     userdata,
 )
+from .wanted import check
 
 PREROUTING, FORWARD = 0, 2  # hooks
 DSTNAT, FILTER = -100, 0  # priorities
@@ -72,7 +73,7 @@ def render(vips: tuple[str, str | None], forwards: Sequence[Forward]) -> Ruleset
     forwards of one port, and for an algorithm that this engine has not.
     """
     check(forwards)
-    chain_of = names(forwards)
+    chain_of = dict(zip(forwards, _names(forwards), strict=True))
     sets = tuple(_slots(number, chain_of[forward], forward.targets) for number, forward in enumerate(forwards))
     chains = [
         Chain("prerouting", tuple(_dispatch(vips, chain_of)), Hook("nat", PREROUTING, DSTNAT)),
@@ -90,27 +91,6 @@ def render(vips: tuple[str, str | None], forwards: Sequence[Forward]) -> Ruleset
     if len({chain.name for chain in chains}) != len(chains):
         raise PolicyError("Two listeners would share a chain of rules; give the listeners names that differ more.")
     return Ruleset((Table(TABLE, Family.INET, tuple(chains), sets, userdata=_note("written by labkit")),))
-
-
-def check(forwards: Iterable[Forward]) -> None:
-    """PolicyError for what `render` refuses."""
-    seen: dict[tuple[str, int], str] = {}
-    for forward in forwards:
-        listener = forward.listener
-        if not forward.targets:
-            raise PolicyError(f"Listener {listener.label} has no backend to forward to; name at least one.")
-        if forward.algorithm != "round_robin":
-            raise PolicyError(f"nftables here has no algorithm {forward.algorithm!r}; use 'round_robin'.")
-        place = (listener.transport, listener.port)
-        if place in seen:
-            where = f"{listener.transport} port {listener.port}"
-            raise PolicyError(f"Listeners {seen[place]} and {listener.label} both forward {where}; leave one out.")
-        seen[place] = listener.label
-
-
-def names(forwards: Sequence[Forward]) -> dict[Forward, str]:
-    """The name of each forward's chain."""
-    return dict(zip(forwards, _names(forwards), strict=True))
 
 
 def _names(forwards: Iterable[Forward]) -> Iterator[str]:

@@ -5,7 +5,7 @@ A request is ``{"id", "op", …}``; the answer has the same id and either ``resu
 =============  =====================================  ==============================================================
 op             with                                   result
 =============  =====================================  ==============================================================
-``apply``      ``forwards``: as `plain` makes them    None, once the kernel has swapped the rules
+``apply``      ``forwards``: as `wanted` makes them   None, once the kernel has swapped the rules
 ``text``                                              the live rules, all tables, in nftables syntax
 ``reads``                                             names of the fields they load
 ``decisions``  ``start``, ``since_ns``                ``decisions``, ``next`` (None: no more), ``forgotten``, ``lost``
@@ -15,14 +15,12 @@ op             with                                   result
 
 import select
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 from labkit.errors import EngineError, PolicyError
 from labkit.runtime.protocol import TaskLink
-from labkit.topology import Listener
 
-from ..policy import Forward, Target
 from . import decode, encode, sysctls
 from .collector import Collector
 from .decisions import Record, Regime, listeners_of
@@ -30,21 +28,9 @@ from .netlink import Netlink
 from .reads import reads
 from .render import render
 from .text import text
+from .wanted import forwards_of
 
 A_REPLY = 20_000  # decisions
-
-
-def plain(forwards: Sequence[Forward]) -> list[dict[str, Any]]:
-    """Forwards as plain data, for the way into the node."""
-    return [asdict(forward) for forward in forwards]
-
-
-def forwards_of(data: Sequence[Mapping[str, Any]]) -> list[Forward]:
-    """What `plain` made plain."""
-    return [
-        Forward(Listener(**each["listener"]), tuple(Target(**target) for target in each["targets"]), each["algorithm"])
-        for each in data
-    ]
 
 
 def main(link: TaskLink, vips: Sequence[str | None]) -> None:

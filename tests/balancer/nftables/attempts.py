@@ -1,6 +1,7 @@
 """What tests try with the kernel inside a host: each function says what came of it."""
 
 import os
+import socket
 from typing import Any
 
 from labkit.balancer.nftables import decode, encode
@@ -84,6 +85,13 @@ def restless() -> list[Any]:
         except EngineError as error:
             return [tries, str(error)]
     return [tries, "nothing was refused"]
+
+
+def more_than_there_is_room_for() -> str:
+    with Netlink() as netlink:
+        netlink.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2048)
+        targets = tuple(Target(f"api{number}", f"10.9.0.{number}") for number in range(100))
+        return _refused(netlink, encode.swap(render(("10.0.1.10", None), [Forward(Listener(80), targets)]).table()))
 
 
 def many_backends(count: int) -> list[Any]:

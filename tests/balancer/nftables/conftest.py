@@ -1,4 +1,4 @@
-"""A lab of bare hosts for the tests of the L4 engine, booted once a module: no servers, no proxy but what tests start."""
+"""A lab for the tests of the L4 engine, booted once a module: hosts that say their name, no proxy."""
 
 from collections.abc import Iterator
 

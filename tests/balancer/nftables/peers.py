@@ -12,8 +12,8 @@ from labkit.balancer.nftables.conntrack import Events
 from labkit.balancer.nftables.encode import swap
 from labkit.balancer.nftables.netlink import Netlink
 from labkit.balancer.nftables.render import render
-from labkit.balancer.nftables.task import forwards_of
 from labkit.balancer.nftables.text import text
+from labkit.balancer.nftables.wanted import forwards_of
 from labkit.runtime.protocol import TaskLink
 from tests.balancer.nftables.samples import VIPS
 

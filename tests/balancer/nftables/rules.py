@@ -324,8 +324,8 @@ icmpv6 type echo-request
 
 SETS = r"""
 counter cn { comment "foo" }
-map mp { type inet_service : ipv4_addr; elements = { 1:1.1.1.1,2:1.1.1.1,3:1.1.1.1,4:1.1.1.1,5:1.1.1.1,6:1.1.1.1,7:1.1.1.1 } }
-map m2 { type ipv4_addr : verdict; elements = { 1.1.1.1: accept,1.1.1.2:accept,1.1.1.3:accept,1.1.1.4:accept,1.1.1.5:accept,1.1.1.6:accept } }
+map mp { type inet_service : ipv4_addr; elements = { 1:1.1.1.1,2:1.1.1.1,3:1.1.1.1,4:1.1.1.1,5:1.1.1.1,6:1.1.1.1 } }
+map m2 { type ipv4_addr : verdict; elements = { 1.1.1.1:accept,1.1.1.2:drop,1.1.1.3:accept } }
 set sdt { type ipv4_addr; flags dynamic,timeout; size 100; timeout 1h; }
 set sdk { type ipv4_addr; flags dynamic,timeout; size 100; timeout 1h; counter; }
 set sdi { type ipv4_addr; flags interval,timeout; auto-merge; gc-interval 1h; elements = { 1.2.3.4 timeout 30s } }
@@ -339,7 +339,7 @@ set d5 { typeof icmpv6 code; elements = { 0,1,3,4,5,6 } }
 set d6 { typeof ip dscp; elements = { 0,8,10,12,14,16,18,20,22,24,26,28,30,32,34,36,38,40,46,48,56,63,44 } }
 set d7 { typeof ip ecn; elements = { 0,1,2,3 } }
 set d8 { typeof meta pkttype; elements = { 0,1,2,3,4 } }
-set d9 { typeof fib daddr type; elements = { unspec,unicast,local,broadcast,anycast,multicast,blackhole,unreachable,prohibit } }
+set d9 { typeof fib daddr type; elements = { unspec,unicast,local,broadcast,anycast,multicast,blackhole } }
 set d10 { typeof ct status; elements = { expected,seen-reply,assured,confirmed,snat,dnat,dying } }
 set d11 { typeof tcp flags; elements = { fin,syn,rst,psh,ack,urg,ecn,cwr } }
 set d12 { typeof meta iiftype; elements = { 1, 512, 772, 776, 778, 99 } }

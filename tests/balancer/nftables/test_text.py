@@ -3,9 +3,9 @@
 import pytest
 
 from labkit.balancer.nftables.render import render
-from labkit.balancer.nftables.task import plain
 from labkit.balancer.nftables.text import text
 from labkit.balancer.nftables.values import Chain, Expression, Rule, Ruleset, Table, Verdict
+from labkit.balancer.nftables.wanted import plain
 from labkit.balancer.policy import Forward, Target
 from labkit.runtime import Runtime
 from labkit.topology import Listener
@@ -13,6 +13,7 @@ from tests.balancer.nftables import rules
 from tests.balancer.nftables.samples import DNS, ECHO, HTTP, OLD, VIPS
 
 INSIDE = "tests.balancer.nftables.peers:"
+UNWORDED = "ct label 1 counter\nvlan id 5 counter\nfrag more-fragments 1 drop"
 BOB = "bob"  # a host that nothing else uses
 
 
@@ -71,9 +72,7 @@ def test_rules_added_by_hand_list_as_nft_does(runtime: Runtime) -> None:
 
 @pytest.mark.needs("netns", "nft")
 def test_what_has_no_words_here_is_shown_not_dropped(runtime: Runtime) -> None:
-    written = (
-        "table inet t {\n" + chain("c {", "ct label 1 counter\nvlan id 5 counter\nfrag more-fragments 1 drop") + "}\n"
-    )
+    written = "table inet t {\n" + chain("c {", UNWORDED) + "}\n"
     _, ours = runtime.nodes[BOB].call(f"{INSIDE}both", written)
     assert "ct 13 & 0x2 != 0x0 counter" in ours
     assert "@ll,112,16 & 0xfff == 0x5 counter" in ours
