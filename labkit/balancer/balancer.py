@@ -133,11 +133,12 @@ class Balancer:
     def decisions(self) -> "pd.DataFrame":
         """Every decision since the lab started: columns time, mode, connection, read, rule, backend, request.
 
-        ``attrs["forgotten"]``: how many requests are too long ago to be kept.
+        ``attrs["forgotten"]``: how many are too long ago to be kept; ``attrs["lost"]``: how many of the kernel's
+        reports did not reach us.
         """
         live = self._running()
         table = decisions_table([*live.kernel.decisions(), *live.proxy.events()])
-        table.attrs["forgotten"] = live.proxy.forgotten
+        table.attrs |= {"forgotten": live.proxy.forgotten + live.kernel.forgotten, "lost": live.kernel.lost}
         return table
 
     def events(self, since_ns: int) -> list[dict[str, Any]]:
@@ -153,7 +154,7 @@ class Balancer:
             history = list(live.history)
         in_force = {event["kind"]: event for event in history if event["time_ns"] <= since_ns}
         opening = [{**event, "time_ns": since_ns} for event in in_force.values()]
-        happened = [*live.proxy.events(), *live.kernel.decisions(), *history]
+        happened = [*live.proxy.events(), *live.kernel.decisions(since_ns), *history]
         later = (event for event in happened if event["time_ns"] > since_ns)
         return [*opening, *sorted(later, key=lambda event: int(event["time_ns"]))]
 
