@@ -7,6 +7,7 @@ then fails instead of being skipped, so that a machine that should have them can
 import functools
 import os
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,9 @@ import pytest
 os.environ["LABKIT_EXPOSE"] = os.pathsep.join(
     path for path in (os.environ.get("LABKIT_EXPOSE", ""), str(Path(__file__).parent)) if path
 )
+
+# A shell starts background jobs with the interrupt ignored, and so would be every process that a test interrupts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @functools.cache

@@ -29,7 +29,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """One run of the demo, by the command: its figures, what it printed, and where."""
     folder = tmp_path_factory.mktemp("a demo")
     done = labkit("demo", "--json", "figures.json", folder=folder)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0, done.stderr
     return SimpleNamespace(
         folder=folder, output=done.stdout, **json.loads((folder / "figures.json").read_text(encoding="utf-8"))
     )
@@ -94,7 +94,7 @@ def test_open_sums_a_capture_up(demo: Any) -> None:
 @pytest.mark.parametrize("mode", ["l4", "l7"])
 def test_tshark_counts_the_same_connections(demo: Any, mode: str) -> None:
     command = ["tshark", "-r", f"out/{mode}.pcapng", "-Y", "tcp.flags.syn==1 && tcp.flags.ack==0", "-T", "fields"]
-    fields = ["-e", "frame.interface_name", "-e", "ip.src", "-e", "tcp.srcport"]
+    fields = ["-e", "frame.interface_name", "-e", "ip.src", "-e", "tcp.srcport", "-e", "ip.dst"]
     done = subprocess.run([*command, *fields], cwd=demo.folder, capture_output=True, text=True, check=True)
     seen = [line.split("\t")[0] for line in {*done.stdout.splitlines()}]
     assert {vantage: seen.count(vantage) for vantage in {*seen}} == demo.modes[mode]["tcp_connections"]

@@ -17,7 +17,7 @@ def test_run_all_twice(tmp_path):
     root = tmp_path / "notebooks"
     root.mkdir()
     shutil.copy(NOTEBOOK, root)
-    with serving(root, tmp_path) as address, opened(address, NOTEBOOK.name, height=2600) as page:
+    with serving(root, tmp_path) as address, opened(address, NOTEBOOK.name, height=1600) as page:
         for _ in range(2):
             page.get_by_role("menuitem", name="Edit").click()
             page.get_by_role("menuitem", name="Clear Outputs of All Cells").click()

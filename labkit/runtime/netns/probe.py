@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from . import mounts
-from .process import ISOLATION, enter_user_namespace
+from .process import isolate
 
 STEPS = {
     "namespaces": "user, network, mount, pid and uts namespaces",
@@ -44,12 +44,7 @@ def run(seconds: float = 20.0) -> list[dict[str, Any]]:
 
 
 def _namespaces() -> None:
-    try:
-        enter_user_namespace()
-    except OSError:
-        if os.geteuid() != 0:
-            raise
-    os.unshare(ISOLATION)
+    isolate()
     child = os.fork()  # the new pid namespace begins with the next process
     if child:
         sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))

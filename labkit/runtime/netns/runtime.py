@@ -7,7 +7,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any
 
@@ -89,7 +90,7 @@ class NetnsRuntime:
     def _boot(self, topology: Topology, preload: Sequence[str]) -> None:
         order = plan(topology) | {"preload": list(preload), "homes": mounts.user_homes()}
         self._control, theirs = socket.socketpair()
-        with theirs:
+        with theirs, _executing(sys.executable):
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", _SUPERVISOR, str(theirs.fileno()), str(os.getpid())],
                 pass_fds=[theirs.fileno()],
@@ -150,6 +151,18 @@ class NetnsRuntime:
         return RuntimeUnavailable(
             "The lab's supervisor ended before the lab was built. Run `labkit doctor` to see what this machine lacks."
         )
+
+
+@contextmanager
+def _executing(program: str) -> Iterator[None]:
+    """What keeps *program* from being executed is an error of ours."""
+    try:
+        yield
+    except OSError as error:
+        raise RuntimeUnavailable(
+            f"The lab's supervisor cannot be started: {program}: {error.strerror}. Install labkit for a Python "
+            "that this user may execute."
+        ) from error
 
 
 def unavailable(failure: Mapping[str, Any]) -> RuntimeUnavailable:

@@ -15,7 +15,7 @@ from labkit.runtime.agent.names import set_name
 from labkit.runtime.wire import Decoder, Kind, frame, pack, unpack
 
 from . import mounts
-from .process import ISOLATION, die_with_parent, enter_user_namespace
+from .process import die_with_parent, isolate
 
 
 def main() -> NoReturn:
@@ -36,7 +36,7 @@ def main() -> NoReturn:
         "grace": 5.0 if writable else 0.0,  # who writes into an exposed folder gets the time to finish
     }
     try:
-        _isolate()
+        isolate()
     except OSError as error:
         _report(control, {"error": {"step": "namespaces", "errno": error.errno, "text": str(error)}})
         sys.exit(1)
@@ -49,16 +49,6 @@ def main() -> NoReturn:
         os.kill(init, signal.SIGKILL)
         os.waitpid(init, 0)
     sys.exit(0)
-
-
-def _isolate() -> None:
-    """New namespaces of every kind a lab needs; as root also where user namespaces are switched off."""
-    try:
-        enter_user_namespace()
-    except OSError:
-        if os.geteuid() != 0:
-            raise
-    os.unshare(ISOLATION)
 
 
 def _fork_init(control: socket.socket, plan: dict[str, Any], streams: list[int]) -> tuple[int, int]:
