@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -40,28 +42,34 @@ def gone_within(seconds: float, owner: int) -> list[int]:
     return left
 
 
-def begin(scene: str) -> subprocess.Popen[str]:
+@contextmanager
+def begun(scene: str) -> Iterator[subprocess.Popen[str]]:
+    """A victim in the middle of *scene*, or of booting its first lab; killed at the end if it still lives."""
     # Without folders exposed: what writes into them gets time to finish, which a lab otherwise does not take.
     environment = {name: value for name, value in os.environ.items() if name != "LABKIT_EXPOSE"}
     command = [sys.executable, str(VICTIM), scene]
     victim = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
     assert victim.stdout
-    assert victim.stdout.readline() == "booting\n"
-    return victim
+    try:
+        assert victim.stdout.readline() == "booting\n"
+        if scene != "boot":
+            assert victim.stdout.readline() == "at it\n"
+        yield victim
+    finally:
+        victim.kill()
+        victim.wait()
+        victim.stdout.close()
 
 
 def kill_rounds(rounds: int, seed: int) -> None:
     chance = random.Random(seed)
     for number in range(rounds):
         scene = SCENES[number % len(SCENES)]
-        victim = begin(scene)
-        interfaces, scratch = sorted(os.listdir("/sys/class/net")), set(os.listdir("/tmp"))
-        if scene != "boot":
-            assert victim.stdout
-            assert victim.stdout.readline() == "at it\n"
-        time.sleep(chance.uniform(0.0, 1.0))
-        victim.kill()
-        victim.wait()
+        with begun(scene) as victim:
+            interfaces, scratch = sorted(os.listdir("/sys/class/net")), set(os.listdir("/tmp"))
+            time.sleep(chance.uniform(0.0, 1.0))
+            victim.kill()
+            victim.wait()
         assert gone_within(1.0, victim.pid) == [], f"round {number}, {scene}"
         assert sorted(os.listdir("/sys/class/net")) == interfaces
         assert not [name for name in set(os.listdir("/tmp")) - scratch if "labkit" in name]
@@ -132,11 +140,8 @@ def test_killing_the_supervisor_twenty_times():
 
 @pytest.mark.parametrize("scene", SCENES)
 def test_an_interrupt_leaves_nothing_when_the_program_ends_by_it(scene):
-    victim = begin(scene)
-    if scene != "boot":
-        assert victim.stdout
-        victim.stdout.readline()
-    time.sleep(0.2)
-    victim.send_signal(signal.SIGINT)
-    victim.wait(10)
+    with begun(scene) as victim:
+        time.sleep(0.2)
+        victim.send_signal(signal.SIGINT)
+        victim.wait(10)
     assert gone_within(1.0, victim.pid) == []

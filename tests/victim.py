@@ -2,9 +2,11 @@
 
     python tests/victim.py boot|traffic|capture|switch
 
-It prints a line when its lab is about to boot, and one when it has begun what it was told to do.
+It prints a line when its lab is about to boot, and one when it has begun what it was told to do. Whatever happens
+to the test, it ends by itself after two minutes.
 """
 
+import signal
 import sys
 import warnings
 
@@ -46,6 +48,7 @@ def say(line: str) -> None:
 
 
 if __name__ == "__main__":
+    signal.alarm(120)
     warnings.simplefilter("ignore")
     say("booting")
     {"boot": boot, "traffic": traffic, "capture": capture, "switch": switch}[sys.argv[1]]()
