@@ -8,7 +8,7 @@ import contextlib
 import threading
 import time
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any, Self
@@ -43,7 +43,7 @@ class Lab:
         self._lock = threading.RLock()
         self._ending: Any = None
         self._state = "was not started"
-        self._balancer = Balancer(lambda: self._node(self._topology.balancer.name), self._topology)
+        self._balancer = Balancer(_provider(weakref.ref(self), self._topology.balancer.name), self._topology)
         self._hosts: dict[str, Host] = {node.name: self._host(node.name) for node in self._topology.nodes}
 
     def start(self) -> Self:
@@ -252,6 +252,18 @@ def topology_event(topology: Topology, runtime: str, time_ns: int) -> dict[str, 
             for node in topology.nodes
         ],
     }
+
+
+def _provider(lab: "weakref.ref[Lab]", name: str) -> Callable[[], Node]:
+    """Gives the running node *name*, without keeping the lab alive: what runs in the lab holds on to the balancer."""
+
+    def node() -> Node:
+        alive = lab()
+        if alive is None:
+            raise LabNotRunning(f"{name} cannot be used: its lab was discarded. Keep the Lab in a variable.")
+        return alive._node(name)
+
+    return node
 
 
 def _resolve(topology: Topology | str | Path | None) -> Topology:

@@ -1,5 +1,7 @@
 """The whole of a lab, as a notebook drives it: start and stop, switching under traffic, wrong uses, captures."""
 
+import gc
+import os
 import threading
 import time
 from collections import Counter
@@ -48,6 +50,31 @@ def test_start_returns_when_every_server_answers():
     lab.stop()
     with lab:  # and again
         assert lab.bob.get("http://lb/").status == 200
+
+
+def test_labs_come_and_go_and_leave_no_descriptor_and_no_thread():
+    def held() -> tuple[int, int]:
+        return len(os.listdir("/proc/self/fd")), threading.active_count()
+
+    Lab().start().stop()
+    before = held()
+    for _ in range(3):
+        with Lab() as lab, lab.capture():
+            lab.alice.get("http://lb/")
+        del lab
+    gc.collect()
+    assert held() == before
+
+
+def test_a_lab_that_nobody_holds_any_more_ends():
+    lab = Lab().start()
+    supervisor = lab._runtime.pid
+    balancer = lab.balancer
+    del lab
+    gc.collect()
+    assert not os.path.exists(f"/proc/{supervisor}")
+    with pytest.raises(LabNotRunning, match="was discarded"):
+        balancer.l4()
 
 
 def test_names_lead_to_hosts(lab):
