@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from labkit import __version__
 from labkit.errors import LabError
@@ -145,36 +146,51 @@ def _notebooks(asked: argparse.Namespace) -> int:
 
 def _open(asked: argparse.Namespace) -> int:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     from labkit.capture import Capture
 
     capture = Capture.load(asked.capture)
     console = Console()
-    for title, frame in (("Vantage points", capture.loss()), ("Connections", capture.connections())):
-        table = Table(title=f"{title}: {len(frame)}", title_justify="left", title_style="bold")
-        columns = [name for name in frame.columns if name in _COLUMNS]
-        for name in columns:
-            table.add_column(name)
-        for row in frame[columns].head(_ROWS).itertuples(index=False):
-            table.add_row(*(_cell(value) for value in row))
+    console.print(f"[bold]{escape(capture.finding)}[/]")
+    for lack in capture.recording.lacks:
+        console.print(f"not in the file: {escape(lack)}")
+    loss = [[row.vantage, f"{row.captured:,}", _cell(row.dropped)] for row in capture.loss().itertuples()]
+    connections = capture.connections()
+    rows = [_connection(row) for row in connections.head(_ROWS).itertuples()]
+    for title, headings, lines in (
+        (f"Vantage points: {len(loss)}", _LOSS, loss),
+        (f"Connections: {len(connections)}", _CONNECTIONS, rows),
+    ):
+        table = Table(title=title, title_justify="left", title_style="bold")
+        for heading in headings:
+            table.add_column(heading)
+        for line in lines:
+            table.add_row(*map(escape, line))
         console.print(table)
-        if len(frame) > _ROWS:
-            console.print(f"{len(frame) - _ROWS} more are not shown.")
+    if len(connections) > _ROWS:
+        console.print(f"{len(connections) - _ROWS} more are not shown.")
     return 0
 
 
 _ROWS = 20
-_COLUMNS = {
-    *("vantage", "captured", "dropped"),
-    *("connection", "seen_at", "paired_with", "proto", "client", "client_port", "server", "server_port", "state"),
-    *("packets_out", "packets_in", "bytes_out", "bytes_in"),
-}
+_LOSS = ("vantage", "captured", "dropped")
+_CONNECTIONS = ("", "pair", "client", "server", "state", "packets", "bytes", "seen at")
+
+
+def _connection(row: Any) -> list[str]:
+    """One connection in few words; out and in, from the client's side."""
+    ends = [_endpoint(*end) for end in ((row.client, row.client_port), (row.server, row.server_port))]
+    counts = [f"{row.packets_out}+{row.packets_in}", f"{row.bytes_out:,}+{row.bytes_in:,}"]
+    return [str(row.connection), _cell(row.paired_with), *ends, row.state, *counts, _cell(row.seen_at)]
+
+
+def _endpoint(address: str, port: object) -> str:
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
 def _cell(value: object) -> str:
-    from rich.markup import escape
-
     if isinstance(value, list | tuple):
-        return escape(", ".join(map(str, value)))
-    return "" if value is None or value != value else escape(str(value))
+        return ", ".join(map(str, value))
+    return "" if value is None or value != value else str(value)
