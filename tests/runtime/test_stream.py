@@ -9,7 +9,8 @@ import pytest
 
 from labkit.errors import LabNotRunning, TaskError, TrafficError
 from labkit.runtime.agent.serve import Agent
-from labkit.runtime.stream import StreamLoop, StreamNode
+from labkit.runtime.loop import StreamLoop
+from labkit.runtime.stream import StreamNode
 
 JOBS = "tests.runtime.jobs:"
 

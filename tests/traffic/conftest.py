@@ -8,7 +8,8 @@ from ipaddress import IPv4Interface, IPv6Interface
 
 import pytest
 
-from labkit.runtime.stream import StreamLoop, StreamNode
+from labkit.runtime.loop import StreamLoop
+from labkit.runtime.stream import StreamNode
 from labkit.topology import Interface, Node
 from labkit.traffic.host import Backend, Host
 

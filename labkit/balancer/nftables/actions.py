@@ -4,15 +4,32 @@ One function per statement: (expression, the line being written) -> text.
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from .datatypes import NAMES, write
-from .fields import NETWORK
-from .terms import BIG
-from .values import Expression, Family
+from .fields import NETWORK, Context
+from .terms import BIG, Term
+from .values import Expression, Family, Table
 
-if TYPE_CHECKING:
-    from .statements import Line
+
+class Line(Protocol):
+    """The rule being written, as far as a statement asks about it."""
+
+    @property
+    def table(self) -> Table: ...
+
+    @property
+    def context(self) -> Context: ...
+
+    def term(self, register: int) -> Term:
+        """What *register* holds."""
+
+    def value(self, register: int) -> str:
+        """What *register* holds, as a value to send to."""
+
+    def forget(self, base: int) -> None:
+        """Take back a match that what follows implies."""
+
 
 UNITS = {1: "second", 60: "minute", 3600: "hour", 86400: "day", 604800: "week"}
 LEVELS = ("emerg", "alert", "crit", "err", "warn", "notice", "info", "debug", "audit")
@@ -48,7 +65,7 @@ def quota(expression: Expression, _: object = None) -> str:
     return f"quota {'over ' if expression.number('flags') & 1 else ''}{scaled(expression.number('bytes'))}"
 
 
-def _log(expression: Expression, _: "Line") -> str:
+def _log(expression: Expression, _: Line) -> str:
     bits = expression.number("flags")
     tcp = ",".join(name for bit, name in ((1, "sequence"), (2, "options")) if bits & bit)
     if bits & ALL_LOG_FLAGS == ALL_LOG_FLAGS:
@@ -68,7 +85,7 @@ def _log(expression: Expression, _: "Line") -> str:
     return " ".join(part for part in ("log", *parts, *words) if part)
 
 
-def _reject(expression: Expression, line: "Line") -> str:
+def _reject(expression: Expression, line: Line) -> str:
     kind, code = expression.number("type"), bytes([expression.number("code")])
     if kind == 1:
         return "reject with tcp reset"
@@ -83,7 +100,7 @@ def _reject(expression: Expression, line: "Line") -> str:
     return f"reject with {'icmpv6' if six else 'icmp'} {name}"
 
 
-def _ports(expression: Expression, line: "Line") -> str:
+def _ports(expression: Expression, line: Line) -> str:
     """``:80`` or ``:80-90``; empty if no port is given, or if it comes out of a map with the address."""
     if "proto_min" not in expression.values:
         return ""
@@ -96,7 +113,7 @@ def _ports(expression: Expression, line: "Line") -> str:
     return f":{first}" if first == last else f":{first}-{last}"
 
 
-def _nat(expression: Expression, line: "Line") -> str:
+def _nat(expression: Expression, line: Line) -> str:
     family = expression.number("family")
     name, kind = ADDRESSES.get(Family(family), ("", "hex")) if family in list(Family) else ("", "hex")
     address, ports = _addresses(expression, line, kind), _ports(expression, line)
@@ -114,7 +131,7 @@ def _nat(expression: Expression, line: "Line") -> str:
     return " ".join(part for part in parts if part) + _flags(bits)
 
 
-def _addresses(expression: Expression, line: "Line", kind: str) -> str:
+def _addresses(expression: Expression, line: Line, kind: str) -> str:
     if "addr_min" not in expression.values:
         return ""
     low, high = line.term(expression.number("addr_min")), line.term(expression.number("addr_max"))
@@ -130,26 +147,26 @@ def _flags(bits: int) -> str:
     return f" {words}" if words else ""
 
 
-def _to_ports(name: str) -> Callable[[Expression, "Line"], str]:
-    def written(expression: Expression, line: "Line") -> str:
+def _to_ports(name: str) -> Callable[[Expression, Line], str]:
+    def written(expression: Expression, line: Line) -> str:
         ports = _ports(expression, line)
         return f"{name}{f' to {ports}' if ports else ''}{_flags(expression.number('flags'))}"
 
     return written
 
 
-def _objref(expression: Expression, line: "Line") -> str:
+def _objref(expression: Expression, line: Line) -> str:
     if "sreg" in expression.values:
         key = line.term(expression.number("sreg")).text
         return f"{OBJECTS.get(expression.number('type'), 'object')} {key} map @{expression.text('set')}"
     return f'{OBJECTS.get(expression.number("type"), "object")} "{expression.text("name")}"'
 
 
-def _connlimit(expression: Expression, _: "Line") -> str:
+def _connlimit(expression: Expression, _: Line) -> str:
     return f"ct count {'over ' if expression.number('flags') & 1 else ''}{expression.number('count')}"
 
 
-def _queue(expression: Expression, line: "Line") -> str:
+def _queue(expression: Expression, line: Line) -> str:
     bits, first = expression.number("flags"), expression.number("num")
     words = ",".join(name for bit, name in ((1, "bypass"), (2, "fanout")) if bits & bit)
     last = first + max(expression.number("total", 1), 1) - 1
@@ -157,7 +174,7 @@ def _queue(expression: Expression, line: "Line") -> str:
     return f"queue {f'flags {words} ' if words else ''}to {target}{f'-{last}' if last > first else ''}"
 
 
-ACTIONS: dict[str, Callable[[Expression, "Line"], str]] = {
+ACTIONS: dict[str, Callable[[Expression, Line], str]] = {
     "counter": lambda _, __: "counter",
     "notrack": lambda _, __: "notrack",
     "last": lambda _, __: "last",

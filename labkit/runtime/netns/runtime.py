@@ -13,7 +13,8 @@ from types import MappingProxyType
 from typing import Any
 
 from labkit.errors import RuntimeUnavailable
-from labkit.runtime.stream import StreamLoop, StreamNode
+from labkit.runtime.loop import StreamLoop
+from labkit.runtime.stream import StreamNode
 from labkit.runtime.wire import Decoder, Kind, frame, pack, unpack
 from labkit.topology import Topology
 

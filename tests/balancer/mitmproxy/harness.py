@@ -11,7 +11,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from labkit.runtime.stream import StreamLoop, StreamNode
+from labkit.runtime.loop import StreamLoop
+from labkit.runtime.stream import StreamNode
 
 _AGENT = """
 import socket, sys

@@ -1,0 +1,125 @@
+"""The thread that reads and writes all streams of one lab.
+
+One thread does it all, so that an interrupt in the notebook's main thread can never leave half a frame on a
+stream. What the bytes mean is left to the readers.
+"""
+
+import os
+import selectors
+import socket
+import threading
+import traceback
+from collections.abc import Callable
+
+_CHUNK = 1 << 20
+
+
+class StreamLoop:
+    """The thread that reads and writes all streams of one lab. Readers get b"" once, at the end of a stream."""
+
+    def __init__(self, name: str) -> None:
+        self._selector = selectors.DefaultSelector()
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._unsent: dict[socket.socket, bytearray] = {}
+        self._fresh: list[tuple[socket.socket, Callable[[bytes], None]]] = []
+        self._lock = threading.Lock()
+        self._open = True
+        self._selector.register(self._wake, selectors.EVENT_READ)
+        self._thread = threading.Thread(target=self._run, name=f"labkit {name}", daemon=True)
+        self._thread.start()
+
+    def add(self, sock: socket.socket, reader: Callable[[bytes], None]) -> None:
+        sock.setblocking(False)
+        with self._lock:
+            self._fresh.append((sock, reader))
+            self._awake()
+
+    def send(self, sock: socket.socket, data: bytes) -> None:
+        with self._lock:
+            if self._open:
+                self._unsent.setdefault(sock, bytearray()).extend(data)
+                self._awake()
+
+    def close(self) -> None:
+        """End the thread and close every stream. Idempotent."""
+        with self._lock:
+            if self._open:
+                self._awake()
+                self._open = False
+        if self._thread is not threading.current_thread():
+            self._thread.join(5.0)
+
+    def _awake(self) -> None:
+        """With the lock held, and open: afterwards the descriptor may be somebody else's."""
+        os.eventfd_write(self._wake, 1)
+
+    def _run(self) -> None:
+        while self._open:
+            for key, events in self._selector.select():
+                if key.fd == self._wake:
+                    os.eventfd_read(self._wake)
+                elif events & selectors.EVENT_READ:
+                    self._receive(key)
+            self._adopt()
+            self._transmit()
+        for key in list(self._selector.get_map().values()):
+            if isinstance(key.fileobj, socket.socket):
+                self._drop(key)
+        for sock, _ in self._fresh:
+            sock.close()
+        self._selector.close()
+        os.close(self._wake)
+
+    def _adopt(self) -> None:
+        with self._lock:
+            fresh, self._fresh = self._fresh, []
+        for sock, reader in fresh:
+            self._selector.register(sock, selectors.EVENT_READ, reader)
+
+    def _receive(self, key: selectors.SelectorKey) -> None:
+        sock: socket.socket = key.fileobj  # type: ignore[assignment]
+        try:
+            data = sock.recv(_CHUNK)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if data:
+            _guarded(key.data, data)
+        else:
+            self._drop(key)
+
+    def _drop(self, key: selectors.SelectorKey) -> None:
+        sock: socket.socket = key.fileobj  # type: ignore[assignment]
+        self._selector.unregister(sock)
+        with self._lock:
+            self._unsent.pop(sock, None)
+        sock.close()
+        _guarded(key.data, b"")
+
+    def _transmit(self) -> None:
+        with self._lock:
+            for sock, unsent in list(self._unsent.items()):
+                if sock.fileno() < 0:
+                    del self._unsent[sock]  # closed meanwhile; its reader has been told
+                    continue
+                try:
+                    while unsent:
+                        del unsent[: sock.send(unsent)]
+                except BlockingIOError:
+                    pass
+                except OSError:
+                    unsent.clear()  # the end of the stream will be read next
+                if not unsent:
+                    del self._unsent[sock]
+                if sock in self._selector.get_map():
+                    wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if unsent else 0)
+                    self._selector.modify(sock, wanted, self._selector.get_key(sock).data)
+
+
+def _guarded(reader: Callable[[bytes], None], data: bytes) -> None:
+    """A reader's own mistake must not end the thread that all streams live on."""
+    try:
+        reader(data)
+    except Exception:
+        traceback.print_exc()
