@@ -21,7 +21,7 @@ demo: setup
 	@$(PYTHON) -m labkit demo $(ARGS)
 
 lab: setup
-	@$(PYTHON) -m labkit notebooks $(ARGS)
+	@$(PYTHON) -m labkit notebooks -- $(ARGS)
 
 test: setup
 	@sh tools/test.sh $(ARGS)

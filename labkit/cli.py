@@ -140,7 +140,8 @@ def _notebooks(asked: argparse.Namespace) -> int:
     if not NOTEBOOKS.is_dir():
         raise LabError(f"There are no notebooks at {NOTEBOOKS}. Run labkit from a clone of its repository.")
     sys.stdout.flush()
-    command = [sys.executable, "-m", "jupyter", "lab", f"--notebook-dir={NOTEBOOKS}", *asked.options]
+    as_root = ["--allow-root"] if os.geteuid() == 0 else []  # JupyterLab asks root to say that it is meant
+    command = [sys.executable, "-m", "jupyter", "lab", f"--notebook-dir={NOTEBOOKS}", *as_root, *asked.options]
     os.execv(sys.executable, command)
 
 

@@ -178,13 +178,17 @@ def test_doctor(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[s
     assert output.splitlines().count(f"    {command}") == (0 if works else 1)
 
 
-def test_notebooks_are_opened_in_jupyterlab(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("user", "more"), [(0, ["--allow-root"]), (1000, [])])
+def test_notebooks_are_opened_in_jupyterlab(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, user: int, more: list[str]
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: user)
     started: list[list[str]] = []
     monkeypatch.setattr(os, "execv", lambda program, command: started.append([program, *command]))
     monkeypatch.setattr(cli, "NOTEBOOKS", tmp_path)
     cli.main(["notebooks", "--", "--no-browser"])
     jupyter = [sys.executable, sys.executable, "-m", "jupyter", "lab"]
-    assert started == [[*jupyter, f"--notebook-dir={tmp_path}", "--no-browser"]]
+    assert started == [[*jupyter, f"--notebook-dir={tmp_path}", *more, "--no-browser"]]
 
 
 def test_notebooks_that_are_not_there(
