@@ -6,6 +6,8 @@ that is still being made (`lab.capture()`); it is given its recording by `fill`.
 
 from difflib import get_close_matches
 from html import escape
+from numbers import Integral
+from operator import index
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -38,13 +40,13 @@ class Capture:
         """A capture from a pcapng or pcap file. NotACapture if it is something else, CaptureError if unreadable."""
         from labkit.recording.pcapng import read_pcapng
 
-        return Capture(read_pcapng(path))
+        return Capture(read_pcapng(_path(path)))
 
     def save(self, path: str | PathLike[str]) -> Any:
         """Write a pcapng file with all the evidence; gives its path. CaptureError if it cannot be written."""
         from labkit.recording.pcapng import write_pcapng
 
-        return write_pcapng(self.recording, path)
+        return write_pcapng(self.recording, _path(path))
 
     def fill(self, recording: Recording) -> None:
         """Give a capture that was being made what it recorded."""
@@ -90,10 +92,10 @@ class Capture:
         from labkit.analysis.packet import packet
 
         try:
-            return packet(self.recording, number)
-        except IndexError as error:
+            return packet(self.recording, index(number))
+        except (IndexError, TypeError) as error:
             has = f"numbers 1 to {len(self.recording)}" if len(self.recording) else "no packets"
-            raise CaptureError(f"This capture has no packet {number}; it has {has}. See cap.packets().") from error
+            raise CaptureError(f"This capture has no packet {number!r}; it has {has}. See cap.packets().") from error
 
     def connections(self, per: Literal["vantage"] | None = None) -> "pd.DataFrame":
         """One row per connection, counted where its client is; per="vantage": per connection and vantage point.
@@ -128,9 +130,9 @@ class Capture:
         from labkit.analysis.visibility import table
 
         known = len(self._study.connections)
-        if connection is not None and not 1 <= connection <= known:
+        if connection is not None and not (isinstance(connection, Integral) and 1 <= connection <= known):
             has = f"connections 1 to {known}" if known else "no connections"
-            raise CaptureError(f"This capture has no connection {connection}; it has {has}. See cap.connections().")
+            raise CaptureError(f"This capture has no connection {connection!r}; it has {has}. See cap.connections().")
         return table(self._study, self._routes, connection, full=full)
 
     def graph(self) -> "nx.MultiDiGraph[str]":
@@ -174,7 +176,7 @@ class Capture:
         names = self._study.vantages
         if name in names:
             return names.index(name)
-        near = get_close_matches(name, names, n=1, cutoff=0.5)
+        near = get_close_matches(name, names, n=1, cutoff=0.5) if isinstance(name, str) else []
         hint = f"Did you mean {near[0]!r}?" if near else f"It has {', '.join(names) or 'none'}."
         raise CaptureError(f"This capture has no vantage point {name!r}. {hint}")
 
@@ -199,3 +201,9 @@ class Capture:
         picture = self.diagram().svg
         notes = "".join(f"<div>{escape(line.strip())}</div>" for line in text.splitlines()[1:])
         return {"text/plain": text, "image/svg+xml": picture, "text/html": f"<div>{picture}{notes}</div>"}
+
+
+def _path(path: str | PathLike[str]) -> str | PathLike[str]:
+    if not isinstance(path, str | PathLike):
+        raise CaptureError(f"A capture is kept in a file: give its path, for example 'out/l4.pcapng', not {path!r}.")
+    return path

@@ -16,7 +16,7 @@ from typing import Any, Self
 from labkit import runtime as runtimes
 from labkit.balancer.balancer import Balancer
 from labkit.capture import Capture
-from labkit.errors import CaptureError, LabError, LabNotRunning
+from labkit.errors import CaptureError, LabError, LabNotRunning, TopologyError
 from labkit.runtime.protocol import Node, Runtime
 from labkit.taps import PRELOAD as TAPS_PRELOAD
 from labkit.taps.collector import Taps
@@ -269,6 +269,8 @@ def _provider(lab: "weakref.ref[Lab]", name: str) -> Callable[[], Node]:
 def _resolve(topology: Topology | str | Path | None) -> Topology:
     if isinstance(topology, str | Path):
         return read(topology)
+    if not isinstance(topology, Topology | None):
+        raise TopologyError(f"Lab({topology!r}): give the path of a TOML file, a Topology, or nothing for the default.")
     chosen = default() if topology is None else topology
     validate(chosen)
     return chosen

@@ -157,3 +157,11 @@ def test_a_packet_is_dissected_only_when_it_is_asked_for() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "True"]
+
+
+@pytest.mark.parametrize(
+    "ask", [lambda cap: cap.packets(at=5), lambda cap: cap.packet("a"), lambda cap: cap.visibility(connection="a")]
+)
+def test_what_is_no_name_and_no_number_is_refused(ask):
+    with pytest.raises(CaptureError, match=r"This capture has no (packet 'a'|connection 'a'|vantage point 5)"):
+        ask(Capture(l4_wire().recording()))

@@ -9,13 +9,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from labkit import Lab, Route
+from labkit import Capture, Lab, Route
 from labkit.errors import (
     CaptureError,
     LabError,
     LabNotRunning,
     PolicyError,
     RuntimeUnavailable,
+    TaskError,
     TopologyError,
     TrafficError,
 )
@@ -224,7 +225,16 @@ def test_two_labs_in_one_process_do_not_see_each_other(lab):
         (lambda lab: lab.balancer.l7(routes=[Route("/x", pool="nope")]), PolicyError, "nope"),
         (lambda lab: lab.balancer.l7(engine="haproxy"), PolicyError, "haproxy"),
         (lambda lab: lab.capture("lb:frnt").start(), CaptureError, "lb:front"),
+        (lambda lab: lab.capture(["alice"]), CaptureError, "no vantage point"),
         (lambda lab: lab.alice.get("http://nobody/"), TrafficError, "nobody"),
+        (lambda lab: lab.alice.get(None), TrafficError, "a URL is text"),
+        (lambda lab: lab.alice.tcp("lb", "http"), TrafficError, "a port is a whole number"),
+        (lambda lab: lab.alice.udp(None, 7), TrafficError, "a host is text"),
+        (lambda lab: lab.alice.load("http://lb/", seconds=1e9), TrafficError, "at most 86400"),
+        (lambda lab: lab.alice.run(None), TaskError, "text for the shell, or a list"),
+        (lambda lab: lab.alice.get("http://lb/", headers=5), TrafficError, "headers are"),
+        (lambda lab: Lab(5), TopologyError, "the path of a TOML file"),
+        (lambda lab: Capture.load(None), CaptureError, "give its path"),
     ],
 )
 def test_wrong_uses_are_lessons(lab, use, kind, words):

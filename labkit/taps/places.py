@@ -17,7 +17,7 @@ def choose(topology: Topology, names: Sequence[str] = ()) -> tuple[Vantage, ...]
         return tuple(known.values())
     names = [names] if isinstance(names, str) else names
     for name in names:
-        if name not in known:
+        if not isinstance(name, str) or name not in known:
             raise CaptureError(f"There is no vantage point {name!r}. {_help(topology, name)}")
     return tuple(vantage for name, vantage in known.items() if name in names)
 

@@ -10,7 +10,7 @@ from typing import Any, Self
 from labkit.errors import TrafficError
 from labkit.traffic.remote import Held, Line, new_key
 from labkit.traffic.reply import Headers, Reply
-from labkit.traffic.spec import HeadersIn, check_seconds, header_pairs, request_spec
+from labkit.traffic.spec import HeadersIn, check_port, check_seconds, check_text, header_pairs, request_spec
 
 TIMEOUT = 10.0
 
@@ -104,8 +104,9 @@ class WebSocket(_Connected):
     _module = "websocket_client"
 
     def __init__(self, line: Line, url: str, headers: HeadersIn | None, timeout: float) -> None:
-        target = f"WebSocket {url}"
-        super().__init__(line, target, "open_websocket", url, header_pairs(headers), timeout, timeout=timeout)
+        check_text("a URL", url, "ws://lb/ws/chat")
+        pairs = header_pairs(headers)
+        super().__init__(line, f"WebSocket {url}", "open_websocket", url, pairs, timeout, timeout=timeout)
         self.headers = Headers(self.opened["headers"])
         self.seconds: float = self.opened["seconds"]
 
@@ -141,7 +142,7 @@ class TcpConnection(_Connected):
     """A TCP connection, used like a socket."""
 
     def __init__(self, line: Line, host: str, port: int, timeout: float) -> None:
-        super().__init__(line, f"TCP {host} port {port}", "open_tcp", host, port, timeout, timeout=timeout)
+        super().__init__(line, f"TCP {host} port {port}", "open_tcp", *_place(host, port), timeout, timeout=timeout)
         self.seconds: float = self.opened["seconds"]
         self._buffer = bytearray()
 
@@ -181,7 +182,7 @@ class UdpSocket(_Connected):
     """A UDP socket that talks to one endpoint."""
 
     def __init__(self, line: Line, host: str, port: int) -> None:
-        super().__init__(line, f"UDP {host} port {port}", "open_udp", host, port, timeout=TIMEOUT)
+        super().__init__(line, f"UDP {host} port {port}", "open_udp", *_place(host, port), timeout=TIMEOUT)
 
     def send(self, data: bytes | str) -> None:
         """Send one datagram; text goes as UTF-8."""
@@ -194,3 +195,7 @@ class UdpSocket(_Connected):
         with self._receiving:
             data: bytes = self._receive(timeout)["data"]
         return data
+
+
+def _place(host: str, port: int) -> tuple[str, int]:
+    return check_text("a host", host, "lb"), check_port(port)

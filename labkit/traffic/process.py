@@ -68,7 +68,11 @@ def run_program(line: Line, command: str | Sequence[str], timeout: float) -> Com
 
 
 def _words(command: str | Sequence[str]) -> str | list[str]:
-    return command if isinstance(command, str) else [str(part) for part in command]
+    if isinstance(command, str):
+        return command
+    if not isinstance(command, list | tuple) or not command:
+        raise TaskError(f"a program to run is text for the shell, or a list of words, not {command!r}")
+    return [str(part) for part in command]
 
 
 def _ask(

@@ -163,7 +163,7 @@ def test_wrong_targets_are_lessons(alice, api1, url, cause, words):
         ({"cookies": {"a": "b"}, "headers": {"cookie": "x"}}, "not both"),
         ({"body": {"a": 1}}, r"json\.dumps"),
         ({"body": bytes(49 * 1024 * 1024)}, "is over the"),
-        ({"timeout": 0}, "above 0, not 0"),
+        ({"timeout": 0}, "above 0, at most 86400, not 0"),
     ],
 )
 def test_wrong_options_are_lessons(alice, api1, options, words):
