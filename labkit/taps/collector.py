@@ -5,6 +5,7 @@ at which all were stopped, so that no vantage point knows more than another.
 """
 
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
@@ -32,6 +33,7 @@ _START_SECONDS: Final = 10.0
 _QUIET_SECONDS: Final = 0.025
 _SETTLE_SECONDS: Final = 0.5  # how long continuous traffic may put off the end
 _FENCE_SECONDS: Final = 5.0  # without a word from any tap
+_LOOK_SECONDS: Final = 0.002
 _FOREVER: Final = 2**63 - 1
 
 
@@ -56,8 +58,8 @@ class Taps:
         self._ring = ring or RingSize.for_taps(len(chosen))
         self._limit_bytes = limit_bytes
         self._store: Store | None = None
-        self._changed = threading.Condition()
         self._stopping = threading.RLock()
+        self._heard = 0.0  # when a tap last said something
         self._launching = threading.Lock()
         self._ended = False
         self._cut_ns = _FOREVER
@@ -77,8 +79,7 @@ class Taps:
         self._store = Store(self._limit_bytes)
         try:
             threading.Thread(target=self._launch, name="labkit taps", daemon=True).start()
-            with self._changed:
-                self._changed.wait_for(self._start_settled, _START_SECONDS)
+            _wait_for(self._start_settled, _START_SECONDS)
             for tap in sorted(self._taps, key=lambda tap: tap.failure is None):
                 if tap.failure or not tap.settled:
                     reason = tap.failure or f"its tap was not ready within {_START_SECONDS:.0f} s"
@@ -146,17 +147,14 @@ class Taps:
     # listening: on the runtime's thread
 
     def _hear(self, tap: Tap, message: Message) -> None:
+        self._heard = time.monotonic()
         if isinstance(message, bytes):
             self._keep(tap, message)
         else:
             tap.note(message)
-        with self._changed:
-            self._changed.notify_all()
 
     def _part(self, tap: Tap, reason: str | None) -> None:
         tap.fail(reason)
-        with self._changed:
-            self._changed.notify_all()
 
     def _keep(self, tap: Tap, chunk: bytes) -> None:
         tap.busy_ns = max(tap.busy_ns, last_time_ns(chunk))
@@ -182,23 +180,21 @@ class Taps:
         begun = now_ns()
         for tap in self._taps:
             tap.ask({"op": "watch"})
-        with self._changed:
-            while not all(tap.over for tap in self._taps):
-                now = now_ns()
-                quiet = (now - max(begun, *(tap.busy_ns for tap in self._taps))) / 1e9
-                left = min(_QUIET_SECONDS - quiet, _SETTLE_SECONDS - (now - begun) / 1e9)
-                if left <= 0:
-                    return
-                self._changed.wait(left)
+        while not all(tap.over for tap in self._taps):
+            now = now_ns()
+            quiet = (now - max(begun, *(tap.busy_ns for tap in self._taps))) / 1e9
+            left = min(_QUIET_SECONDS - quiet, _SETTLE_SECONDS - (now - begun) / 1e9)
+            if left <= 0:
+                return
+            time.sleep(min(left, _LOOK_SECONDS))
 
     def _fence(self) -> None:
         self._until_ns = now_ns()
         for tap in self._taps:
             tap.ask({"op": "stop", "until_ns": self._until_ns})
-        with self._changed:
-            while not all(tap.over for tap in self._taps):
-                if not self._changed.wait(_FENCE_SECONDS):
-                    return
+        self._heard = time.monotonic()
+        while not all(tap.over for tap in self._taps) and time.monotonic() - self._heard < _FENCE_SECONDS:
+            time.sleep(_LOOK_SECONDS)
 
     def _end(self) -> None:
         """No tap runs after this, whatever state it was in."""
@@ -231,3 +227,10 @@ class Taps:
         time_ns = rows["time_ns"]
         rows = rows[(time_ns >= begin_ns) & (time_ns <= self._until_ns) & (time_ns < self._cut_ns)]
         return rows[np.argsort(rows["time_ns"], kind="stable")]
+
+
+def _wait_for(settled: Callable[[], bool], seconds: float) -> None:
+    """Look again and again, for *seconds* at most: an interrupt within a Condition's wait can cost it its lock."""
+    deadline = time.monotonic() + seconds
+    while not settled() and time.monotonic() < deadline:
+        time.sleep(_LOOK_SECONDS)
