@@ -1,6 +1,7 @@
 """The panel in a real JupyterLab in a real browser: switch, request, the counts change, the console stays clean."""
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,14 @@ def shows(panel: Any, finding: str) -> None:
     panel.locator(f'svg[role=img][aria-label="{finding}"]').wait_for()
 
 
+def says(panel: Any, words: str) -> None:
+    """Wait until the panel shows these words: the picture comes a moment before the answers."""
+    deadline = time.monotonic() + 20
+    while words not in panel.inner_text() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert words in panel.inner_text()
+
+
 def test_switch_request_and_counts_in_jupyterlab(page: Any) -> None:
     panel = run_cell(page, 0).locator(".jp-OutputArea")
     shows(panel, "L4: no requests yet")
@@ -53,14 +62,14 @@ def test_switch_request_and_counts_in_jupyterlab(page: Any) -> None:
     panel.get_by_role("spinbutton", name="Requests").press("Tab")
     panel.get_by_role("button", name="Send").click()
     shows(panel, "L4: 8 requests, 8 connections from client to backend")
-    panel.get_by_text("images1: 2").wait_for()
+    says(panel, "images1: 2")
     assert "for _ in range(8):" in panel.inner_text()
 
     panel.get_by_role("button", name="L7").click()
     shows(panel, "L7: no requests yet")
     panel.get_by_role("button", name="Send").click()
     shows(panel, "L7: 8 requests, 8 client connections, 8 back connections")
-    panel.get_by_text("api1: 4, api2: 4").wait_for()  # at L7 the path decides: no images server answers
+    says(panel, "api1: 4, api2: 4")  # at L7 the path decides: no images server answers
     answers = panel.inner_text()
     assert "http.target" in answers
     assert "Problem" not in answers
