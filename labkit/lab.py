@@ -24,6 +24,7 @@ from labkit.taps.places import choose
 from labkit.topology import Topology, default, read, validate
 from labkit.traffic import PRELOAD as TRAFFIC_PRELOAD
 from labkit.traffic.host import Backend, Host
+from labkit.uninterrupted import uninterrupted
 
 _READY_SECONDS = 30.0
 
@@ -165,14 +166,15 @@ class Lab:
     def _host(self, name: str) -> Host:
         node = self._topology.node(name)
         kind = Backend if node.role == "backend" else Host
-        return kind(node, lambda: self._node(name))
+        return kind(node, _provider(weakref.ref(self), name))
 
     def _node(self, name: str) -> Node:
         runtime = self._runtime
         if runtime is None:
             raise LabNotRunning(f"{name} cannot be used: the lab {self._state}. Call lab.start() first.")
         if not runtime.running:
-            raise LabNotRunning(f"{name} cannot be used: the lab died. Call lab.start() to boot it again.")
+            cause = f": {runtime.cause}" if runtime.cause else ""
+            raise LabNotRunning(f"{name} cannot be used: the lab died{cause}. Call lab.start() to boot it again.")
         return runtime.nodes[name]
 
 
@@ -181,21 +183,25 @@ class Recorder(Capture):
 
     def __init__(self, lab: Lab, vantages: Sequence[str]) -> None:
         super().__init__(None)
-        self._lab = lab
+        self._lab: Lab | None = lab  # until it ends: a capture that is kept must not keep its lab
         self._vantages = vantages
         self._taps: Taps | None = None
+        self._discarded: Any = None
+        self._lock = threading.Lock()
         self._since_ns = 0
 
     def start(self) -> Self:
         """Begin; returns when every vantage point records. CaptureError if it was used before."""
-        if self._taps is not None or self.complete:
-            raise CaptureError("This capture was used already. Make a new one with lab.capture().")
         lab = self._lab
+        if self._taps is not None or lab is None:
+            raise CaptureError("This capture was used already. Make a new one with lab.capture().")
         nodes = {name: lab._node(name) for name in lab.nodes}
         taps = Taps(nodes, lab.topology, self._vantages)
+        lab.balancer.look()
         self._since_ns = time.time_ns()
         try:
             taps.start()
+            self._discarded = weakref.finalize(self, _close_elsewhere, taps)
             self._taps = taps
         except BaseException:
             taps.close()
@@ -205,16 +211,26 @@ class Recorder(Capture):
     def stop(self) -> None:
         """End, once what is in flight has been seen. Idempotent.
 
-        If the lab died meanwhile, the packets that had arrived are kept, and LabError is raised.
+        If the lab died meanwhile, the packets that had arrived are kept, and LabError is raised. An interrupt comes
+        through when the capture has ended, complete.
         """
-        if self._taps is None:
-            return
-        taps, self._taps = self._taps, None
-        try:
-            self.fill(taps.stop(self._events))
-        except LabError:
-            self.fill(taps.stop([topology_event(self._lab.topology, self._lab.runtime, self._since_ns)]))
-            raise
+        if self._taps is not None:
+            uninterrupted(self._finish)
+
+    def _finish(self) -> None:
+        with self._lock:
+            taps, lab = self._taps, self._lab
+            if taps is None or lab is None:
+                return
+            try:
+                self.fill(taps.stop(lambda: self._events(lab), lambda: lab.balancer.lacks(self._since_ns)))
+            except LabError:
+                self.fill(taps.stop([topology_event(lab.topology, lab.runtime, self._since_ns)]))
+                raise
+            finally:
+                if self.complete:
+                    self._taps = self._lab = None
+                    self._discarded.detach()
 
     def __enter__(self) -> Self:
         return self.start()
@@ -224,9 +240,13 @@ class Recorder(Capture):
         with contextlib.suppress(LabError) if error else contextlib.nullcontext():
             self.stop()
 
-    def _events(self) -> list[Mapping[str, Any]]:
-        lab = self._lab
+    def _events(self, lab: Lab) -> list[Mapping[str, Any]]:
         return [topology_event(lab.topology, lab.runtime, self._since_ns), *lab.balancer.events(self._since_ns)]
+
+
+def _close_elsewhere(taps: Taps) -> None:
+    """End the taps of a capture that nobody holds any more; in a thread, since garbage is collected in any."""
+    threading.Thread(target=taps.close, name="labkit taps", daemon=True).start()
 
 
 def topology_event(topology: Topology, runtime: str, time_ns: int) -> dict[str, Any]:
@@ -255,7 +275,7 @@ def topology_event(topology: Topology, runtime: str, time_ns: int) -> dict[str, 
 
 
 def _provider(lab: "weakref.ref[Lab]", name: str) -> Callable[[], Node]:
-    """Gives the running node *name*, without keeping the lab alive: what runs in the lab holds on to the balancer."""
+    """Gives the running node *name*, without keeping the lab alive: a lab that nobody holds any more ends at once."""
 
     def node() -> Node:
         alive = lab()

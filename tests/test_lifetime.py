@@ -118,7 +118,7 @@ def supervisor_rounds(rounds: int) -> None:
             time.sleep(0.02)
         assert not lab.running
         assert members & everyone() == set()
-        with pytest.raises(LabNotRunning, match=r"the lab died. Call lab\.start\(\)"):
+        with pytest.raises(LabNotRunning, match=r"the lab died: its supervisor ended\. Call lab\.start\(\)"):
             lab.alice.get("http://lb/")
         lab.start()
         assert lab.alice.get("http://lb/").status == 200

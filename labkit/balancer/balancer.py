@@ -20,10 +20,10 @@ from labkit.balancer.mitmproxy.engine import MitmproxyEngine, Served
 from labkit.balancer.nftables import NftablesEngine
 from labkit.balancer.plan import plan_l4, plan_l7
 from labkit.balancer.policy import Forward, L4Policy, L7Policy
-from labkit.balancer.uninterrupted import uninterrupted
 from labkit.errors import EngineError, LabNotRunning
 from labkit.runtime.protocol import Node
 from labkit.topology import Topology
+from labkit.uninterrupted import uninterrupted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,8 +44,8 @@ class _Live:
     served: Served | None = None  # by the proxy's own word, when it took its last policy
     history: list[dict[str, Any]] = field(default_factory=list)  # of modes and rules; the last event is of rules
     dumps: dict[tuple[Forward, ...], tuple[str, list[str]]] = field(default_factory=dict)
-    notice: str | None = None
-    warned: bool = True
+    notice: str | None = None  # what is wrong, until it is mended
+    unsaid: list[str] = field(default_factory=list)  # what the user has still to be warned of
 
     @property
     def mode(self) -> Mode:
@@ -68,7 +68,7 @@ class Balancer:
         """Begin in L4, round robin over all backends; the proxy warms up in the background."""
         with self._lock:
             node, topology = self._node(), self._topology
-            kernel = NftablesEngine(node, topology)
+            kernel = NftablesEngine(node, topology, self._kernel_task_died)
             addresses = [str(address) for address in (topology.vip4, topology.vip6) if address]
             listeners = [listener for listener in topology.listeners if listener.protocol == "http"]
             proxy = MitmproxyEngine(node, addresses, listeners, self._died)
@@ -144,19 +144,31 @@ class Balancer:
     def events(self, since_ns: int) -> list[dict[str, Any]]:
         """What happened since *since_ns* (Unix time), as `labkit.recording` events in time order, complete up to now.
 
-        First the mode and the rules that were in force then, stamped with that time. The text of rules that are no
-        longer in force is the kernel's when such rules were last looked at.
+        First the mode and the rules that were in force then, stamped with that time. What is changed in the kernel by
+        hand is stamped with the time of the next `look`. `lacks` says what is missing.
         """
         live = self._running()
-        with self._lock:
-            live.dumps.pop(live.policy.forwards, None)  # somebody may have changed the rules by hand meanwhile
-            live.history[-1] = self._rules_event(live, live.history[-1]["time_ns"])
-            history = list(live.history)
+        self.look()
+        history = list(live.history)
         in_force = {event["kind"]: event for event in history if event["time_ns"] <= since_ns}
         opening = [{**event, "time_ns": since_ns} for event in in_force.values()]
         happened = [*live.proxy.events(), *live.kernel.decisions(since_ns), *history]
         later = (event for event in happened if event["time_ns"] > since_ns)
         return [*opening, *sorted(later, key=lambda event: int(event["time_ns"]))]
+
+    def look(self) -> None:
+        """Record the rules of this moment, if somebody changed them by hand since they were last looked at."""
+        live = self._running()
+        with self._lock:
+            live.dumps.pop(live.policy.forwards, None)
+            now, known = self._rules_event(live, time.time_ns()), live.history[-1]
+            if (now["text"], now["reads"]) != (known["text"], known["reads"]):
+                live.history.append(now)
+
+    def lacks(self, since_ns: int) -> list[str]:
+        """What the last `events` could not tell of the time since *since_ns* (Unix time), in words; [] if nothing."""
+        live = self._running()
+        return [*live.kernel.lacks(since_ns), *live.proxy.lacks(since_ns)]
 
     def __repr__(self) -> str:
         return describe.as_text(self._summary())
@@ -206,9 +218,8 @@ class Balancer:
         live = self._live
         if live is None:
             raise LabNotRunning("The balancer was not started: call lab.start().")
-        if live.notice and not live.warned:
-            live.warned = True
-            warnings.warn(live.notice, RuntimeWarning, stacklevel=3)
+        while live.unsaid:
+            warnings.warn(live.unsaid.pop(), RuntimeWarning, stacklevel=3)
         return live
 
     def _died(self, reason: str) -> None:
@@ -217,8 +228,19 @@ class Balancer:
         if live is None or not self._lab_runs():
             return  # it went with its lab, which has more to say
         live.notice = f"L7 engine mitmproxy died ({reason}): call lab.balancer.l7() to start it again."
-        live.warned = False
+        live.unsaid.append(live.notice)
         _log.warning(live.notice)
+
+    def _kernel_task_died(self, reason: str) -> None:
+        """The L4 engine's task ended unasked, and another runs (a thread of the engine's)."""
+        live = self._live
+        if live is not None and self._lab_runs():
+            text = (
+                f"L4 engine's task died ({reason}) and was started again: the kernel went on forwarding, but the "
+                "decisions it had recorded are lost."
+            )
+            live.unsaid.append(text)
+            _log.warning(text)
 
     def _lab_runs(self) -> bool:
         try:

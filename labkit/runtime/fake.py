@@ -71,28 +71,32 @@ class FakeTask:
 
     def __init__(
         self,
-        node: str,
+        node: "FakeNode",
         target: str,
         function: Callable[..., Any],
         on_event: Callable[[Any], None] | None,
         on_exit: Callable[[str | None], None] | None,
         arguments: Mapping[str, Any],
     ) -> None:
-        self.name = f"{target.rpartition('.')[2]} in {node}"
+        self.name = f"{target.rpartition('.')[2]} in {node.name}"
+        self._node = node
         self._events: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._on_event = on_event
         self._on_exit = on_exit
         self._failure: str | None = None
         self._stopping = False
         self._ended = threading.Event()
-        self._link = FakeLink(node, self)
+        self._link = FakeLink(node.name, self)
         self._thread = threading.Thread(target=self._run, args=(function, dict(arguments)), daemon=True)
         self._thread.start()
 
     def send(self, message: Any) -> None:
-        if not self.running:
-            raise TaskError(f"{self.name} has ended: {self._failure or 'it was stopped'}")
+        self.check()
         self._link.put(unpack(pack(message)))
+
+    def check(self) -> None:
+        if not self.running:
+            raise self._error()
 
     def receive(self, timeout: float | None = None) -> Any:
         try:
@@ -101,7 +105,7 @@ class FakeTask:
             raise TimeoutError(f"{self.name} said nothing within {timeout} s") from None
         if event is _CLOSED:
             self._events.put(_CLOSED)
-            raise TaskError(f"{self.name} has ended: {self._failure or 'it was stopped'}")
+            raise self._error()
         return event
 
     @property
@@ -126,6 +130,11 @@ class FakeTask:
             self._on_event(message)
         else:
             self._events.put(message)
+
+    def _error(self) -> LabError:
+        if self._node.gone:
+            return LabNotRunning(self._node.gone)
+        return TaskError(f"{self.name} has ended: {self._failure or 'it was stopped'}")
 
     def _run(self, function: Callable[..., Any], arguments: dict[str, Any]) -> None:
         try:
@@ -154,7 +163,7 @@ class FakeNode:
         self.name = name
         self._replace = replace
         self._tasks: list[FakeTask] = []
-        self._gone = False
+        self.gone: str | None = None
 
     def start(
         self,
@@ -165,7 +174,7 @@ class FakeNode:
         on_exit: Callable[[str | None], None] | None = None,
         **arguments: Any,
     ) -> FakeTask:
-        task = FakeTask(self.name, target, self._function(target), on_event, on_exit, unpack(pack(arguments)))
+        task = FakeTask(self, target, self._function(target), on_event, on_exit, unpack(pack(arguments)))
         self._tasks.append(task)
         return task
 
@@ -181,13 +190,13 @@ class FakeNode:
 
     def end(self) -> None:
         """The node is gone, with all its tasks."""
-        self._gone = True
+        self.gone = f"{self.name} is gone: the lab was stopped. Start it again with lab.start()."
         for task in self._tasks:
             task.stop(kill=True)
 
     def _function(self, target: str) -> Callable[..., Any]:
-        if self._gone:
-            raise LabNotRunning(f"{self.name} is gone: the lab was stopped. Start it again with lab.start().")
+        if self.gone:
+            raise LabNotRunning(self.gone)
         return self._replace.get(target) or resolve(target)
 
 
@@ -195,6 +204,7 @@ class FakeRuntime:
     """`Runtime` in memory."""
 
     name = "fake"
+    cause = ""
 
     def __init__(self, replace: Mapping[str, Callable[..., Any]] | None = None) -> None:
         self._replace = dict(replace or {})

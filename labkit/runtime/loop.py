@@ -11,6 +11,8 @@ import threading
 import traceback
 from collections.abc import Callable
 
+from labkit.errors import LabNotRunning
+
 _CHUNK = 1 << 20
 
 
@@ -24,6 +26,7 @@ class StreamLoop:
         self._fresh: list[tuple[socket.socket, Callable[[bytes], None]]] = []
         self._lock = threading.Lock()
         self._open = True
+        self._owner = os.getpid()
         self._selector.register(self._wake, selectors.EVENT_READ)
         self._thread = threading.Thread(target=self._run, name=f"labkit {name}", daemon=True)
         self._thread.start()
@@ -35,6 +38,9 @@ class StreamLoop:
             self._awake()
 
     def send(self, sock: socket.socket, data: bytes) -> None:
+        """Raises LabNotRunning in a process that was forked from the one this loop runs in."""
+        if os.getpid() != self._owner:
+            raise LabNotRunning("A lab belongs to the process that started it; this one is a fork of it. Use it there.")
         with self._lock:
             if self._open:
                 self._unsent.setdefault(sock, bytearray()).extend(data)

@@ -41,10 +41,13 @@ class Task(Protocol):
     name: str
 
     def send(self, message: Message) -> None:
-        """Raises TaskError when the task has ended."""
+        """Raises what `check` raises."""
+
+    def check(self) -> None:
+        """TaskError when the task has ended, LabNotRunning when its whole node is gone."""
 
     def receive(self, timeout: float | None = None) -> Message:
-        """Next message (not with ``on_event``). TimeoutError; TaskError when the task has ended."""
+        """Next message (not with ``on_event``). TimeoutError; at the end of all messages what `check` raises."""
 
     @property
     def running(self) -> bool: ...
@@ -73,7 +76,10 @@ class Node(Protocol):
         """Start *target* as a task. The callbacks run on the runtime's reader thread and must not block."""
 
     def call(self, target: str, /, *arguments: Any, timeout: float | None = 60.0) -> Any:
-        """Run *target* in the node's worker. Its LabError is raised here again; other exceptions as TaskError."""
+        """Run *target* in the node's worker. Its LabError is raised here again; other exceptions as TaskError.
+
+        LabNotRunning when the node is gone, or goes meanwhile.
+        """
 
 
 class Runtime(Protocol):
@@ -90,6 +96,10 @@ class Runtime(Protocol):
     @property
     def running(self) -> bool:
         """Whether the lab was built and is still there."""
+
+    @property
+    def cause(self) -> str:
+        """What ended a lab that was not stopped, in words ("the agent of alice ended"); else empty."""
 
     def stop(self) -> None:
         """End everything. Idempotent."""

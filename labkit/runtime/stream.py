@@ -45,9 +45,12 @@ class StreamTask:
         self._stopping = False
 
     def send(self, message: Any) -> None:
+        self.check()
+        self._node.transmit(frame(self._number, Kind.DATA, pack(message)))
+
+    def check(self) -> None:
         if self._ended.is_set():
             raise self._error()
-        self._node.transmit(frame(self._number, Kind.DATA, pack(message)))
 
     def receive(self, timeout: float | None = None) -> Any:
         try:
@@ -104,15 +107,24 @@ class StreamTask:
         if self._on_exit:
             self._on_exit(self._failure)
 
-    def _error(self) -> TaskError:
+    def _error(self) -> LabError:
+        if self._node.gone:
+            return LabNotRunning(self._node.gone)
         return TaskError(f"{self.name} has ended: {self._failure or 'it was stopped'}")
 
 
 class StreamNode:
-    """`Node` over one connected stream to its agent."""
+    """`Node` over one connected stream to its agent.
 
-    def __init__(self, name: str, sock: socket.socket, loop: StreamLoop) -> None:
+    on_end: told the node's name when the stream ends (reader thread). gone: why the node is gone for good, or None.
+    """
+
+    def __init__(
+        self, name: str, sock: socket.socket, loop: StreamLoop, on_end: Callable[[str], None] = lambda _: None
+    ) -> None:
         self.name = name
+        self.gone: str | None = None
+        self._on_end = on_end
         self._loop = loop
         self._socket = sock
         self._decoder = Decoder()
@@ -122,7 +134,6 @@ class StreamNode:
         self._hiring = threading.Lock()
         self._worker: StreamTask | None = None
         self._calls: dict[int, queue.SimpleQueue[Any]] = {}
-        self._gone: str | None = None
         loop.add(sock, self._read)
 
     def start(
@@ -160,14 +171,14 @@ class StreamNode:
         return got["value"]
 
     def transmit(self, data: bytes) -> None:
-        """Hand *data* to the stream. LabNotRunning when the node is gone."""
-        if self._gone is not None:
-            raise LabNotRunning(self._gone)
+        """Hand *data* to the stream. LabNotRunning when the node is gone, or in a fork of the lab's owner."""
+        if self.gone is not None:
+            raise LabNotRunning(self.gone)
         self._loop.send(self._socket, data)
 
     def lose(self, reason: str) -> None:
         """The node is gone for good (reader thread, or after it): every task and call ends with *reason*."""
-        self._gone = self._gone or reason
+        self.gone = self.gone or reason
         for task in list(self._tasks.values()):
             task.end(reason)
         self._tasks.clear()
@@ -184,12 +195,16 @@ class StreamNode:
             waiting.put(message)
 
     def _worker_ended(self, reason: str | None) -> None:
+        error = {"kind": "", "text": f"its worker ended: {reason or 'stopped'}", "traceback": ""}
+        if self.gone is not None:
+            error |= {"kind": LabNotRunning.__name__, "text": self.gone}
         for waiting in list(self._calls.values()):
-            waiting.put({"error": {"kind": "", "text": f"its worker ended: {reason or 'stopped'}", "traceback": ""}})
+            waiting.put({"error": error})
 
     def _read(self, data: bytes) -> None:
         if not data:
-            self.lose(f"{self.name} is gone: the lab was stopped or died; start it again with lab.start()")
+            self._on_end(self.name)
+            self.lose(f"{self.name} is gone: the lab was stopped or died. Start it again with lab.start().")
             return
         for number, kind, body in self._decoder.feed(data):
             task = self._tasks.get(number)

@@ -88,8 +88,10 @@ class Taps:
             self.close()
             raise
 
-    def stop(self, events: Events = ()) -> Recording:
+    def stop(self, events: Events = (), lacks: Callable[[], Sequence[str]] = tuple) -> Recording:
         """What was captured, with *events* (or what they return when asked, once all packets are in).
+
+        lacks: asked after that, what the events do not tell, in words.
 
         Waits first until no packet has been seen anywhere for a moment, so that what is in flight is in. Idempotent:
         the same recording again. When interrupted, all taps are ended; called again, it gives what had arrived.
@@ -106,7 +108,7 @@ class Taps:
                 finally:
                     self._end()
             happened = events() if callable(events) else events
-            self._recording = self._gather(self._store, happened)
+            self._recording = self._gather(self._store, happened, lacks())
             self._store.close()
             return self._recording
 
@@ -204,7 +206,7 @@ class Taps:
             if not tap.over:
                 tap.kill()
 
-    def _gather(self, store: Store, events: Sequence[Event]) -> Recording:
+    def _gather(self, store: Store, events: Sequence[Event], unknown: Sequence[str]) -> Recording:
         data = store.data()
         chunks = sorted(store.chunks, key=lambda chunk: chunk.vantage)  # stable: ties in time go in path order
         rows = self._window(blocks.rows(data, chunks))
@@ -218,7 +220,7 @@ class Taps:
             data=data,
             loss={tap.vantage.name: tap.loss(count) for tap, count in zip(self._taps, counts, strict=True)},
             events=tuple(sorted(events, key=lambda event: int(event["time_ns"]))),
-            lacks=tuple(lacks),
+            lacks=(*lacks, *unknown),
         )
 
     def _window(self, rows: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -7,12 +7,15 @@ receives packets wait for a disk; and it can be mapped as one piece at the end w
 
 import mmap
 import os
+import sys
 import tempfile
 import threading
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from labkit.errors import CaptureError
 
 from .blocks import Chunk
 
@@ -43,8 +46,10 @@ class Store:
             if self._file is None or not self._used:
                 return np.zeros(0, np.uint8)
             os.ftruncate(self._file, self._used)
-            view: Any = mmap.mmap(self._file, self._used)
-            return np.frombuffer(view, np.uint8)
+            try:
+                return np.frombuffer(_mapped(self._file, self._used), np.uint8)
+            except OSError:  # no descriptor or no map is left: a copy does as well
+                return _copied(self._file, self._used)
 
     def close(self) -> None:
         """Let go of the file; arrays given out stay valid. Idempotent."""
@@ -54,11 +59,32 @@ class Store:
                 self._file = None
 
 
+def _mapped(file: int, size: int) -> Any:
+    """The file as memory. It keeps a descriptor open only where Python knows no better (before 3.13)."""
+    if sys.version_info >= (3, 13):
+        return mmap.mmap(file, size, trackfd=False)
+    return mmap.mmap(file, size)
+
+
+def _copied(file: int, size: int) -> npt.NDArray[np.uint8]:
+    data = np.empty(size, np.uint8)
+    done = 0
+    while done < size:
+        done += os.preadv(file, [memoryview(data)[done:]], done)
+    return data
+
+
 def _anonymous_file() -> int:
-    if hasattr(os, "memfd_create"):
-        return os.memfd_create("labkit-capture")
-    with tempfile.TemporaryFile() as file:
-        return os.dup(file.fileno())
+    try:
+        if hasattr(os, "memfd_create"):
+            return os.memfd_create("labkit-capture")
+        with tempfile.TemporaryFile() as file:
+            return os.dup(file.fileno())
+    except OSError as error:
+        raise CaptureError(
+            f"A capture cannot be kept: {error.strerror}. Let go of captures that you no longer need (del cap), "
+            "or raise the limit of open files (ulimit -n)."
+        ) from error
 
 
 def _write(file: int, chunk: bytes, position: int) -> None:

@@ -132,6 +132,8 @@ class Load:
             self._task.stop(kill=True)
             raise
         if self._latency is None:
+            with contextlib.suppress(TaskError):  # the lab is gone: LabNotRunning
+                self._task.check()
             raise TaskError(f"{self._line.client}: {self._doing} ended without a report: {self._reason or 'stopped'}")
         return LoadReport(latency=self._latency, **self._counts)
 

@@ -3,6 +3,7 @@
 The server itself is the task `labkit.traffic.server`. What was set stays set from one life to the next.
 """
 
+import contextlib
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -75,6 +76,8 @@ class ServerHandle:
         if not life.told.wait(timeout):
             raise TaskError(f"{self._name}'s server was not ready within {timeout:g} s")
         if not life.ready:
+            with contextlib.suppress(TaskError):  # LabNotRunning says more than that its server ended
+                life.task.check()
             raise _death(self._name, life.reason)
 
     def serve(self, app: bytes | None) -> None:

@@ -44,7 +44,7 @@ def test_where_user_namespaces_are_off_a_lab_says_so_too():
 
 
 def test_a_probe_that_ends_without_a_word_is_a_finding(monkeypatch):
-    silent = subprocess.CompletedProcess([], 1, stdout="", stderr="Killed\n")
+    silent = subprocess.CompletedProcess([], 1, stdout=b"", stderr=b"Killed\n")
     monkeypatch.setattr(probe.subprocess, "run", lambda *_, **__: silent)
     (result,) = probe.run()
     assert result == {"step": "namespaces", "works": False, "errno": 0, "text": "Killed"}

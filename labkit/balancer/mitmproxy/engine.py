@@ -7,6 +7,7 @@ once, `on_death` is called once with the reason, and `start` starts another.
 import itertools
 import queue
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -45,12 +46,13 @@ class MitmproxyEngine:
         self._starting = threading.Lock()
         self._run: _Run | None = None
         self._told = Told(maxlen=_KEPT)
+        self._died_ns = 0
 
     def start(self) -> None:
         """Begin starting the proxy, if none runs; `ready` waits for it. LabNotRunning if the node is gone."""
         with self._starting:
             if self._run is None or self._run.ended.is_set():
-                run = _Run(self._told, self._on_death)
+                run = _Run(self._told, self._death)
                 run.task = self._node.start(_TASK, on_event=run.take, on_exit=run.end, **self._arguments)
                 self._run = run
 
@@ -91,6 +93,15 @@ class MitmproxyEngine:
         """How many of the oldest events `events` no longer gives."""
         return self._told.forgotten
 
+    def lacks(self, since_ns: int = 0) -> list[str]:
+        """What `events` cannot tell of the time since *since_ns* (Unix time), in words."""
+        found = []
+        if self._died_ns > since_ns:
+            found.append("the requests under way when the L7 engine mitmproxy died")
+        if self._told.forgotten_ns > since_ns:
+            found.append(f"the oldest requests at L7: {self._told.forgotten} are forgotten")
+        return found
+
     def stop(self) -> None:
         """End the proxy. Idempotent."""
         with self._starting:
@@ -102,6 +113,10 @@ class MitmproxyEngine:
         """Its node is about to end: that it ends with it is no news."""
         if self._run is not None:
             self._run.stopping = True
+
+    def _death(self, reason: str) -> None:
+        self._died_ns = time.time_ns()
+        self._on_death(reason)
 
     def _current(self) -> "_Run":
         if self._run is None:
@@ -117,9 +132,12 @@ class Told(deque[dict[str, Any]]):
     """The last events, and how many there were before them."""
 
     forgotten = 0
+    forgotten_ns = 0  # when the newest of them ended (Unix time)
 
     def append(self, event: dict[str, Any]) -> None:
-        self.forgotten += len(self) == self.maxlen
+        if len(self) == self.maxlen:
+            self.forgotten += 1
+            self.forgotten_ns = max(self.forgotten_ns, int(self[0].get("ended_ns") or 0))
         super().append(event)
 
 
@@ -157,8 +175,12 @@ class _Run:
         return reply
 
     def check(self) -> None:
+        """EngineError if it is over, LabNotRunning if its node is."""
         if self.ended.is_set():
-            raise EngineError(f"L7 engine mitmproxy died ({self._reason}).")
+            try:
+                self.task.check()
+            except TaskError as error:
+                raise EngineError(f"L7 engine mitmproxy died ({self._reason}).") from error
 
     def take(self, message: Message) -> None:
         """One message from the proxy (reader thread)."""

@@ -41,6 +41,11 @@ class Collector:
         """Events the kernel could not queue."""
         return self._events.lost
 
+    @property
+    def lost_ns(self) -> int:
+        """When that was noticed last (Unix time), or 0."""
+        return self._events.lost_ns
+
     def take(self) -> list[Batch]:
         """All events up to this moment, oldest first."""
         with self._lock:

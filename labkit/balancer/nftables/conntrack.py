@@ -91,6 +91,7 @@ class Events:
 
     def __init__(self, receive_buffer: int = RECEIVE_BUFFER) -> None:
         self._netlink = Netlink(receive_buffer)
+        self.lost_ns = 0  # when it was noticed last that the queue had been full
         program = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *step) for step in _FILTER))
         attached = struct.pack("@HP", len(_FILTER), ctypes.addressof(program))
         self._netlink.socket.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, attached)
@@ -115,6 +116,7 @@ class Events:
             except OSError as error:
                 if error.errno != ENOBUFS:  # said once after the queue was full; `lost` counts
                     raise
+                self.lost_ns = now()
                 continue
             found.append((now(), event))
         return found

@@ -96,6 +96,7 @@ class Record:
     def __init__(self, kept: int = KEPT) -> None:
         self._events: deque[tuple[int, bytes, Regime]] = deque(maxlen=kept)
         self._total = 0
+        self.forgotten_ns = 0  # when the newest of the forgotten was received
 
     @property
     def forgotten(self) -> int:
@@ -104,7 +105,10 @@ class Record:
 
     def add(self, events: Sequence[tuple[int, bytes]], regime: Regime) -> None:
         """Keep what was drained while *regime* was in force."""
-        self._events.extend((received, event, regime) for received, event in events)
+        for received, event in events:
+            if len(self._events) == self._events.maxlen:
+                self.forgotten_ns = self._events[0][0]
+            self._events.append((received, event, regime))
         self._total += len(events)
 
     def read(self, start: int, count: int, since_ns: int) -> tuple[list[dict[str, Any]], int]:

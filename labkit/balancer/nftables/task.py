@@ -8,7 +8,8 @@ op             with                                   result
 ``apply``      ``forwards``: as `wanted` makes them   None, once the kernel has swapped the rules
 ``text``                                              the live rules, all tables, in nftables syntax
 ``reads``                                             names of the fields they load
-``decisions``  ``start``, ``since_ns``                ``decisions``, ``next`` (None: no more), ``forgotten``, ``lost``
+``decisions``  ``start``, ``since_ns``                ``decisions``, ``next`` (None: no more), ``forgotten``, ``lost``,
+                                                      ``incomplete_ns`` (the newest moment of one that is missing, or 0)
 ``settings``                                          the sysctls that could not be set, with reasons
 =============  =====================================  ==============================================================
 """
@@ -21,6 +22,7 @@ from typing import Any
 from labkit.errors import EngineError, PolicyError
 from labkit.runtime.protocol import TaskLink
 
+from ..policy import Forward
 from . import decode, encode, sysctls
 from .collector import Collector
 from .decisions import Record, Regime, listeners_of
@@ -33,9 +35,12 @@ from .wanted import forwards_of
 A_REPLY = 20_000  # decisions
 
 
-def main(link: TaskLink, vips: Sequence[str | None]) -> None:
-    """Serve until the owner is gone. vips: the VIP's IPv4 address, and its IPv6 address or None."""
-    kernel = Kernel((vips[0] or "", vips[1]))
+def main(link: TaskLink, vips: Sequence[str | None], forwards: Sequence[Mapping[str, Any]] = ()) -> None:
+    """Serve until the owner is gone.
+
+    vips: the VIP's IPv4 address, and its IPv6 address or None. forwards: what the kernel's rules forward already.
+    """
+    kernel = Kernel((vips[0] or "", vips[1]), forwards_of(forwards))
     asked, collected = link.fileno(), kernel.fileno()
     try:
         while True:
@@ -52,13 +57,13 @@ def main(link: TaskLink, vips: Sequence[str | None]) -> None:
 class Kernel:
     """The kernel's rules and its record of connections, of the namespace of the moment this is made."""
 
-    def __init__(self, vips: tuple[str, str | None]) -> None:
+    def __init__(self, vips: tuple[str, str | None], forwards: Sequence[Forward] = ()) -> None:
         self._vips = vips
         self._refused = sysctls.apply()
         self._netlink = Netlink()
         self._collector = Collector()
         self._record = Record()
-        self._listeners = listeners_of(vips, ())
+        self._listeners = listeners_of(vips, forwards)
         self._generation = -1
         self._regime: Regime | None = None
         self._operations: dict[str, Callable[..., Any]] = {
@@ -110,4 +115,5 @@ class Kernel:
             "next": following if following < self._record.end else None,
             "forgotten": self._record.forgotten,
             "lost": self._collector.lost,
+            "incomplete_ns": max(self._record.forgotten_ns, self._collector.lost_ns),
         }

@@ -20,7 +20,7 @@ from labkit.runtime.agent.serve import Agent
 from labkit.runtime.wire import pack, unpack
 
 from . import mounts
-from .process import set_hostname
+from .process import die_with_parent, set_hostname, settle
 
 _SCRATCH = Path("/run/labkit")
 
@@ -28,14 +28,20 @@ _SCRATCH = Path("/run/labkit")
 def main(plan: dict[str, Any], streams: list[int], life: int, report: Callable[[dict[str, Any]], None]) -> NoReturn:
     """Build the lab, report ``{"ready": True}`` or an error, and stay until *life* reads EOF."""
     set_name("labkit-init")
+    step = "mounts"
     try:
         mounts.make_view(plan["hidden"], plan["kept"], plan["writable"])
         _SCRATCH.mkdir()
         mounts.cover_file("/etc/hosts", plan["hosts"], _SCRATCH)
         mounts.cover_file("/etc/resolv.conf", "", _SCRATCH)
+        step = "namespaces"
+        settle(in_user_namespace=plan["locked"])
+        die_with_parent(signal.SIGKILL)  # entering a user namespace may have ended that
     except OSError as error:
-        report({"error": {"step": "mounts", "errno": error.errno, "text": str(error)}})
+        report({"error": {"step": step, "errno": error.errno, "text": str(error)}})
         os._exit(1)
+    if select.select([life], [], [], 0)[0]:
+        os._exit(0)  # the supervisor died just before
     importlib.invalidate_caches()  # folders have other contents now
     channel, builder = _start_builder(plan, streams)
     agents = []

@@ -13,7 +13,9 @@ from collections.abc import Callable
 from typing import Any
 
 from . import mounts
-from .process import isolate
+from .process import isolate, settle
+
+_SILENT = "it ended without a word"
 
 STEPS = {
     "namespaces": "user, network, mount, pid and uts namespaces",
@@ -27,32 +29,38 @@ STEPS = {
 def run(seconds: float = 20.0) -> list[dict[str, Any]]:
     """The steps' results, in order: {"step", "works", "errno", "text"}; ends with the first that failed."""
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
-    done = subprocess.run(
-        [sys.executable, "-P", "-m", "labkit.runtime.netns.probe"],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=seconds,
-        check=False,
-    )
-    results = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    try:
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "labkit.runtime.netns.probe"],
+            env=environment,
+            capture_output=True,
+            timeout=seconds,
+            check=False,
+        )
+        said, last = done.stdout, (done.stderr.decode(errors="replace").strip().splitlines() or [_SILENT])[-1]
+    except subprocess.TimeoutExpired as late:
+        said, last = late.stdout or b"", f"it did not end within {seconds:g} s"
+    results = [json.loads(line) for line in said.splitlines() if line.startswith(b"{")]
     if len(results) < len(STEPS) and all(result["works"] for result in results):
-        missing = list(STEPS)[len(results)]
-        last = (done.stderr.strip().splitlines() or ["it ended without a word"])[-1]
-        results.append({"step": missing, "works": False, "errno": 0, "text": last})
+        results.append({"step": list(STEPS)[len(results)], "works": False, "errno": 0, "text": last})
     return results
 
 
-def _namespaces() -> None:
-    isolate()
-    child = os.fork()  # the new pid namespace begins with the next process
-    if child:
-        sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+class _Files:
+    """The first two steps, which belong together: what the first could have decides what the second does."""
 
+    locked = False
 
-def _mounts() -> None:
-    hidden = mounts.hidden_folders(mounts.user_homes())
-    mounts.make_view(hidden, mounts.kept_folders(hidden, mounts.python_folders()))
+    def namespaces(self) -> None:
+        self.locked = isolate()
+        child = os.fork()  # the new pid namespace begins with the next process
+        if child:
+            sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+
+    def mounts(self) -> None:
+        hidden = mounts.hidden_folders(mounts.user_homes())
+        mounts.make_view(hidden, mounts.kept_folders(hidden, mounts.python_folders()))
+        settle(in_user_namespace=self.locked)
 
 
 def _network() -> None:
@@ -83,9 +91,10 @@ def _capture() -> None:
     socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0).close()
 
 
+_FILES = _Files()
 _TRIALS: dict[str, Callable[[], None]] = {
-    "namespaces": _namespaces,
-    "mounts": _mounts,
+    "namespaces": _FILES.namespaces,
+    "mounts": _FILES.mounts,
     "network": _network,
     "nftables": _nftables,
     "capture": _capture,

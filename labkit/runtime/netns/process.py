@@ -7,7 +7,8 @@ from pathlib import Path
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
-ISOLATION = os.CLONE_NEWNS | os.CLONE_NEWPID | os.CLONE_NEWNET | os.CLONE_NEWUTS | os.CLONE_NEWIPC
+_AROUND = os.CLONE_NEWNS | os.CLONE_NEWPID
+_WITHIN = os.CLONE_NEWNS | os.CLONE_NEWNET | os.CLONE_NEWUTS | os.CLONE_NEWIPC
 
 MS_NOSUID, MS_NODEV, MS_NOEXEC = 2, 4, 8
 MS_BIND, MS_REC, MS_PRIVATE = 4096, 16384, 1 << 18
@@ -57,17 +58,34 @@ def die_with_parent(signal_number: int) -> None:
     _libc.prctl(_PR_SET_PDEATHSIG, signal_number, 0, 0, 0)
 
 
-def isolate() -> None:
-    """New namespaces of every kind a lab needs; who has the right to may do without a user namespace."""
+def isolate() -> bool:
+    """Namespaces around the lab: users, mounts, and process ids from the next child on.
+
+    False where user namespaces are refused and the caller has the right to do without one.
+    """
     try:
         enter_user_namespace()
     except OSError as refusal:
+        if not _mapped():
+            raise  # in a user namespace already, but nobody there
         try:
-            os.unshare(ISOLATION)
+            os.unshare(_AROUND)
         except PermissionError:
             raise refusal from None
-    else:
-        os.unshare(ISOLATION)
+        return False
+    os.unshare(_AROUND)
+    return True
+
+
+def settle(*, in_user_namespace: bool) -> None:
+    """Namespaces that the lab lives in: mounts, network, host name, IPC.
+
+    With a user namespace of their own the mounts made so far are locked (mount_namespaces(7)): nobody in it, whatever
+    its rights there, can undo one and see what lies beneath.
+    """
+    if in_user_namespace:
+        enter_user_namespace()
+    os.unshare(_WITHIN)
 
 
 def enter_user_namespace() -> None:
@@ -90,23 +108,26 @@ def _enter_keeping_every_id() -> None:
     child = os.fork()
     if child == 0:
         os.close(go_write)
-        status = 1
         try:
             if os.read(go_read, 1):
                 for name, text in maps.items():
                     _write(f"/proc/{parent}/{name}", text)
-                status = 0
         finally:
-            os._exit(status)
+            os._exit(0)
     os.close(go_read)
     try:
         os.unshare(os.CLONE_NEWUSER)
         os.write(go_write, b"g")
     finally:
         os.close(go_write)
-        _, status = os.waitpid(child, 0)
-    if status:
+        os.waitpid(child, 0)
+    if not _mapped():
         raise PermissionError(errno.EPERM, "the user map could not be written")
+
+
+def _mapped() -> bool:
+    """Whether this process is anybody in its user namespace."""
+    return bool(Path("/proc/self/uid_map").read_text() and Path("/proc/self/gid_map").read_text())
 
 
 def _identity(outer: str) -> str:

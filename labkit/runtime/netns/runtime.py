@@ -1,5 +1,6 @@
 """`NetnsRuntime`: the owner's side of a lab made of network namespaces."""
 
+import contextlib
 import errno
 import os
 import select
@@ -49,6 +50,9 @@ class NetnsRuntime:
         self._control: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._alive = False
+        self._stopping = False
+        self._cause = ""
+        self._owner = os.getpid()
 
     @property
     def nodes(self) -> Mapping[str, StreamNode]:
@@ -57,6 +61,11 @@ class NetnsRuntime:
     @property
     def running(self) -> bool:
         return self._alive
+
+    @property
+    def cause(self) -> str:
+        died = self._process and self._process.poll()  # of itself: when it ends a lab on purpose its status is 0
+        return "its supervisor ended" if self._cause and died else self._cause
 
     @property
     def pid(self) -> int | None:
@@ -74,6 +83,10 @@ class NetnsRuntime:
             raise
 
     def stop(self) -> None:
+        if os.getpid() != self._owner:
+            return  # a fork of the owner, whose lab this is not
+        self._stopping = True
+        self._hang_up()
         loop, control, process = self._loop, self._control, self._process
         self._loop = self._control = self._process = None
         self._alive = False
@@ -91,10 +104,10 @@ class NetnsRuntime:
     def _boot(self, topology: Topology, preload: Sequence[str]) -> None:
         order = plan(topology) | {"preload": list(preload), "homes": mounts.user_homes()}
         self._control, theirs = socket.socketpair()
-        with theirs, _executing(sys.executable):
+        with theirs, _own_pidfd() as owner, _executing(sys.executable):
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", _SUPERVISOR, str(theirs.fileno()), str(os.getpid())],
-                pass_fds=[theirs.fileno()],
+                [sys.executable, "-P", "-m", _SUPERVISOR, str(theirs.fileno()), str(os.getpid()), str(owner)],
+                pass_fds=[theirs.fileno(), owner],
                 stdin=subprocess.DEVNULL,
                 cwd="/",
                 env=_environment(),
@@ -106,21 +119,41 @@ class NetnsRuntime:
             for node in topology.nodes:
                 near, far = socket.socketpair()
                 far_ends.append(far)
-                self._nodes[node.name] = StreamNode(node.name, near, self._loop)
+                self._nodes[node.name] = StreamNode(node.name, near, self._loop, self._agent_ended)
             self._hand_over(order, far_ends)
         finally:
             for far in far_ends:
                 far.close()
         self._await_ready()
-        self._alive = True
         self._loop.add(self._control, self._heard)
+        self._alive = True
+        if self._cause:
+            raise RuntimeUnavailable(f"The lab ended as soon as it was built: {self._cause}. Call lab.start() again.")
 
     def _heard(self, data: bytes) -> None:
         """The control socket says nothing after the boot but its end (loop thread)."""
         if not data:
-            self._alive = False
-            for node in self._nodes.values():
-                node.lose(f"{node.name} is gone: the lab was stopped or died. Start it again with lab.start().")
+            self._lose("its supervisor ended")
+
+    def _agent_ended(self, node: str) -> None:
+        """A lab is whole or gone: without one of its agents it is ended (loop thread)."""
+        if not self._stopping:
+            self._lose(f"the agent of {node} ended")
+            self._hang_up()
+
+    def _lose(self, cause: str) -> None:
+        if not self._stopping:
+            self._cause = self._cause or cause
+        self._alive = False
+        for node in self._nodes.values():
+            node.lose(f"{node.name} is gone: the lab was stopped or died. Start it again with lab.start().")
+
+    def _hang_up(self) -> None:
+        """Tell the supervisor to end the lab, whoever else may hold a copy of the control socket."""
+        control = self._control
+        if control:
+            with contextlib.suppress(OSError):  # it has ended
+                control.shutdown(socket.SHUT_WR)
 
     def _hand_over(self, order: dict[str, Any], streams: Sequence[socket.socket]) -> None:
         assert self._control
@@ -152,6 +185,21 @@ class NetnsRuntime:
         return RuntimeUnavailable(
             "The lab's supervisor ended before the lab was built. Run `labkit doctor` to see what this machine lacks."
         )
+
+
+@contextmanager
+def _own_pidfd() -> Iterator[int]:
+    """This process, as a descriptor that becomes readable when it ends, whoever has forked from it meanwhile."""
+    try:
+        descriptor = os.pidfd_open(os.getpid())
+    except OSError as error:
+        raise RuntimeUnavailable(
+            f"The netns runtime needs Linux 5.12 or newer (pidfd_open: {error.strerror})."
+        ) from error
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

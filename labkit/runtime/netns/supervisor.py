@@ -19,14 +19,15 @@ from .process import die_with_parent, isolate
 
 
 def main() -> NoReturn:
-    """Entry: ``python -m labkit.runtime.netns.supervisor FD OWNER``.
+    """Entry: ``python -m labkit.runtime.netns.supervisor CONTROL OWNER LIFE``.
 
-    FD is the control socket. OWNER, the owner's process id, is there for readers of `ps`, `labkit clean` among them.
+    CONTROL is the control socket; LIFE a pidfd of the owner, for a child that it forked may hold the socket's other
+    end too. OWNER, its process id, is there for readers of `ps`, `labkit clean` among them.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     set_name("labkit-super")
-    control = socket.socket(fileno=int(sys.argv[1]))
-    plan, streams = _receive(control)
+    control, owner = socket.socket(fileno=int(sys.argv[1])), int(sys.argv[3])
+    plan, streams = _receive(control, owner)
     writable = mounts.exposed_folders(os.environ.get("LABKIT_EXPOSE", ""))
     hidden = mounts.hidden_folders(plan["homes"])
     plan |= {
@@ -36,14 +37,14 @@ def main() -> NoReturn:
         "grace": 5.0 if writable else 0.0,  # who writes into an exposed folder gets the time to finish
     }
     try:
-        isolate()
+        plan["locked"] = isolate()
     except OSError as error:
         _report(control, {"error": {"step": "namespaces", "errno": error.errno, "text": str(error)}})
         sys.exit(1)
-    init, life = _fork_init(control, plan, streams)
+    init, life = _fork_init(control, owner, plan, streams)
     for stream in streams:
         os.close(stream)
-    _watch(control, init)
+    _watch(control, owner, init)
     os.close(life)
     if not _ended(init, plan["grace"] + 0.05):
         os.kill(init, signal.SIGKILL)
@@ -51,12 +52,13 @@ def main() -> NoReturn:
     sys.exit(0)
 
 
-def _fork_init(control: socket.socket, plan: dict[str, Any], streams: list[int]) -> tuple[int, int]:
+def _fork_init(control: socket.socket, owner: int, plan: dict[str, Any], streams: list[int]) -> tuple[int, int]:
     life_read, life_write = os.pipe()
     pid = os.fork()
     if pid == 0:
         die_with_parent(signal.SIGKILL)
         os.close(life_write)
+        os.close(owner)
         if select.select([life_read], [], [], 0)[0]:
             os._exit(0)  # the supervisor died before the kernel was told to watch it
         from . import init  # in the child: the supervisor itself stays small
@@ -66,10 +68,10 @@ def _fork_init(control: socket.socket, plan: dict[str, Any], streams: list[int])
     return pid, life_write
 
 
-def _watch(control: socket.socket, init: int) -> None:
-    """Until the owner closes its end of the control socket, or init ends."""
+def _watch(control: socket.socket, owner: int, init: int) -> None:
+    """Until the owner ends or closes its end of the control socket, or init ends."""
     pidfd = os.pidfd_open(init)
-    select.select([control.fileno(), pidfd], [], [])
+    select.select([control.fileno(), owner, pidfd], [], [])
     os.close(pidfd)
 
 
@@ -91,11 +93,13 @@ def _report(control: socket.socket, message: dict[str, Any]) -> None:
         os._exit(1)  # nobody is left to build a lab for
 
 
-def _receive(control: socket.socket) -> tuple[dict[str, Any], list[int]]:
+def _receive(control: socket.socket, owner: int) -> tuple[dict[str, Any], list[int]]:
     """The plan, and one stream a node; the streams come before it, a hundred with each empty message."""
     decoder = Decoder()
     streams: list[int] = []
     while True:
+        if control.fileno() not in select.select([control.fileno(), owner], [], [])[0]:
+            os._exit(0)
         data, descriptors, _, _ = socket.recv_fds(control, 1 << 16, 100)
         if not data:
             os._exit(0)

@@ -151,5 +151,5 @@ def test_the_owner_being_gone_ends_the_proxy() -> None:
 def test_the_oldest_events_go_and_are_counted() -> None:
     told = Told(maxlen=2)
     for number in range(5):
-        told.append({"number": number})
-    assert ([event["number"] for event in told], told.forgotten) == ([3, 4], 3)
+        told.append({"number": number, "ended_ns": 10 + number})
+    assert ([event["number"] for event in told], told.forgotten, told.forgotten_ns) == ([3, 4], 3, 12)

@@ -1,6 +1,7 @@
 """Calls that the tests run inside a host of a lab, to see with its eyes."""
 
 import array
+import ctypes
 import fcntl
 import os
 import socket
@@ -105,3 +106,58 @@ def offloads(interface: str) -> dict[str, int]:
             fcntl.ioctl(handle, 0x8946, struct.pack("16sP", interface.encode(), value.buffer_info()[0]))
             found[name] = struct.unpack("II", value.tobytes())[1]
     return found
+
+
+def try_to_uncover(paths: list[str]) -> dict[str, str]:
+    """Everything that would show what lies under the lab's mounts: attempt -> what came of it."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    detach, bind, recursive, remount = 2, 4096, 16384, 32
+
+    def outcome(status: int) -> str:
+        return "done" if status == 0 else os.strerror(ctypes.get_errno())
+
+    def mount(source: str, target: str, flags: int) -> str:
+        return outcome(libc.mount(source.encode(), target.encode(), None, ctypes.c_ulong(flags), None))
+
+    tried = {f"umount {path}": outcome(libc.umount2(path.encode(), detach)) for path in paths}
+    os.makedirs("/tmp/under", exist_ok=True)
+    tried["bind the root without what is mounted on it"] = mount("/", "/tmp/under", bind)
+    tried["make the root writable"] = mount("", "/", bind | remount)
+    tried["enter the first process's mounts"] = _enter("/proc/1/ns/mnt")
+    child = os.fork()
+    if child == 0:  # with new users and mounts of its own
+        try:
+            os.unshare(os.CLONE_NEWUSER | os.CLONE_NEWNS)
+            done = [libc.umount2(path.encode(), detach) for path in paths]
+            os._exit(0 if all(done) else 1)
+        except OSError:
+            os._exit(0)
+    tried["umount as somebody new"] = ("Invalid argument", "done")[os.waitpid(child, 0)[1] != 0]
+    tried["see the root with all that is mounted on it"] = mount("/", "/tmp/under", bind | recursive)
+    hidden = [path for path in paths if os.path.isdir("/tmp/under" + path) and path != "/proc"]
+    shown = {path: sorted(os.listdir("/tmp/under" + path)) for path in hidden}
+    same = all(shown[path] == sorted(os.listdir(path)) for path in hidden if path != "/tmp")
+    tried["and that shows what it hid"] = "no" if same else "yes"
+    libc.umount2(b"/tmp/under", detach)
+    return tried
+
+
+def _enter(namespace: str) -> str:
+    """Whether setns leads anywhere else than where this process is."""
+    mine = os.readlink("/proc/self/ns/mnt")
+    child = os.fork()
+    if child == 0:
+        try:
+            with open(namespace) as handle:
+                os.setns(handle.fileno(), os.CLONE_NEWNS)
+            os._exit(1 if _mounted_under_tmp() else 0)
+        except OSError:
+            os._exit(0)
+    different = os.waitpid(child, 0)[1] != 0
+    return "done" if different else f"nothing is gained ({mine[:3]})"
+
+
+def _mounted_under_tmp() -> bool:
+    """Whether the mounts here are without the cover of /tmp."""
+    with open("/proc/self/mountinfo") as lines:
+        return not any(line.split()[4] == "/tmp" for line in lines)

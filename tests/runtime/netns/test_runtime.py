@@ -10,6 +10,7 @@ import pytest
 
 from labkit.errors import LabNotRunning, RuntimeUnavailable
 from labkit.runtime import choose
+from labkit.runtime.netns.mounts import hidden_folders
 from labkit.runtime.netns.runtime import NetnsRuntime
 from labkit.topology import default
 
@@ -74,6 +75,21 @@ def test_the_users_home_and_the_hosts_scratch_are_hidden(runtime, tmp_path):
     assert seen[str(tmp_path)] is None
     own = set(os.listdir(Path.home()))
     assert len(set(seen[str(Path.home())]) & own) <= 1  # at most the folder that leads to Python
+
+
+def test_nobody_in_a_host_can_uncover_what_is_hidden(runtime):
+    """Whatever its rights there: a host's root may mount and unmount, but not undo what the lab has covered."""
+    hidden = hidden_folders([str(Path.home())])
+    tried = runtime.nodes["alice"].call(INSIDE + "try_to_uncover", [*hidden, "/proc", "/etc/hosts"])
+    assert tried == {
+        **{f"umount {path}": "Invalid argument" for path in (*hidden, "/proc", "/etc/hosts")},
+        "bind the root without what is mounted on it": "Invalid argument",
+        "make the root writable": "Operation not permitted",
+        "enter the first process's mounts": "nothing is gained (mnt)",
+        "umount as somebody new": "Invalid argument",
+        "see the root with all that is mounted on it": "done",
+        "and that shows what it hid": "no",
+    }
 
 
 def test_python_is_put_back_read_only(runtime):

@@ -8,11 +8,11 @@ import threading
 
 import pytest
 
-from labkit.balancer.uninterrupted import uninterrupted
+from labkit.uninterrupted import uninterrupted
 
 _CUT = """
 import time
-from labkit.balancer.uninterrupted import uninterrupted
+from labkit.uninterrupted import uninterrupted
 steps = []
 def work():
     steps.append("begun")
