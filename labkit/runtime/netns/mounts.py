@@ -1,4 +1,4 @@
-"""What the nodes see of the file system: not the user's home, not the host's /run and /tmp.
+"""What the nodes see of the file system: neither the user's home nor the host's /run, /tmp and devices.
 
 What Python needs is put back where it was. All of it is read-only, but for scratch folders of the lab's own,
 which end with it, and for what is exposed on purpose. One view for the whole lab, made by its init.
@@ -14,6 +14,8 @@ from pathlib import Path
 from .process import MS_BIND, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_PRIVATE, MS_REC, mount, set_read_only
 
 _SCRATCH = ("/run", "/tmp", "/var/tmp", "/dev/shm")
+_DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
+_DEVICE_LINKS = {"fd": "fd", "stdin": "fd/0", "stdout": "fd/1", "stderr": "fd/2"}  # name -> within /proc/self
 
 
 def hidden_folders(homes: Iterable[str]) -> list[str]:
@@ -55,6 +57,7 @@ def make_view(hidden: Sequence[str], kept: Sequence[str], writable: Sequence[str
     mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
     back = [(path, os.open(path, os.O_PATH | os.O_CLOEXEC)) for path in (*kept, *writable)]
     links = _symlinked_prefixes(hidden)
+    _make_devices()
     for path in hidden:
         mount("labkit", path, "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777,size=256m")
     for path, descriptor in back:
@@ -70,6 +73,23 @@ def make_view(hidden: Sequence[str], kept: Sequence[str], writable: Sequence[str
         set_read_only(path, False)
     for path in kept:
         set_read_only(path, True)
+
+
+def _make_devices() -> None:
+    """A /dev without disks and memory, which root could read; with terminals of its own."""
+    there = [path for name in _DEVICES if (path := Path("/dev", name)).exists()]
+    devices = [(path, os.open(path, os.O_PATH | os.O_CLOEXEC)) for path in there]
+    mount("labkit", "/dev", "tmpfs", MS_NOSUID | MS_NOEXEC, "mode=755,size=64k")
+    for path, descriptor in devices:
+        path.touch()
+        mount(f"/proc/self/fd/{descriptor}", str(path), flags=MS_BIND)
+        os.close(descriptor)
+    for name, target in _DEVICE_LINKS.items():
+        Path("/dev", name).symlink_to(f"/proc/self/{target}")
+    for name in ("shm", "pts"):
+        Path("/dev", name).mkdir()
+    mount("devpts", "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=620")
+    Path("/dev/ptmx").symlink_to("pts/ptmx")
 
 
 def cover_file(path: str, text: str, scratch: Path) -> None:

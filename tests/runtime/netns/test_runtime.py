@@ -92,6 +92,16 @@ def test_nobody_in_a_host_can_uncover_what_is_hidden(runtime):
     }
 
 
+def test_no_device_leads_to_the_hosts_disks_or_memory(runtime):
+    shown = runtime.nodes["alice"].call(INSIDE + "listing", ["/dev"])["/dev"]
+    files = {"full", "null", "random", "tty", "urandom", "zero"}
+    assert set(shown) - files == {"fd", "ptmx", "pts", "shm", "stderr", "stdin", "stdout"}
+    assert runtime.nodes["alice"].call(INSIDE + "try_to_write", ["/dev", "/dev/shm"]) == [
+        "Read-only file system",
+        "written",
+    ]
+
+
 def test_python_is_put_back_read_only(runtime):
     assert runtime.nodes["alice"].call(INSIDE + "try_to_write_into_labkit") == "Read-only file system"
 
