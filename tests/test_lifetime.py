@@ -2,12 +2,13 @@
 
 import os
 import random
+import select
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -143,6 +144,27 @@ def family(pid: int) -> set[tuple[int, str]]:
         found.add((member, started.get(member, "")))
         members += parents.get(member, [])
     return found
+
+
+@pytest.mark.parametrize("scene", ["fork", "multiprocessing"])
+def test_a_child_that_the_notebook_forked_does_not_keep_its_lab_alive(scene):
+    """The child has a copy of everything its parent had open, the socket that the lab is held by among it."""
+    with Namespaces() as spaces, begun(scene) as victim:
+        child = int(victim.stdout.readline())
+        child_alive = os.pidfd_open(child)
+        try:
+            watch(victim, spaces, 0.2)
+            assert spaces.count("net") > len(Lab().nodes)
+            assert spaces.used()
+            victim.kill()
+            victim.wait()
+            assert gone_within(1.0, victim.pid, spaces) == []
+            assert not select.select([child_alive], [], [], 0)[0]
+        finally:
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(child_alive, signal.SIGKILL)
+            os.close(child_alive)
+        assert gone_within(1.0, victim.pid, spaces) == []
 
 
 def supervisor_rounds(rounds: int) -> None:
