@@ -2,18 +2,20 @@
 
 import os
 import random
+import select
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from labkit import Lab
 from labkit.errors import LabNotRunning
+from tests.namespaces import Namespaces
 
 VICTIM = Path(__file__).parent / "victim.py"
 SUPERVISOR = "labkit.runtime.netns.supervisor"
@@ -34,12 +36,22 @@ def processes_of(owner: int) -> list[int]:
     return found
 
 
-def gone_within(seconds: float, owner: int) -> list[int]:
-    """What is left of *owner*'s labs after at most *seconds*."""
+def gone_within(seconds: float, owner: int, spaces: Namespaces) -> list[int | str]:
+    """What is left of *owner*'s labs after at most *seconds*: their processes, and whatever uses their namespaces."""
     deadline = time.monotonic() + seconds
-    while (left := processes_of(owner)) and time.monotonic() < deadline:
+    while (left := [*processes_of(owner), *spaces.used()]) and time.monotonic() < deadline:
         time.sleep(0.02)
     return left
+
+
+def watch(victim: subprocess.Popen[str], spaces: Namespaces, seconds: float) -> None:
+    """Let *victim* go on for so long, and keep the namespaces of all that it starts."""
+    deadline = time.monotonic() + seconds
+    while True:
+        spaces.add(family(victim.pid))
+        if time.monotonic() >= deadline:
+            return
+        time.sleep(max(0.0, min(0.1, deadline - time.monotonic())))
 
 
 @contextmanager
@@ -61,18 +73,46 @@ def begun(scene: str) -> Iterator[subprocess.Popen[str]]:
         victim.stdout.close()
 
 
+def of_the_host() -> tuple[list[str], str]:
+    """What a lab must leave alone: the host's interfaces and mounts."""
+    return sorted(os.listdir("/sys/class/net")), Path("/proc/self/mountinfo").read_text()
+
+
 def kill_rounds(rounds: int, seed: int) -> None:
     chance = random.Random(seed)
     for number in range(rounds):
         scene = SCENES[number % len(SCENES)]
-        with begun(scene) as victim:
-            interfaces, scratch = sorted(os.listdir("/sys/class/net")), set(os.listdir("/tmp"))
-            time.sleep(chance.uniform(0.0, 1.0))
-            victim.kill()
-            victim.wait()
-        assert gone_within(1.0, victim.pid) == [], f"round {number}, {scene}"
-        assert sorted(os.listdir("/sys/class/net")) == interfaces
+        host, scratch = of_the_host(), set(os.listdir("/tmp"))
+        with Namespaces() as spaces:
+            with begun(scene) as victim:
+                watch(victim, spaces, chance.uniform(0.0, 1.0))
+                if scene != "boot":
+                    assert spaces.count("net") > len(Lab().nodes)  # a node has its own, and the lab's bridges have one
+                    assert spaces.count("pid") == 1
+                    assert spaces.used()
+                victim.kill()
+                victim.wait()
+            assert gone_within(1.0, victim.pid, spaces) == [], f"round {number}, {scene}"
+        assert of_the_host() == host
         assert not [name for name in set(os.listdir("/tmp")) - scratch if "labkit" in name]
+
+
+def test_who_holds_a_namespace_of_a_lab_that_is_gone_is_found():
+    """That the checks below find nothing means something."""
+    with Namespaces() as spaces:
+        with Lab() as lab:
+            spaces.add(family(lab._runtime.pid))
+            held = os.open(f"/proc/{lab._runtime.pid}/ns/pid_for_children", os.O_RDONLY)
+            name = os.readlink(f"/proc/self/fd/{held}")
+        other = subprocess.Popen(["sleep", "60"], pass_fds=[held])
+        try:
+            ours = Path("/proc/self/comm").read_text().strip()
+            assert set(spaces.used()) == {f"{os.getpid()} {ours}: holds {name}", f"{other.pid} sleep: holds {name}"}
+        finally:
+            os.close(held)
+            other.kill()
+            other.wait()
+        assert spaces.used() == []
 
 
 def test_killing_the_notebooks_process_leaves_nothing():
@@ -106,23 +146,50 @@ def family(pid: int) -> set[tuple[int, str]]:
     return found
 
 
+@pytest.mark.parametrize("scene", ["fork", "multiprocessing"])
+def test_a_child_that_the_notebook_forked_does_not_keep_its_lab_alive(scene):
+    """The child has a copy of everything its parent had open, the socket that the lab is held by among it."""
+    with Namespaces() as spaces, begun(scene) as victim:
+        child = int(victim.stdout.readline())
+        child_alive = os.pidfd_open(child)
+        try:
+            watch(victim, spaces, 0.2)
+            assert spaces.count("net") > len(Lab().nodes)
+            assert spaces.used()
+            victim.kill()
+            victim.wait()
+            assert gone_within(1.0, victim.pid, spaces) == []
+            assert not select.select([child_alive], [], [], 0)[0]
+        finally:
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(child_alive, signal.SIGKILL)
+            os.close(child_alive)
+        assert gone_within(1.0, victim.pid, spaces) == []
+
+
 def supervisor_rounds(rounds: int) -> None:
     for _ in range(rounds):
+        host = of_the_host()
         lab = Lab().start()
         supervisor = lab._runtime.pid
         members = family(supervisor)
         assert len(members) > len(lab.nodes)
-        os.kill(supervisor, signal.SIGKILL)
-        deadline = time.monotonic() + 1.0
-        while (lab.running or members & everyone()) and time.monotonic() < deadline:
-            time.sleep(0.02)
-        assert not lab.running
-        assert members & everyone() == set()
+        with Namespaces() as spaces:
+            spaces.add(members)
+            assert spaces.count("net") > len(lab.nodes)
+            os.kill(supervisor, signal.SIGKILL)
+            deadline = time.monotonic() + 1.0
+            while (lab.running or members & everyone() or spaces.used()) and time.monotonic() < deadline:
+                time.sleep(0.02)
+            assert not lab.running
+            assert members & everyone() == set()
+            assert spaces.used() == []
         with pytest.raises(LabNotRunning, match=r"the lab died: its supervisor ended\. Call lab\.start\(\)"):
             lab.alice.get("http://lb/")
         lab.start()
         assert lab.alice.get("http://lb/").status == 200
         lab.stop()
+        assert of_the_host() == host
 
 
 def everyone() -> set[tuple[int, str]]:
@@ -140,8 +207,11 @@ def test_killing_the_supervisor_twenty_times():
 
 @pytest.mark.parametrize("scene", SCENES)
 def test_an_interrupt_leaves_nothing_when_the_program_ends_by_it(scene):
-    with begun(scene) as victim:
-        time.sleep(0.2)
-        victim.send_signal(signal.SIGINT)
-        victim.wait(10)
-    assert gone_within(1.0, victim.pid) == []
+    host = of_the_host()
+    with Namespaces() as spaces:
+        with begun(scene) as victim:
+            watch(victim, spaces, 0.2)
+            victim.send_signal(signal.SIGINT)
+            victim.wait(10)
+        assert gone_within(1.0, victim.pid, spaces) == []
+    assert of_the_host() == host

@@ -10,7 +10,9 @@ _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")
 
 def error(source: str, place: str, wrong: str, remedy: str) -> TopologyError:
     """The one shape of every message about a topology: file, place in it, what is wrong, what to do."""
-    return TopologyError(": ".join(part for part in (source, place, f"{wrong}; {remedy}.") if part))
+    file = source if source and source.isprintable() else repr(source)
+    end = "" if remedy.endswith("?") else "."
+    return TopologyError(": ".join(part for part in (file, place, f"{wrong}; {remedy}{end}") if part))
 
 
 def shown(text: object) -> str:

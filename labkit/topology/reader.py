@@ -25,7 +25,7 @@ from typing import Any, NoReturn
 
 from .message import error, shown
 from .model import Interface, Link, Listener, Node, Topology
-from .validate import MAX_NODES, validate
+from .validate import MAX_NODES, validate, validate_links
 
 MAX_BYTES = 4_000_000  # a thousand nodes take 100 kB
 
@@ -40,12 +40,15 @@ def read(path: str | os.PathLike[str]) -> Topology:
     nodes = document.table("nodes")
     if len(nodes) > MAX_NODES:
         nodes.fail("", f"{len(nodes):,} nodes are more than one machine carries", f"use at most {MAX_NODES:,}")
+    pools = _pools(document.table("pools", required=False))
+    listeners = tuple(_listener(table) for table in document.tables("listeners"))
+    validate_links(links, source)  # where they overlap, an address would be given to the wrong one
     topology = Topology(
         name=document.text("name", Path(source).stem),
         links=links,
         nodes=tuple(_node(nodes.table(name), name, links, places) for name in nodes),
-        pools=_pools(document.table("pools", required=False)),
-        listeners=tuple(_listener(table) for table in document.tables("listeners")),
+        pools=pools,
+        listeners=listeners,
         source=source,
     )
     validate(topology, places)
@@ -67,7 +70,8 @@ def _text(source: str) -> str:
     except UnicodeDecodeError as cause:
         raise error(source, "", f"byte {cause.start} is not UTF-8", "save the file as UTF-8 text") from cause
     except (OSError, ValueError) as cause:
-        raise error(source, "", f"it cannot be read ({cause})", "check its name and permissions") from cause
+        why = getattr(cause, "strerror", None) or cause
+        raise error(source, "", f"it cannot be read ({why})", "check its name and permissions") from cause
 
 
 def _parse(source: str, text: str) -> dict[str, Any]:

@@ -35,6 +35,11 @@ type _Subnet = IPv4Network | IPv6Network
 type _Address = IPv4Interface | IPv6Interface
 
 
+def validate_links(links: tuple[Link, ...], source: str) -> None:
+    """The rules for links alone, before `reader` looks for the link of each address."""
+    _Check(Topology("links", links, nodes=(), source=source), {}).links()
+
+
 def validate(topology: Topology, places: Places | None = None) -> None:
     """Raise `TopologyError` at the first thing wrong with *topology*; return None if nothing is.
 
@@ -110,6 +115,12 @@ class _Check:
             if bad:
                 remedy = "use a private subnet such as 10.0.1.0/24 or fd00:10:0:1::/64"
                 self.fail(f"links.{link.name}.subnets", f"{subnet} is {what}", remedy)
+        self.zone(subnet.network_address, f"links.{link.name}.subnets")
+
+    def zone(self, address: object, place: str) -> None:
+        """Python takes ``fd00::1%eth0``; only link-local addresses have zones, and a lab has none of these."""
+        if zone := getattr(address, "scope_id", None):
+            self.fail(place, f"{shown(zone)} after the '%' is a zone", "write the address without '%' and zone")
 
     def node_names(self) -> None:
         count = len(self.topology.nodes)
@@ -168,6 +179,7 @@ class _Check:
     def addresses(self) -> None:
         owners: dict[IPv4Address | IPv6Address, str] = {}
         for node, interface, address, place in self.written():
+            self.zone(address, place)
             link = self.topology.link(interface.link)
             subnet = link.subnet4 if isinstance(address, IPv4Interface) else link.subnet6
             if subnet is None or address.network != subnet:
