@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from labkit.errors import CaptureError
 from labkit.recording import Recording
+from labkit.wording import shown
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -53,6 +54,11 @@ class Capture:
         from labkit.analysis.routes import Routes
         from labkit.analysis.study import Study
 
+        if not isinstance(recording, Recording):
+            raise CaptureError(
+                f"A Capture is made from a Recording, not {shown(recording)}: "
+                "Capture.load(path) reads a file, and lab.capture() makes a new one."
+            )
         self._recording = recording
         self._the_study = Study(recording)
         self._the_routes = Routes(self._the_study)
@@ -92,10 +98,12 @@ class Capture:
         from labkit.analysis.packet import packet
 
         try:
-            return packet(self.recording, index(number))
+            return packet(self.recording, _number(number))
         except (IndexError, TypeError) as error:
             has = f"numbers 1 to {len(self.recording)}" if len(self.recording) else "no packets"
-            raise CaptureError(f"This capture has no packet {number!r}; it has {has}. See cap.packets().") from error
+            raise CaptureError(
+                f"This capture has no packet {shown(number)}; it has {has}. See cap.packets()."
+            ) from error
 
     def connections(self, per: Literal["vantage"] | None = None) -> "pd.DataFrame":
         """One row per connection, counted where its client is; per="vantage": per connection and vantage point.
@@ -103,7 +111,7 @@ class Capture:
         paired_with is the tuple of the ids on the proxy's other side (a client connection may use several), or None.
         """
         if per not in (None, "vantage"):
-            raise CaptureError(f'Connections cannot be listed per {per!r}. Use per="vantage", or leave it out.')
+            raise CaptureError(f'Connections cannot be listed per {shown(per)}. Use per="vantage", or leave it out.')
         return self._study.connections_table(per)
 
     def trajectories(self) -> "pd.DataFrame":
@@ -129,10 +137,16 @@ class Capture:
         """
         from labkit.analysis.visibility import table
 
+        if not isinstance(full, bool):
+            raise CaptureError(
+                f"full is True or False, not {shown(full)}; visibility(connection=1) picks a connection."
+            )
         known = len(self._study.connections)
-        if connection is not None and not (isinstance(connection, Integral) and 1 <= connection <= known):
+        if connection is not None and not (_is_number(connection) and 1 <= connection <= known):
             has = f"connections 1 to {known}" if known else "no connections"
-            raise CaptureError(f"This capture has no connection {connection!r}; it has {has}. See cap.connections().")
+            raise CaptureError(
+                f"This capture has no connection {shown(connection)}; it has {has}. See cap.connections()."
+            )
         return table(self._study, self._routes, connection, full=full)
 
     def graph(self) -> "nx.MultiDiGraph[str]":
@@ -178,7 +192,7 @@ class Capture:
             return names.index(name)
         near = get_close_matches(name, names, n=1, cutoff=0.5) if isinstance(name, str) else []
         hint = f"Did you mean {near[0]!r}?" if near else f"It has {', '.join(names) or 'none'}."
-        raise CaptureError(f"This capture has no vantage point {name!r}. {hint}")
+        raise CaptureError(f"This capture has no vantage point {shown(name)}. {hint}")
 
     def __repr__(self) -> str:
         if not self.complete:
@@ -203,7 +217,19 @@ class Capture:
         return {"text/plain": text, "image/svg+xml": picture, "text/html": f"<div>{picture}{notes}</div>"}
 
 
+def _is_number(value: object) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def _number(value: int) -> int:
+    if not _is_number(value):
+        raise TypeError
+    return index(value)
+
+
 def _path(path: str | PathLike[str]) -> str | PathLike[str]:
     if not isinstance(path, str | PathLike):
-        raise CaptureError(f"A capture is kept in a file: give its path, for example 'out/l4.pcapng', not {path!r}.")
+        raise CaptureError(
+            f"A capture is kept in a file: give its path, for example 'out/l4.pcapng', not {shown(path)}."
+        )
     return path

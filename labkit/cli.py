@@ -14,12 +14,14 @@ from typing import Any
 
 from labkit import __version__
 from labkit.errors import LabError
+from labkit.terminal import never_fail
 
 NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
+    never_fail()
     asked = _parser().parse_args(arguments)
     command: Callable[[argparse.Namespace], int] = asked.command
     try:

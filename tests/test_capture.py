@@ -165,3 +165,20 @@ def test_a_packet_is_dissected_only_when_it_is_asked_for() -> None:
 def test_what_is_no_name_and_no_number_is_refused(ask):
     with pytest.raises(CaptureError, match=r"This capture has no (packet 'a'|connection 'a'|vantage point 5)"):
         ask(Capture(l4_wire().recording()))
+
+
+@pytest.mark.parametrize(
+    ("ask", "says"),
+    [
+        (lambda cap: Capture(5), "A Capture is made from a Recording, not 5: Capture.load(path) reads a file"),
+        (lambda cap: Capture().fill("out/l4.pcapng"), "A Capture is made from a Recording, not 'out/l4.pcapng'"),
+        (lambda cap: cap.visibility(1), "full is True or False, not 1; visibility(connection=1) picks a connection"),
+        (lambda cap: cap.visibility(connection=True), "no connection True"),
+        (lambda cap: cap.packet(True), "no packet True"),
+        (lambda cap: cap.packet(10**5000), "no packet <int>"),
+    ],
+)
+def test_what_is_of_a_wrong_kind_is_refused_with_the_remedy(ask, says):
+    with pytest.raises(CaptureError) as caught:
+        ask(capture(l4_wire(1)))
+    assert says in str(caught.value)

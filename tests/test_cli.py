@@ -14,16 +14,17 @@ from labkit import Capture, __version__, cli
 from labkit.errors import LabError
 from labkit.runtime.doctor import Finding
 
+RECORDED = Path(__file__).parents[1] / "captures" / "l7.pcapng"
 LB = ("lb:front", "lb:back")
 BACKENDS = ("api1", "api2", "images1", "images2")
 
 
-def labkit(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+def labkit(*arguments: str, folder: Path, **more: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "labkit", *arguments]
     # Not measured: a node that is ended while it writes its figures complains on the standard error looked at here.
     measuring = ("COVERAGE_", "COV_", "LABKIT_EXPOSE")
     environment = {name: value for name, value in os.environ.items() if not name.startswith(measuring)}
-    environment["COLUMNS"] = "160"
+    environment |= {"COLUMNS": "160", **more}
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
@@ -162,6 +163,27 @@ def test_clean(
     monkeypatch.setattr("labkit.runtime.clean", lambda: left)
     assert cli.main(["clean"]) == 0
     assert capsys.readouterr().out == printed
+
+
+PLAIN = {"PYTHONIOENCODING": "ascii", "LC_ALL": "C"}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["doctor"],
+        pytest.param(["demo"], marks=pytest.mark.needs("netns")),
+        ["open", str(RECORDED)],
+        ["clean"],
+        ["--help"],
+        ["open", "\udce9.pcapng"],
+    ],
+)
+def test_every_command_prints_where_only_ascii_can_be_printed(tmp_path: Path, arguments: list[str]) -> None:
+    done = labkit(*arguments, folder=tmp_path, **PLAIN)
+    assert "Traceback" not in done.stderr
+    assert (done.stdout + done.stderr).isascii()
+    assert done.stdout or done.stderr.startswith("labkit: ")
 
 
 @pytest.mark.parametrize("works", [True, False])

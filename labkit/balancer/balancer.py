@@ -20,10 +20,11 @@ from labkit.balancer.mitmproxy.engine import MitmproxyEngine, Served
 from labkit.balancer.nftables import NftablesEngine
 from labkit.balancer.plan import plan_l4, plan_l7
 from labkit.balancer.policy import Forward, L4Policy, L7Policy
-from labkit.errors import EngineError, LabNotRunning
+from labkit.errors import EngineError, LabNotRunning, PolicyError
 from labkit.runtime.protocol import Node
 from labkit.topology import Topology
 from labkit.uninterrupted import uninterrupted
+from labkit.wording import shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -147,6 +148,10 @@ class Balancer:
         First the mode and the rules that were in force then, stamped with that time. What is changed in the kernel by
         hand is stamped with the time of the next `look`. `lacks` says what is missing.
         """
+        if isinstance(since_ns, bool) or not isinstance(since_ns, int) or not 0 <= since_ns < 1 << 63:
+            raise PolicyError(
+                f"lab.balancer.events({shown(since_ns)}): the time is Unix time in nanoseconds, as in time.time_ns()."
+            )
         live = self._running()
         self.look()
         history = list(live.history)

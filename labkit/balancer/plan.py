@@ -9,9 +9,10 @@ from types import MappingProxyType
 from typing import get_args
 
 from labkit.balancer.policy import Algorithm, Forward, L4Policy, L7Policy, Route, Target
-from labkit.balancer.refusals import l4_refusal, l7_refusal, near_miss, pattern_refusal
+from labkit.balancer.refusals import l4_refusal, l7_refusal, pattern_refusal
 from labkit.errors import PolicyError
 from labkit.topology import Topology
+from labkit.wording import near_miss, shown
 
 ALL = "all"  # the pool of every backend; no topology may use the name for another
 ENGINES = ("mitmproxy",)
@@ -31,7 +32,7 @@ def plan_l4(
         raise PolicyError(l4_refusal(name))
     if algorithm not in ALGORITHMS:
         raise PolicyError(
-            f"lab.balancer.l4() does not know the algorithm {algorithm!r}: built now is {', '.join(ALGORITHMS)}."
+            f"lab.balancer.l4() does not know the algorithm {shown(algorithm)}: built now is {', '.join(ALGORITHMS)}."
         )
     if backends is not None and pool is not None:
         raise PolicyError(
@@ -58,7 +59,9 @@ def plan_l7(
     for name in unknown:
         raise PolicyError(l7_refusal(name))
     if engine not in ENGINES:
-        raise PolicyError(f"lab.balancer.l7() does not know the engine {engine!r}: built now is {', '.join(ENGINES)}.")
+        raise PolicyError(
+            f"lab.balancer.l7() does not know the engine {shown(engine)}: built now is {', '.join(ENGINES)}."
+        )
     listeners = tuple(listener for listener in topology.listeners if listener.protocol == "http")
     if not listeners:
         raise PolicyError(
@@ -66,7 +69,7 @@ def plan_l7(
         )
     chosen = default_routes(topology) if routes is None else _checked_routes(routes)
     pools = {
-        route.pool: targets_of(topology, pool_members(topology, route.pool, f"Route({route.path!r})"))
+        route.pool: targets_of(topology, pool_members(topology, route.pool, f"Route({shown(route.path)})"))
         for route in chosen
     }
     others = tuple(forward for forward in forwards if forward.listener not in listeners)
@@ -96,15 +99,15 @@ def pool_members(topology: Topology, pool: object, asker: str) -> tuple[str, ...
     if pool is None:
         pool = ALL
     if not isinstance(pool, str) or pool not in pools:
-        raise PolicyError(f"{asker} names the pool {pool!r}, which does not exist{_instead(pool, pools)}.")
+        raise PolicyError(f"{asker} names the pool {shown(pool)}, which does not exist{_instead(pool, pools)}.")
     if not pools[pool]:
-        raise PolicyError(f"{asker} names the pool {pool!r}, which has no backends: there is nowhere to send to.")
+        raise PolicyError(f"{asker} names the pool {shown(pool)}, which has no backends: there is nowhere to send to.")
     return pools[pool]
 
 
 def _named_backends(topology: Topology, backends: object) -> tuple[str, ...]:
     if isinstance(backends, str) or not isinstance(backends, Sequence):
-        raise PolicyError(f'lab.balancer.l4(backends={backends!r}): backends is a list of names, as in ["api1"].')
+        raise PolicyError(f'lab.balancer.l4(backends={shown(backends)}): backends is a list of names, as in ["api1"].')
     if not backends:
         raise PolicyError("lab.balancer.l4(backends=[]) leaves nowhere to send to: name one, or leave it out for all.")
     roles = {node.name: node.role for node in topology.nodes}
@@ -114,7 +117,7 @@ def _named_backends(topology: Topology, backends: object) -> tuple[str, ...]:
         name = item if isinstance(item, str) else getattr(item, "name", item)
         role = roles.get(name) if isinstance(name, str) else None
         if role != "backend":
-            what = f"{name} is a {role}, not a backend" if role else f"there is no backend {name!r}"
+            what = f"{name} is a {role}, not a backend" if role else f"there is no backend {shown(name)}"
             raise PolicyError(f"lab.balancer.l4(): {what}{_instead(name, everyone)}.")
         if name in names:
             raise PolicyError(f"lab.balancer.l4(): {name} is named twice, and weights are not built yet: name it once.")
@@ -125,7 +128,9 @@ def _named_backends(topology: Topology, backends: object) -> tuple[str, ...]:
 def _checked_routes(routes: object) -> tuple[Route, ...]:
     example = '[Route("/api/*", pool="api")]'
     if isinstance(routes, str | Mapping) or not isinstance(routes, Sequence):
-        raise PolicyError(f"lab.balancer.l7(routes={routes!r}): routes is a list of Route values, as in {example}.")
+        raise PolicyError(
+            f"lab.balancer.l7(routes={shown(routes)}): routes is a list of Route values, as in {example}."
+        )
     if not routes:
         raise PolicyError(
             "lab.balancer.l7(routes=[]) would answer every request with 404: give at least one route, "
@@ -133,10 +138,10 @@ def _checked_routes(routes: object) -> tuple[Route, ...]:
         )
     for route in routes:
         if not isinstance(route, Route):
-            raise PolicyError(f"lab.balancer.l7(): {route!r} is not a Route: write it as in {example}.")
+            raise PolicyError(f"lab.balancer.l7(): {shown(route)} is not a Route: write it as in {example}.")
         reason = pattern_refusal(route.path)
         if reason:
-            raise PolicyError(f"Route({route.path!r}) can match no path: {reason}")
+            raise PolicyError(f"Route({shown(route.path)}) can match no path: {reason}")
     return tuple(routes)
 
 

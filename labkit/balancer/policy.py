@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
 
+from labkit.balancer.route_refusals import missing_refusal, unknown_refusal
+from labkit.errors import PolicyError
 from labkit.topology import Listener
 
 Algorithm = Literal["round_robin"]
@@ -32,15 +34,32 @@ class Forward:
     algorithm: Algorithm = "round_robin"
 
 
-@dataclass(frozen=True, slots=True)
+class _Missing(str):
+    """Stands for what was not given."""
+
+
+_MISSING = _Missing()
+
+
+@dataclass(frozen=True, slots=True, init=False)
 class Route:
     """Requests whose path matches *path* go to *pool*. ``*`` stands for any run of characters; first match wins.
+
+    PolicyError for any other argument, and where one is missing. What they hold is checked by `plan`.
 
     >>> Route("/api/*", pool="api")
     """
 
     path: str
     pool: str
+
+    def __init__(self, path: str = _MISSING, pool: str = _MISSING, **unknown: object) -> None:
+        for name in unknown:
+            raise PolicyError(unknown_refusal(name))
+        for name, value in (("path", path), ("pool", pool)):
+            if value is _MISSING:
+                raise PolicyError(missing_refusal(name))
+            object.__setattr__(self, name, value)
 
 
 @dataclass(frozen=True, slots=True)

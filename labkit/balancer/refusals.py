@@ -4,10 +4,9 @@ Pure text. `plan` decides when to refuse and raises; here is only what is said.
 """
 
 import re
-from collections.abc import Sequence
-from difflib import get_close_matches
 
 from labkit.balancer.matching import unescaped
+from labkit.wording import near_miss
 
 L4_TAKES = ("algorithm", "backends", "pool")
 L7_TAKES = ("routes", "engine")
@@ -75,12 +74,6 @@ def _unknown(mode: str, name: str, takes: tuple[str, ...]) -> str:
     if _SAME.get(name, name) in _NOT_BUILT.difference(takes):
         return f"lab.balancer.{mode}() has no {name} yet: built now are {', '.join(takes)}."
     return f"lab.balancer.{mode}() has no argument {name!r}{near_miss(name, takes)}: it takes {', '.join(takes)}."
-
-
-def near_miss(wrong: object, choices: Sequence[str]) -> str:
-    """`` (did you mean 'x'?)`` when one of *choices* looks like *wrong*, else nothing."""
-    close = get_close_matches(wrong, choices, n=1) if isinstance(wrong, str) else []
-    return f" (did you mean {close[0]!r}?)" if close else ""
 
 
 _PATTERN_RULES = (

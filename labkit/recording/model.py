@@ -33,6 +33,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from labkit.wording import shown
+
 PACKET_DTYPE = np.dtype(
     [
         ("time_ns", np.int64),  # Unix time, nanoseconds
@@ -87,7 +89,7 @@ class Recording:
     def frame(self, number: int) -> bytes:
         """Raw bytes of packet *number* (from 1). IndexError outside 1..len."""
         if not 1 <= number <= len(self.packets):
-            raise IndexError(f"packet {number} is not in this recording, which has 1 to {len(self.packets)}")
+            raise IndexError(f"packet {shown(number)} is not in this recording, which has 1 to {len(self.packets)}")
         row = self.packets[number - 1]
         start = int(row["offset"])
         return bytes(memoryview(self.data)[start : start + int(row["captured"])])

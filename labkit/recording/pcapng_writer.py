@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from labkit.errors import CaptureError
+from labkit.wording import printable
 
 from . import pcapng_format as pcapng
 from .model import Loss, Recording, Vantage
@@ -53,7 +54,7 @@ def write_pcapng(recording: Recording, path: str | os.PathLike[str]) -> Path:
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         number = error.errno if isinstance(error, OSError) else None
         remedy = _REMEDIES.get(number or 0, f"{getattr(error, 'strerror', None) or error}; choose another path")
-        raise CaptureError(f"The capture was not saved to {target}: {remedy}.") from error
+        raise CaptureError(f"The capture was not saved to {printable(str(target))}: {remedy}.") from error
     return target
 
 

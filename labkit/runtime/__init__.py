@@ -1,6 +1,7 @@
 """Where nodes live: the Runtime protocol, and the runtimes that carry it out."""
 
 from labkit.errors import RuntimeUnavailable
+from labkit.wording import shown
 
 from .protocol import Node, Runtime, Task, TaskLink
 
@@ -12,7 +13,7 @@ KINDS = ("auto", "netns")
 def choose(kind: str) -> Runtime:
     """A fresh runtime of the kind asked for. RuntimeUnavailable names the kinds there are."""
     if kind not in KINDS:
-        raise RuntimeUnavailable(f"There is no runtime {kind!r}. Choose one of: {', '.join(KINDS)}.")
+        raise RuntimeUnavailable(f"There is no runtime {shown(kind)}. Choose one of: {', '.join(KINDS)}.")
     from .netns.runtime import NetnsRuntime
 
     return NetnsRuntime()

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from labkit.errors import CaptureError
 from labkit.recording import Vantage
 from labkit.topology import Topology
+from labkit.wording import shown
 
 
 def choose(topology: Topology, names: Sequence[str] = ()) -> tuple[Vantage, ...]:
@@ -18,7 +19,7 @@ def choose(topology: Topology, names: Sequence[str] = ()) -> tuple[Vantage, ...]
     names = [names] if isinstance(names, str) else names
     for name in names:
         if not isinstance(name, str) or name not in known:
-            raise CaptureError(f"There is no vantage point {name!r}. {_help(topology, name)}")
+            raise CaptureError(f"There is no vantage point {shown(name)}. {_help(topology, name)}")
     return tuple(vantage for name, vantage in known.items() if name in names)
 
 

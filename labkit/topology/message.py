@@ -3,7 +3,9 @@
 import re
 from collections.abc import Iterable
 
+from labkit import wording
 from labkit.errors import TopologyError
+from labkit.wording import printable
 
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")
 
@@ -12,15 +14,14 @@ def error(source: str, place: str, wrong: str, remedy: str) -> TopologyError:
     """The one shape of every message about a topology: file, place in it, what is wrong, what to do."""
     file = source if source and source.isprintable() else repr(source)
     end = "" if remedy.endswith("?") else "."
-    return TopologyError(": ".join(part for part in (file, place, f"{wrong}; {remedy}{end}") if part))
+    return TopologyError(": ".join(part for part in (file, place, f"{printable(wrong)}; {remedy}{end}") if part))
 
 
 def shown(text: object) -> str:
     """*text* for a message: as it is if it is a plain name, else quoted, control characters escaped, cut when long."""
     if isinstance(text, str) and _PLAIN.fullmatch(text):
         return text
-    quoted = repr(text)
-    return quoted if len(quoted) <= 60 else f"{quoted[:40]}…"
+    return wording.shown(text)
 
 
 def listed(names: Iterable[object], word: str = "or") -> str:

@@ -13,6 +13,7 @@ from typing import NoReturn, get_args
 
 from .message import error, listed, shown
 from .model import Interface, Link, Node, Protocol, Role, Topology
+from .shape import check_shape
 
 MAX_NODES = 1_000
 MAX_NAME = 15  # Linux: IFNAMSIZ is 16, with the final zero byte
@@ -45,6 +46,7 @@ def validate(topology: Topology, places: Places | None = None) -> None:
 
     *places* lets messages name an address as it stands in the file it came from.
     """
+    check_shape(topology)
     check = _Check(topology, places or {})
     check.title()
     check.links()

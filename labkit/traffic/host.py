@@ -5,21 +5,24 @@ server is a task too, held by `labkit.traffic.server_handle`.
 """
 
 import html
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any, Literal, overload
 
+from labkit.errors import TaskError
 from labkit.runtime import protocol
 from labkit.topology import Node
 from labkit.topology.model import Role
+from labkit.traffic import options as takes
 from labkit.traffic.open_things import TIMEOUT, Session, TcpConnection, UdpSocket, WebSocket
+from labkit.traffic.options import refuse_unknown
 from labkit.traffic.pickled import pickle
 from labkit.traffic.process import TIMEOUT as PATIENCE
-from labkit.traffic.process import Completed, Process, call_function, run_program
+from labkit.traffic.process import Command, Completed, Process, call_function, run_program
 from labkit.traffic.remote import Line, new_key
 from labkit.traffic.reply import Reply
 from labkit.traffic.report import Load, LoadReport, load_arguments
 from labkit.traffic.server_handle import STARTING, ServerHandle
-from labkit.traffic.spec import HeadersIn, check_seconds, request_spec
+from labkit.traffic.spec import CookiesIn, Data, HeadersIn, check_flag, check_seconds, request_spec
 
 
 class Host:
@@ -57,16 +60,19 @@ class Host:
         url: str,
         *,
         headers: HeadersIn | None = None,
-        cookies: Mapping[str, str] | None = None,
-        body: bytes | str | None = None,
+        cookies: CookiesIn | None = None,
+        body: Data | None = None,
         timeout: float = TIMEOUT,
+        **unknown: object,
     ) -> Reply:
         """One HTTP/1.1 request on a connection of its own, which is closed after the answer.
 
         headers: sent in the order and case given (a list of pairs may repeat a name); Host, User-Agent and Accept are
-        added where absent. The URL's path goes out byte for byte. timeout: seconds for all of it. Redirects are not
-        followed. TrafficError (see its ``cause``) if there is no answer; an answer of any status is a `Reply`.
+        added where absent. Names and values, also of cookies, are text, or bytes sent as they are. The URL's path goes
+        out byte for byte. timeout: seconds for all of it. Redirects are not followed. TrafficError (see its ``cause``)
+        if there is no answer; an answer of any status is a `Reply`.
         """
+        refuse_unknown("request", unknown, takes.REQUEST)
         spec = request_spec(method, url, headers, cookies, body, timeout)
         key = new_key("request")
         ask = self._line().ask
@@ -74,50 +80,57 @@ class Host:
 
     def get(self, url: str, **options: Any) -> Reply:
         """``request("GET", url, ...)``."""
+        refuse_unknown("get", options, takes.REQUEST)
         return self.request("GET", url, **options)
 
     def post(self, url: str, **options: Any) -> Reply:
         """``request("POST", url, ...)``."""
+        refuse_unknown("post", options, takes.REQUEST)
         return self.request("POST", url, **options)
 
     def session(self) -> Session:
         """Requests that share one connection and keep cookies: ``with lab.alice.session() as s: s.get(...)``."""
         return Session(self._line())
 
-    def websocket(self, url: str, *, headers: HeadersIn | None = None, timeout: float = TIMEOUT) -> WebSocket:
+    def websocket(
+        self, url: str, *, headers: HeadersIn | None = None, timeout: float = TIMEOUT, **unknown: object
+    ) -> WebSocket:
         """An open WebSocket to a ``ws://`` URL. TrafficError with cause "status 404" where the upgrade is refused."""
+        refuse_unknown("websocket", unknown, takes.WEBSOCKET)
         return WebSocket(self._line(), url, headers, timeout)
 
-    def tcp(self, host: str, port: int, *, timeout: float = TIMEOUT) -> TcpConnection:
+    def tcp(self, host: str, port: int, *, timeout: float = TIMEOUT, **unknown: object) -> TcpConnection:
         """A TCP connection: ``with lab.alice.tcp("lb", 7) as c: c.send(b"hi\\n"); c.readline()``."""
+        refuse_unknown("tcp", unknown, takes.TCP)
         return TcpConnection(self._line(), host, port, timeout)
 
-    def udp(self, host: str, port: int) -> UdpSocket:
+    def udp(self, host: str, port: int, **unknown: object) -> UdpSocket:
         """A UDP socket that talks to one endpoint."""
+        refuse_unknown("udp", unknown, takes.UDP)
         return UdpSocket(self._line(), host, port)
 
     @overload
-    def run(
-        self, command: str | Sequence[str], *, timeout: float = ..., background: Literal[False] = ...
-    ) -> Completed: ...
+    def run(self, command: Command, *, timeout: float = ..., background: Literal[False] = ...) -> Completed: ...
     @overload
-    def run(self, command: str | Sequence[str], *, timeout: float = ..., background: Literal[True]) -> Process: ...
+    def run(self, command: Command, *, timeout: float = ..., background: Literal[True]) -> Process: ...
     def run(
-        self, command: str | Sequence[str], *, timeout: float = PATIENCE, background: bool = False
+        self, command: Command, *, timeout: float = PATIENCE, background: bool = False, **unknown: object
     ) -> Completed | Process:
         """Run a program inside the host: text by its shell, a list as it is.
 
         Its end is waited for, at most *timeout* seconds (TaskError); in the background, a `Process` to stop.
         """
-        if background:
+        refuse_unknown("run", unknown, takes.RUN)
+        if check_flag("background", background):
             return Process(self._line(), command)
         return run_program(self._line(), command, check_seconds("timeout", timeout))
 
-    def call(self, function: Callable[..., Any], *arguments: Any, timeout: float = PATIENCE) -> Any:
+    def call(self, function: Callable[..., Any], *arguments: Any, timeout: float = PATIENCE, **unknown: object) -> Any:
         """Run a Python function inside the host, in a process of its own; the plain data it returns.
 
         TaskError, with the traceback, if it raises; if it takes more than *timeout* seconds, it is ended.
         """
+        refuse_unknown("call", unknown, takes.CALL)
         return call_function(self.name, self._node(), function, arguments, check_seconds("timeout", timeout))
 
     @overload
@@ -130,7 +143,7 @@ class Host:
         requests: int | None = ...,
         new_connections: bool = ...,
         headers: HeadersIn | None = ...,
-        cookies: Mapping[str, str] | None = ...,
+        cookies: CookiesIn | None = ...,
         timeout: float = ...,
         background: Literal[False] = ...,
     ) -> LoadReport: ...
@@ -144,7 +157,7 @@ class Host:
         requests: int | None = ...,
         new_connections: bool = ...,
         headers: HeadersIn | None = ...,
-        cookies: Mapping[str, str] | None = ...,
+        cookies: CookiesIn | None = ...,
         timeout: float = ...,
         background: Literal[True],
     ) -> Load: ...
@@ -157,15 +170,18 @@ class Host:
         requests: int | None = None,
         new_connections: bool = True,
         headers: HeadersIn | None = None,
-        cookies: Mapping[str, str] | None = None,
+        cookies: CookiesIn | None = None,
         timeout: float = TIMEOUT,
         background: bool = False,
+        **unknown: object,
     ) -> LoadReport | Load:
         """GET *url* as fast as *connections* at a time allow, for *seconds* or *requests*, whichever ends first.
 
         new_connections: each request on a connection of its own; otherwise connections are kept. timeout: seconds a
         request may take before it counts as failed. In the background: a `Load`, with ``stop()`` and live counts.
         """
+        refuse_unknown("load", unknown, takes.LOAD)
+        check_flag("background", background)
         spec = request_spec("GET", url, headers, cookies, None, timeout)
         arguments = load_arguments(spec, connections, seconds, requests, new_connections)
         load = Load(self._line(), self._node(), f"load on {url}", arguments)
@@ -211,7 +227,7 @@ class Backend(Host):
 
     def wait_ready(self, timeout: float = STARTING) -> None:
         """Wait until the server listens on all its ports. TaskError if it ended instead, or takes longer."""
-        self._server.wait_ready(timeout)
+        self._server.wait_ready(check_seconds("timeout", timeout))
 
     def serve(self, app: Any) -> None:
         """Serve *app*, an ASGI application, on the HTTP port instead of the lab's own; None brings that back.
@@ -219,6 +235,9 @@ class Backend(Host):
         The server is started anew, so open connections are cut. An exception in *app* is a 500 with its traceback.
         TaskError if it cannot be served; then what was served before is served again.
         """
+        if app is not None and not callable(app):
+            kind = type(app).__name__
+            raise TaskError(f"{self.name} cannot serve a {kind}: an ASGI application is called with (scope, ...)")
         self._server.serve(None if app is None else pickle(app))
 
     def kill(self) -> None:

@@ -35,11 +35,8 @@ def compose(
         fields.append(("Cookie", cookie_value(cookies)))
     if (body or method in EXPECT_CONTENT) and not names & FRAMING:
         fields.append(("Content-Length", str(len(body))))
-    lines = [f"{method} {target.path} HTTP/1.1", *(_line(name, value) for name, value in fields)]
-    try:
-        return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
-    except UnicodeEncodeError as error:
-        raise Failure("bad header", f"{error.object[error.start]!r} cannot be sent in a header: encode it") from None
+    lines = [f"{method} {target.path} HTTP/1.1", *(field_line(name, value) for name, value in fields)]
+    return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
 
 
 def cookie_value(cookies: Mapping[str, str]) -> str:
@@ -50,9 +47,14 @@ def cookie_value(cookies: Mapping[str, str]) -> str:
     return "; ".join(f"{name}={value}" for name, value in cookies.items())
 
 
-def _line(name: str, value: str) -> str:
+def field_line(name: str, value: str) -> str:
+    """``name: value``. Failure where it would break the framing, or cannot be sent."""
     if not TOKEN.fullmatch(name):
         raise Failure("bad header", f"{name!r} is not a header name (to send broken HTTP, use tcp)")
     if NOT_IN_VALUE.search(value):
         raise Failure("bad header", f"the value of {name} has a line end in it (to send broken HTTP, use tcp)")
+    try:
+        value.encode("latin-1")
+    except UnicodeEncodeError as error:
+        raise Failure("bad header", f"{error.object[error.start]!r} cannot be sent in a header: encode it") from None
     return f"{name}: {value}"

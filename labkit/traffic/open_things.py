@@ -4,15 +4,28 @@ Each is a context manager and thread-safe. The connections themselves live in th
 """
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, Self
 
 from labkit.errors import TrafficError
+from labkit.traffic.options import REQUEST, refuse_unknown
 from labkit.traffic.remote import Held, Line, new_key
 from labkit.traffic.reply import Headers, Reply
-from labkit.traffic.spec import HeadersIn, check_port, check_seconds, check_text, header_pairs, request_spec
+from labkit.traffic.spec import (
+    CookiesIn,
+    Data,
+    HeadersIn,
+    check_data,
+    check_port,
+    check_seconds,
+    check_text,
+    check_whole,
+    header_pairs,
+    request_spec,
+)
 
 TIMEOUT = 10.0
+_BYTES = "bytes([1, 2]) makes bytes of numbers, str(5) makes text of one"
 
 
 class Session(Held):
@@ -32,11 +45,13 @@ class Session(Held):
         url: str,
         *,
         headers: HeadersIn | None = None,
-        cookies: Mapping[str, str] | None = None,
-        body: bytes | str | None = None,
+        cookies: CookiesIn | None = None,
+        body: Data | None = None,
         timeout: float = TIMEOUT,
+        **unknown: object,
     ) -> Reply:
         """As `Host.request`, over the session's connection and with its cookies."""
+        refuse_unknown("request", unknown, REQUEST)
         spec = request_spec(method, url, headers, cookies, body, timeout)
         doing = f"{method} {url}"
         key = self._key
@@ -44,10 +59,12 @@ class Session(Held):
 
     def get(self, url: str, **options: Any) -> Reply:
         """``request("GET", url, ...)``."""
+        refuse_unknown("get", options, REQUEST)
         return self.request("GET", url, **options)
 
     def post(self, url: str, **options: Any) -> Reply:
         """``request("POST", url, ...)``."""
+        refuse_unknown("post", options, REQUEST)
         return self.request("POST", url, **options)
 
     @property
@@ -115,11 +132,11 @@ class WebSocket(_Connected):
         """Who accepted, by its own word in the answer to the upgrade."""
         return self.headers.get("x-backend")
 
-    def send(self, message: str | bytes) -> None:
+    def send(self, message: Data) -> None:
         """Send one message: text as text, bytes as binary."""
-        if not isinstance(message, str | bytes):
-            raise TrafficError(f"a WebSocket message is text or bytes, not {type(message).__name__}")
-        self._line.ask(f"sending to {self.target}", "websocket_client:send", self._key, message, timeout=TIMEOUT)
+        content = check_data("a WebSocket message", message, "json.dumps(...) makes text of other things")
+        sent = message if isinstance(message, str) else content
+        self._line.ask(f"sending to {self.target}", "websocket_client:send", self._key, sent, timeout=TIMEOUT)
 
     def recv(self, timeout: float = TIMEOUT) -> str | bytes:
         """The next message. TrafficError with cause "timed out", "closed" or "reset"."""
@@ -146,9 +163,9 @@ class TcpConnection(_Connected):
         self.seconds: float = self.opened["seconds"]
         self._buffer = bytearray()
 
-    def send(self, data: bytes | str, timeout: float = TIMEOUT) -> None:
+    def send(self, data: Data, timeout: float = TIMEOUT) -> None:
         """Send all of *data*; text goes as UTF-8."""
-        content = data.encode() if isinstance(data, str) else bytes(data)
+        content = check_data("what is sent", data, _BYTES)
         patience = check_seconds("timeout", timeout)
         doing = f"sending to {self.target}"
         self._line.ask(doing, "socket_client:send", self._key, content, patience, timeout=patience)
@@ -157,6 +174,8 @@ class TcpConnection(_Connected):
 
     def recv(self, size: int = 65536, timeout: float = TIMEOUT) -> bytes:
         """At most *size* bytes, as soon as there are any; b"" when the other side has closed."""
+        check_whole("size", size)
+        check_seconds("timeout", timeout)
         with self._receiving:
             if not self._buffer:
                 self._buffer += self._receive(timeout)["data"]
@@ -164,6 +183,7 @@ class TcpConnection(_Connected):
 
     def readline(self, timeout: float = TIMEOUT) -> bytes:
         """Up to and with the next line end, or what is left when the other side closes. *timeout*: per piece."""
+        check_seconds("timeout", timeout)
         with self._receiving:
             while b"\n" not in self._buffer:
                 data = self._receive(timeout)["data"]
@@ -184,9 +204,9 @@ class UdpSocket(_Connected):
     def __init__(self, line: Line, host: str, port: int) -> None:
         super().__init__(line, f"UDP {host} port {port}", "open_udp", *_place(host, port), timeout=TIMEOUT)
 
-    def send(self, data: bytes | str) -> None:
+    def send(self, data: Data) -> None:
         """Send one datagram; text goes as UTF-8."""
-        content = data.encode() if isinstance(data, str) else bytes(data)
+        content = check_data("a datagram", data, _BYTES)
         doing = f"sending to {self.target}"
         self._line.ask(doing, "socket_client:send", self._key, content, TIMEOUT, timeout=TIMEOUT)
 

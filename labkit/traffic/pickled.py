@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from labkit.errors import TaskError
+from labkit.traffic.spec import LARGEST
 
 _PLACES = ("stdlib", "platstdlib", "purelib", "platlib")
 _INSTALLED = tuple({Path(sysconfig.get_path(place)).resolve() for place in _PLACES})
@@ -35,6 +36,8 @@ def pickle(thing: Any, *arguments: Any) -> bytes:
         finally:
             if module is not None:
                 cloudpickle.unregister_pickle_by_value(module)
+    if len(data) > LARGEST:
+        raise TaskError(f"what is to be sent into a host has {len(data)} bytes, over the {LARGEST} that can: send less")
     return data
 
 

@@ -2,13 +2,17 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
 
 from labkit.errors import TaskError, TrafficError
 from labkit.runtime.protocol import Node
 from labkit.traffic.pickled import pickle
 from labkit.traffic.remote import Line, new_key
+from labkit.traffic.spec import check_seconds
+from labkit.wording import encodable, shown
 
+Command = str | Sequence[str | PurePath]
 TIMEOUT = 60.0
 STOPPING = 5.0
 
@@ -25,7 +29,7 @@ class Completed:
 class Process:
     """A program running in the background inside a host. Its output is kept, the first 16 MiB of each stream."""
 
-    def __init__(self, line: Line, command: str | Sequence[str]) -> None:
+    def __init__(self, line: Line, command: Command) -> None:
         self._line = line
         self._key = new_key("program")
         self.command = _words(command)
@@ -51,7 +55,8 @@ class Process:
 
     def wait(self, timeout: float = TIMEOUT) -> Completed:
         """Wait for its end. TaskError if it still runs after *timeout* seconds; it runs on."""
-        return Completed(**self._ask("wait", timeout, timeout=timeout))
+        patience = check_seconds("timeout", timeout)
+        return Completed(**self._ask("wait", patience, timeout=patience))
 
     def _ask(self, what: str, *arguments: Any, timeout: float = STOPPING, give_up: str | None = None) -> dict[str, Any]:
         return _ask(self._line, what, self._key, *arguments, command=self.command, timeout=timeout, give_up=give_up)
@@ -60,19 +65,27 @@ class Process:
         return f"<{self.command!r} in {self._line.client}>"
 
 
-def run_program(line: Line, command: str | Sequence[str], timeout: float) -> Completed:
+def run_program(line: Line, command: Command, timeout: float) -> Completed:
     """Run *command* inside the host of *line*. TaskError if it cannot, or did not end in time (it is stopped)."""
     key = new_key("program")
     words = _words(command)
     return Completed(**_ask(line, "run", key, words, timeout, command=words, timeout=timeout + STOPPING, give_up=key))
 
 
-def _words(command: str | Sequence[str]) -> str | list[str]:
+def _words(command: Command) -> str | list[str]:
     if isinstance(command, str):
-        return command
+        return _word(command)
     if not isinstance(command, list | tuple) or not command:
-        raise TaskError(f"a program to run is text for the shell, or a list of words, not {command!r}")
-    return [str(part) for part in command]
+        raise TaskError(f"a program to run is text for the shell, or a list of words, not {shown(command)}")
+    return [_word(str(part) if isinstance(part, PurePath) else part) for part in command]
+
+
+def _word(word: object) -> str:
+    if not isinstance(word, str):
+        raise TaskError(f"the words of a program to run are text or paths, not {shown(word)}: str(...) makes it text")
+    if "\0" in word or not encodable(word):
+        raise TaskError(f"a program to run is given no NUL and no half characters (lone surrogates): {shown(word)}")
+    return word
 
 
 def _ask(
@@ -90,6 +103,8 @@ def call_function(host: str, node: Node, function: Callable[..., Any], arguments
     TaskError: with the remote traceback if it raised; if it took too long (it is ended); if what it returned is
     not plain data; if it ended its process.
     """
+    if not callable(function):
+        raise TaskError(f"{host} can call a function, as in call(os.getpid), not {shown(function)}")
     name = getattr(function, "__name__", type(function).__name__)
     task = node.start("labkit.traffic.function_task:main", function=pickle(function, *arguments))
     try:

@@ -6,6 +6,7 @@ from typing import Any
 
 from labkit.errors import LabError, TrafficError
 from labkit.runtime.protocol import Node
+from labkit.wording import short
 
 MARGIN = 5.0
 _numbers = itertools.count(1)
@@ -46,7 +47,7 @@ class Line:
 
     def error(self, doing: str, failed: dict[str, str]) -> TrafficError:
         """The error for what a worker or a task reported as failed."""
-        error = TrafficError(f"{self.client}: {doing} failed ({failed['cause']}): {failed['detail']}")
+        error = TrafficError(f"{self.client}: {short(doing)} failed ({failed['cause']}): {failed['detail']}")
         error.cause = failed["cause"]
         return error
 

@@ -25,11 +25,13 @@ class Headers(Mapping[str, str]):
             self._values.setdefault(name.lower(), (name, []))[1].append(value)
 
     def __getitem__(self, name: str) -> str:
+        if name not in self:
+            raise KeyError(name)
         return ", ".join(self._values[name.lower()][1])
 
     def get_all(self, name: str) -> list[str]:
         """Every value of the field, in order; [] if it is absent."""
-        return list(self._values.get(name.lower(), ("", []))[1])
+        return list(self._values[name.lower()][1]) if name in self else []
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and name.lower() in self._values

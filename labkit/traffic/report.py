@@ -10,10 +10,12 @@ from typing import Any
 from labkit.errors import TaskError, TrafficError
 from labkit.runtime.protocol import Node
 from labkit.traffic.remote import Line
-from labkit.traffic.spec import check_seconds
+from labkit.traffic.spec import check_flag, check_seconds, check_whole
+from labkit.wording import shown
 
 STARTING = 10.0
 MOST_CONNECTIONS = 10_000
+MOST_REQUESTS = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,15 +163,14 @@ def load_arguments(
     spec: Mapping[str, Any], connections: int, seconds: float, requests: int | None, new_connections: bool
 ) -> dict[str, Any]:
     """What the load task is started with (*spec*: of one request). TrafficError for numbers that make no sense."""
-    for what, value in (("connections", connections), ("requests", 1 if requests is None else requests)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise TrafficError(f"{what} is a whole number from 1, not {value!r}")
-    if connections > MOST_CONNECTIONS:
-        raise TrafficError(f"a load has at most {MOST_CONNECTIONS} connections at a time, not {connections}")
+    if check_whole("connections", connections) > MOST_CONNECTIONS:
+        raise TrafficError(f"a load has at most {MOST_CONNECTIONS} connections at a time, not {shown(connections)}")
+    if requests is not None:
+        check_whole("requests", requests, 1, MOST_REQUESTS)
     return {
         **{name: spec[name] for name in ("url", "headers", "cookies", "timeout")},
         "connections": connections,
         "seconds": check_seconds("seconds", seconds),
         "requests": requests,
-        "new_connections": new_connections,
+        "new_connections": check_flag("new_connections", new_connections),
     }

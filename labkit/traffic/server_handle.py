@@ -10,6 +10,7 @@ from typing import Any
 
 from labkit.errors import TaskError, TrafficError
 from labkit.runtime.protocol import Node
+from labkit.wording import shown
 
 STARTING = 10.0
 ANSWERING = 5.0
@@ -100,7 +101,7 @@ class ServerHandle:
     def slow(self, seconds: float) -> None:
         """Wait *seconds* before every answer; returns when it is so. TrafficError if that is no such number."""
         if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds <= SLOWEST:
-            raise TrafficError(f"{self._name} can be slowed by 0 to {SLOWEST:g} seconds, not {seconds!r}")
+            raise TrafficError(f"{self._name} can be slowed by 0 to {SLOWEST:g} seconds, not {shown(seconds)}")
         with self._lock:
             self._node()
             self._delay = float(seconds)

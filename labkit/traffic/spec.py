@@ -1,11 +1,21 @@
-"""What a user may pass to ``get``, ``post`` and ``request``, checked and made plain data for the worker."""
+"""What a user may pass to a client, checked and made plain data for the worker.
+
+Text is text: nothing else is turned into it, so that what goes over the wire is what was written. Whatever is wrong
+raises TrafficError, as a lesson, before anything is sent.
+"""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from labkit.errors import TrafficError
+from labkit.wording import encodable, shown
 
-HeadersIn = Mapping[str, str] | Iterable[tuple[str, str]]
+Word = str | bytes
+"""A name or value of a header or cookie; bytes are taken as they are (latin-1)."""
+HeadersIn = Mapping[str, Word] | Mapping[bytes, Word] | Iterable[tuple[Word, Word]]
+CookiesIn = Mapping[str, Word] | Mapping[bytes, Word]
+Data = str | bytes | bytearray | memoryview
+
 LARGEST = 48 * 1024 * 1024
 LONGEST = 86_400  # seconds: nothing here goes on for more than a day
 
@@ -14,57 +24,118 @@ def request_spec(
     method: str,
     url: str,
     headers: HeadersIn | None,
-    cookies: Mapping[str, str] | None,
-    body: bytes | str | None,
+    cookies: CookiesIn | None,
+    body: Data | None,
     timeout: float,
 ) -> dict[str, Any]:
-    """The *spec* that `labkit.traffic.http.Session.exchange` takes. TrafficError, as a lesson, for what is wrong."""
+    """The *spec* that `labkit.traffic.http.Session.exchange` takes. TrafficError for what is wrong."""
     pairs = header_pairs(headers)
-    if cookies and any(name.lower() == "cookie" for name, _ in pairs):
+    given = _cookies(cookies)
+    if given and any(name.lower() == "cookie" for name, _ in pairs):
         raise TrafficError("give cookies= or a Cookie header, not both: a request has one of them (RFC 6265 §5.4)")
-    content = body.encode() if isinstance(body, str) else body or b""
-    if not isinstance(content, bytes | bytearray | memoryview):
-        kind = type(body).__name__
-        raise TrafficError(f"a body is bytes or text, not {kind}: body=json.dumps(...) sends it as JSON")
-    if len(content) > LARGEST:
-        raise TrafficError(f"a body of {len(content)} bytes is over the {LARGEST} that a client here can send")
     return {
         "method": check_text("a method", method, "GET"),
         "url": check_text("a URL", url, "http://lb/"),
         "headers": pairs,
-        "cookies": {str(name): str(value) for name, value in (cookies or {}).items()},
-        "body": bytes(content),
+        "cookies": given,
+        "body": b"" if body is None else check_data("a body", body, "body=json.dumps(...) sends it as JSON"),
         "timeout": check_seconds("timeout", timeout),
     }
 
 
 def header_pairs(headers: HeadersIn | None) -> list[list[str]]:
-    """[[name, value]] in the order given; a list of pairs may repeat a name."""
+    """[[name, value]] in the order given; a list of pairs may repeat a name. TrafficError if they are none."""
     if headers is None:
         return []
-    pairs = headers.items() if isinstance(headers, Mapping) else headers
-    try:
-        return [[str(name), str(value)] for name, value in pairs]
-    except (TypeError, ValueError) as error:
-        raise TrafficError("headers are a dictionary, or a list of (name, value) pairs") from error
+    if isinstance(headers, str | bytes) or not isinstance(headers, Iterable):
+        raise TrafficError(f"headers are a dictionary, or a list of (name, value) pairs, not {shown(headers)}")
+    pairs = []
+    for pair in headers.items() if isinstance(headers, Mapping) else headers:
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            raise TrafficError(f"headers are a dictionary, or a list of (name, value) pairs; {shown(pair)} is no pair")
+        pairs.append(_named("header", *pair))
+    return pairs
+
+
+def _cookies(cookies: CookiesIn | None) -> dict[str, str]:
+    if cookies is None:
+        return {}
+    if not isinstance(cookies, Mapping):
+        raise TrafficError(f"cookies are a dictionary of names and values, not {shown(cookies)}")
+    return dict(_named("cookie", name, value) for name, value in cookies.items())
+
+
+def _named(kind: str, name: object, value: object) -> list[str]:
+    return [_word(f"the name of a {kind}", name), _word(f"the value of the {kind} {shown(name)}", value)]
+
+
+def _word(what: str, value: object) -> str:
+    if isinstance(value, bytes):
+        return value.decode("latin-1")
+    if value is None:
+        raise TrafficError(f"{what} is text, not None: leave it out to send none")
+    if not isinstance(value, str):
+        raise TrafficError(f"{what} is text, not {shown(value)}: write it as text, for example with str(...)")
+    return _whole(what, value)
 
 
 def check_text(what: str, value: str, example: str) -> str:
     """*value*, if it is text; TrafficError with an example if it is not."""
     if not isinstance(value, str):
-        raise TrafficError(f"{what} is text, for example {example!r}, not {value!r}")
-    return value
+        raise TrafficError(f"{what} is text, for example {example!r}, not {shown(value)}")
+    return _whole(what, value)
+
+
+def check_data(what: str, data: Data, hint: str = "text goes as UTF-8") -> bytes:
+    """*data* as bytes; text goes as UTF-8. TrafficError if it is neither, or too much to send at once."""
+    if isinstance(data, str):
+        content = _whole(what, data).encode()
+    elif isinstance(data, bytes | bytearray | memoryview):
+        content = bytes(data)
+    else:
+        raise TrafficError(f"{what} is text or bytes, not {type(data).__name__}: {hint}")
+    if len(content) > LARGEST:
+        raise TrafficError(f"{what} of {len(content)} bytes is over the {LARGEST} that a client here can send")
+    return content
 
 
 def check_port(port: int) -> int:
-    """*port*, if it is a whole number (whether there is such a port is found out where it is used)."""
-    if isinstance(port, bool) or not isinstance(port, int):
-        raise TrafficError(f"a port is a whole number, for example 80, not {port!r}")
+    """*port*, if it is one that a connection can be made to; TrafficError ("bad port" if there is no such port)."""
+    check_whole("a port", port, None)
+    if not 1 <= port <= 65535:
+        error = TrafficError(f"port {shown(port)} does not exist: ports go from 1 to 65535")
+        error.cause = "bad port"
+        raise error
     return port
+
+
+def check_whole(what: str, number: int, least: int | None = 1, most: int | None = None) -> int:
+    """*number*, if it is a whole number from *least* to *most*; TrafficError if it is not."""
+    whole = isinstance(number, int) and not isinstance(number, bool)
+    if not whole or (least is not None and number < least) or (most is not None and number > most):
+        bounds = ("" if least is None else f" from {least}") + ("" if most is None else f" to {most}")
+        raise TrafficError(f"{what} is a whole number{bounds or ', for example 80'}, not {shown(number)}")
+    return number
 
 
 def check_seconds(what: str, seconds: float) -> float:
     """*seconds* as a number of seconds above 0; TrafficError if it is none."""
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= LONGEST:
-        raise TrafficError(f"{what} is a number of seconds above 0, at most {LONGEST}, not {seconds!r}")
+        raise TrafficError(f"{what} is a number of seconds above 0, at most {LONGEST}, not {shown(seconds)}")
     return float(seconds)
+
+
+def check_flag(what: str, value: bool) -> bool:
+    """*value*, if it is True or False; TrafficError if it is anything else."""
+    if not isinstance(value, bool):
+        raise TrafficError(f"{what} is True or False, not {shown(value)}")
+    return value
+
+
+def _whole(what: str, text: str) -> str:
+    if not encodable(text):
+        raise TrafficError(
+            f"{what} has half a character in it, which cannot be sent (a lone surrogate): {shown(text)}. "
+            "Give whole characters, or bytes where bytes are taken."
+        )
+    return text

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from labkit.traffic.failure import Failure
+from labkit.wording import shown
 
 HOSTS = Path("/etc/hosts")
 DEFAULT_PORTS = {"http": 80, "ws": 80}
@@ -59,7 +60,9 @@ def parse_url(url: str, schemes: tuple[str, ...] = ("http",)) -> Target:
 def _split_authority(authority: str, default_port: int) -> tuple[str, int]:
     match = AUTHORITY.fullmatch(authority)
     if match is None:
-        raise Failure("bad url", f"{authority!r} is not a host, or a host and port (IPv6 addresses stand in brackets)")
+        raise Failure(
+            "bad url", f"{shown(authority)} is not a host, or a host and port (IPv6 addresses stand in brackets)"
+        )
     port = int(match["port"] or default_port)
     check_port(port)
     return match["v6"] or match["host"], port
@@ -87,7 +90,7 @@ def resolve(host: str, port: int, kind: socket.SocketKind = socket.SOCK_STREAM) 
         names = known_hosts()
         if host.lower() not in names:
             plain = ", ".join(name for name in names if not name.startswith("ip6-"))  # every name again, for IPv6
-            detail = f"there is no host called {host!r} in this lab; it has {plain}"
+            detail = f"there is no host called {shown(host)} in this lab; it has {plain}"
             raise Failure("unknown host", detail) from None
     found = socket.getaddrinfo(host, port, type=kind)
     return [(family, address) for family, _, _, _, address in found]

@@ -13,11 +13,15 @@ from websockets.sync.client import connect as open_connection
 
 from labkit.traffic.failure import Failure, reported
 from labkit.traffic.held import shelf
+from labkit.traffic.message import field_line
 from labkit.traffic.socket_client import Numbered
 from labkit.traffic.target import connect, ends, parse_url
 
 LARGEST = 16 * 1024 * 1024
 CLOSING = 2.0
+ITS_OWN = frozenset(
+    {"host", "upgrade", "connection", "sec-websocket-key", "sec-websocket-version", "sec-websocket-extensions"}
+)
 
 
 class WebSocket:
@@ -39,6 +43,10 @@ def open_websocket(key: str, url: str, headers: list[list[str]], timeout: float)
     """
     started = time.monotonic()
     target = parse_url(url, ("ws",))
+    for name, value in headers:
+        field_line(name, value)
+        if name.lower() in ITS_OWN:
+            raise Failure("bad header", f"the upgrade to a WebSocket writes {name} itself: leave it out")
     sock = connect(target.host, target.port, timeout)
     where = ends(sock)
     try:

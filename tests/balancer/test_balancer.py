@@ -67,6 +67,12 @@ def test_a_lab_starts_in_l4_and_l4_cannot_know_the_path(lab: Lab) -> None:
     assert Counter(backends(lab, "/api/users", 8)) == {"api1": 2, "api2": 2, "images1": 2, "images2": 2}
 
 
+@pytest.mark.parametrize("since", [None, "now", 1.5, True, -1, 2**70])
+def test_events_are_asked_for_by_a_time(lab: Lab, since: object) -> None:
+    with pytest.raises(PolicyError, match=r"time\.time_ns\(\)"):
+        lab.balancer.events(since)  # type: ignore[arg-type]
+
+
 def test_l7_routes_by_path_and_takes_turns_in_each_pool(lab: Lab) -> None:
     lab.balancer.l7()
     assert lab.balancer.mode == "l7"

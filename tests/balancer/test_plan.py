@@ -1,6 +1,9 @@
 """What is asked for, and the policy or the lesson that comes of it."""
 
-from dataclasses import replace
+import copy
+import pickle
+from dataclasses import FrozenInstanceError, replace
+from functools import partial
 from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
@@ -150,6 +153,58 @@ def test_l7_refuses_with_a_lesson(asked: dict[str, Any], words: list[str]) -> No
         l7(**asked)
     for word in words:
         assert word in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"headers": {"x": "1"}}, "Route() has no headers yet: built now are path and pool"),
+        ({"cookie": "a"}, "Route() has no cookies yet"),
+        ({"weights": {}}, 'as in Route("/api/*", pool="api")'),
+        ({"pol": "api"}, "Route() has no argument 'pol' (did you mean 'pool'?)"),
+        ({"\udc80": 1}, r"no argument '\udc80'"),
+        ({}, 'This Route names no pool to send to: write it as in Route("/api/*", pool="api").'),
+    ],
+)
+def test_a_route_takes_a_path_and_a_pool(given: dict[str, Any], words: str) -> None:
+    with pytest.raises(PolicyError) as error:
+        Route("/api/*", **given)
+    assert words in str(error.value)
+
+
+def test_a_route_without_a_path_is_none() -> None:
+    for given in ({}, {"pool": "api"}):
+        with pytest.raises(PolicyError, match="This Route says no path to match"):
+            Route(**given)
+
+
+def test_a_route_is_a_frozen_value() -> None:
+    route = Route("/api/*", "api")
+    assert route == Route(path="/api/*", pool="api") != Route("*", "api")
+    assert len({route, Route("/api/*", pool="api")}) == 1
+    assert repr(route) == "Route(path='/api/*', pool='api')"
+    assert pickle.loads(pickle.dumps(route)) == copy.copy(route) == replace(route, pool="api") == route
+    assert Route.__match_args__ == ("path", "pool")
+    with pytest.raises(FrozenInstanceError):
+        route.path = "*"  # type: ignore[misc]
+
+
+ODD = (5, [], {}, object(), b"x", float("nan"), 10**5000, "\udc80", "x" * 10**5, "", [[]])
+
+
+def test_odd_values_are_lessons_in_few_words() -> None:
+    for odd in ODD:
+        for act in (
+            *(partial(plan_l4, LAB, **{name: odd}) for name in ("algorithm", "backends", "pool")),
+            *(partial(l7, **{name: odd}) for name in ("routes", "engine")),
+            partial(plan_l4, LAB, backends=[odd]),
+            partial(l7, routes=[odd]),
+            partial(l7, routes=[Route(odd, "api")]),  # type: ignore[arg-type]
+            partial(l7, routes=[Route("*", odd)]),  # type: ignore[arg-type]
+        ):
+            with pytest.raises(PolicyError) as error:
+                act()
+            assert len(str(error.value).encode()) < 400
 
 
 @pytest.mark.parametrize("pattern", ["*", "/", "/*", "*.png", "/a/*/b", "/caf%C3%A9/*", "/.well-known/*", "/a..b"])

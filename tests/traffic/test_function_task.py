@@ -64,3 +64,45 @@ def test_a_function_that_stays_is_stopped(alice):
 def test_a_function_that_ends_its_process(alice):
     with pytest.raises(TaskError, match=r"raise_signal in alice ended without returning: .*SIGKILL"):
         alice.call(signal.raise_signal, signal.SIGKILL.value)
+
+
+@pytest.mark.parametrize("odd", [None, 5, "os.getpid", [], object()])
+def test_only_functions_are_called(alice, odd):
+    with pytest.raises(TaskError, match=r"alice can call a function, as in call\(os.getpid\), not "):
+        alice.call(odd)
+
+
+def nested():
+    endless = []
+    endless.append(endless)
+    return endless
+
+
+@pytest.mark.parametrize(
+    ("function", "words"),
+    [
+        (lambda: 2**70, "more than 64 bits"),
+        (lambda: {"a": ["\udc80"]}, "half a character"),
+        (lambda: {"\udc80": 1}, "in a key"),
+        (nested, "more than 100 levels"),
+        (lambda: int("\udc80"), r"ValueError: invalid literal"),
+        (lambda: [][len("\udc80")], "IndexError"),
+    ],
+)
+def test_what_cannot_travel_back_is_named(alice, function, words):
+    with pytest.raises(TaskError, match=words) as error:
+        alice.call(function)
+    str(error.value).encode()
+
+
+def test_an_exception_with_half_a_character_comes_back(alice):
+    def broken():
+        raise ValueError("\udc80")
+
+    with pytest.raises(TaskError, match=r"ValueError: \\udc80"):
+        alice.call(broken)
+
+
+def test_too_much_to_send_is_refused_before_it_is_sent(alice):
+    with pytest.raises(TaskError, match="send less"):
+        alice.call(len, bytes(65 * 1024 * 1024))

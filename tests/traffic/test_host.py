@@ -120,6 +120,9 @@ def test_what_cannot_be_served_leaves_what_was(alice, spare):
         def __reduce__(self):
             return (__import__, ("no_such_module",))
 
+        async def __call__(self, scope, receive, send):
+            raise NotImplementedError
+
     async def refuses(scope, receive, send):
         await receive()
         await send({"type": "lifespan.startup.failed", "message": "no"})
@@ -134,6 +137,20 @@ def test_what_cannot_be_served_leaves_what_was(alice, spare):
         with pytest.raises(TaskError, match=words):
             backend.serve(app)
         assert alice.get("http://api2:8043/").text == "hello"
+
+
+def test_what_is_no_application_cuts_no_connection(alice, spare):
+    backend = spare(8045)
+    backend.restore()
+    with alice.session() as session:
+        first = session.get("http://api2:8045/").local
+        for app in (5, "app:app", object()):
+            with pytest.raises(TaskError, match="api2 cannot serve a "):
+                backend.serve(app)
+        assert session.get("http://api2:8045/").local == first
+    for timeout in (None, 0, "1", float("nan")):
+        with pytest.raises(TrafficError, match="timeout is a number of seconds"):
+            backend.wait_ready(timeout)
 
 
 def test_a_server_that_ends_by_itself_is_seen(alice, spare):

@@ -171,6 +171,18 @@ def test_wrong_options_are_lessons(alice, api1, options, words):
         alice.get("http://api1/", **options)
 
 
+def test_bytes_in_a_header_go_as_they_are_and_nothing_else_becomes_text(alice, api1):
+    told = alice.get("http://api1/", headers={"a": b"b", b"c": "é"}, cookies={"d": b"e"}).received["headers"]
+    assert told[-3:] == [["a", "b"], ["c", "é"], ["Cookie", "d=e"]]
+    with alice.session() as session:
+        for options in ({"headers": {"a": None}}, {"cookies": {"a": 5}}, {"body": 0}, {"http2": True}):
+            for ask in (alice.get, alice.post, session.get, session.post):
+                with pytest.raises(TrafficError, match=r"is text|no option 'http2'"):
+                    ask("http://api1/", **options)
+        with pytest.raises(TrafficError, match="no option 'http2'"):
+            session.request("GET", "http://api1/", http2=True)
+
+
 def test_a_method_is_one_word(alice, api1):
     with pytest.raises(TrafficError, match="is one word"):
         alice.request("GET /x", "http://api1/")

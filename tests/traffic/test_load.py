@@ -106,6 +106,9 @@ def test_a_background_load_through_a_kill(alice, spare):
         ("http://api1/", {"connections": 10_001}, "at most 10000"),
         ("http://api1/", {"requests": 0}, "requests is a whole number"),
         ("http://api1/", {"seconds": float("inf")}, "seconds is a number"),
+        ("http://api1/", {"requests": 2**70}, "requests is a whole number from 1 to 1000000000"),
+        ("http://api1/", {"new_connections": "no"}, "new_connections is True or False"),
+        ("http://api1/", {"cookies": 5}, "cookies are a dictionary"),
     ],
 )
 def test_wrong_loads_are_lessons_at_once(alice, url, options, words):
@@ -120,3 +123,8 @@ def test_an_interrupt_ends_the_load(alice, api1):
     load._task.stop(kill=True)
     with pytest.raises(LabError, match="ended without a report"):
         load.stop()
+
+
+def test_background_is_a_yes_or_a_no(alice):
+    with pytest.raises(TrafficError, match="background is True or False, not 'no'"):
+        alice.load("http://api1/", background="no")

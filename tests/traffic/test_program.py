@@ -1,6 +1,7 @@
 """Programs run inside a host."""
 
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -27,6 +28,37 @@ def test_it_runs_inside_the_host(alice, api1):
 def test_what_cannot_run(alice, command, words):
     with pytest.raises(TaskError, match=words):
         alice.run(command)
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("\udc80", "half characters"),
+        (["echo", "\udc80"], "half characters"),
+        ("a\0b", "no NUL"),
+        (["echo", None], "text or paths, not None"),
+        (["echo", 5], "text or paths, not 5"),
+        (["echo", b"x"], "text or paths, not b'x'"),
+    ],
+)
+@pytest.mark.parametrize("background", [False, True])
+def test_words_that_no_program_can_be_given(alice, command, words, background):
+    with pytest.raises(TaskError, match=words):
+        alice.run(command, background=background)
+
+
+def test_paths_are_words_too(alice):
+    assert alice.run([Path("/bin/echo"), Path("a")]).stdout == "a\n"
+
+
+def test_background_and_waiting_take_what_they_say(alice):
+    with pytest.raises(TrafficError, match="background is True or False, not 'no'"):
+        alice.run("true", background="no")
+    process = alice.run("true", background=True)
+    for timeout in (0, float("nan"), 2**70, "1", None):
+        with pytest.raises(TrafficError, match="timeout is a number of seconds"):
+            process.wait(timeout)
+    assert process.wait().returncode == 0
 
 
 def test_too_long_is_stopped_with_its_children_and_its_last_words_kept(alice):

@@ -55,3 +55,11 @@ def test_how_it_looks():
     assert repr(reply(status=599, reason="")) == "<Reply 599>"
     assert reply(x_backend="<b>")._repr_html_() == "<code>200 OK</code> from <b>&lt;b&gt;</b>"
     assert reply(reason="No", status=404)._repr_html_() == "<code>404 No</code>"
+
+
+def test_headers_are_asked_for_by_text():
+    headers = Headers([("A", "1")])
+    assert [headers.get(odd) for odd in (None, 5, [], b"a")] == [None] * 4
+    assert headers.get_all(5) == []
+    with pytest.raises(KeyError):
+        headers[5]

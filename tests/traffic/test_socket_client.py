@@ -59,6 +59,36 @@ def test_udp_hears_that_nobody_listens(alice, api1):
     assert failed.value.cause == "unreachable"
 
 
+@pytest.mark.parametrize("data", [5, True, None, [1, 2], {}, object(), "\udc80"])
+def test_only_text_and_bytes_are_sent(alice, api1, data):
+    for conn in (alice.tcp("api1", 7), alice.udp("api1", 7)):
+        with conn:
+            with pytest.raises(TrafficError, match=r"is text or bytes, not|half a character"):
+                conn.send(data)
+            conn.send(bytearray(b"a\n"))
+            conn.send(memoryview(b"b\n"))
+            assert json.loads(conn.recv().splitlines()[0])["data"] == "a\n"  # and nothing before it
+
+
+def test_wrong_places_sizes_and_amounts_are_lessons(alice, api1):
+    for host, port, words in (
+        ("\udc80", 7, "a host has half a character"),
+        (5, 7, "a host is text"),
+        ("api1", 2**70, "does not exist"),
+        ("x" * 100_000, 7, "no host called"),
+    ):
+        for connect in (alice.tcp, alice.udp):
+            with pytest.raises(TrafficError, match=words) as error:
+                connect(host, port)
+            assert len(str(error.value)) < 600
+    with alice.tcp("api1", 7) as conn:
+        for size in (0, -1, None, "1", True):
+            with pytest.raises(TrafficError, match="size is a whole number from 1"):
+                conn.recv(size)
+        with pytest.raises(TrafficError, match="is over the"):
+            conn.send(bytes(65 * 1024 * 1024))
+
+
 def test_a_datagram_has_a_greatest_length(alice, api1):
     with alice.udp("api1", 7) as sock, pytest.raises(TrafficError) as failed:
         sock.send(bytes(70_000))

@@ -85,3 +85,29 @@ def test_the_end_is_seen(alice, spare):
 def test_only_text_and_bytes(alice, api1):
     with alice.websocket("ws://api1/ws/x") as ws, pytest.raises(TrafficError, match="text or bytes, not int"):
         ws.send(5)
+
+
+def test_bytes_of_any_kind_are_binary_and_half_characters_are_refused(alice, api1):
+    with alice.websocket("ws://api1/ws/x") as ws:
+        for data in (bytearray(b"x"), memoryview(b"x")):
+            ws.send(data)
+            assert ws.recv() == b"x"
+        with pytest.raises(TrafficError, match="half a character"):
+            ws.send("\udc80")
+
+
+@pytest.mark.parametrize(
+    ("headers", "words"),
+    [
+        ({"a": "b\r\nc: d"}, "has a line end"),
+        ({"a\r\nb": "c"}, "is not a header name"),
+        ({"": "c"}, "is not a header name"),
+        ({"a": "→"}, "cannot be sent in a header"),
+        ({"a": None}, "is text, not None"),
+        ({"a": "\udc80"}, "half a character"),
+        ({"Host": "shop"}, "writes Host itself: leave it out"),
+    ],
+)
+def test_headers_that_would_break_the_upgrade_are_lessons(alice, node, headers, words):
+    with running(node, "mute", port=8012, count=0), pytest.raises(TrafficError, match=words):
+        alice.websocket("ws://127.0.0.51:8012/", headers=headers)

@@ -1,0 +1,41 @@
+"""Why a client says no to an option, as tables: what each call takes, and what people ask of it besides.
+
+An option that means nothing here is refused by name, before anything is sent; one that is not built yet says so.
+"""
+
+from collections.abc import Iterable
+
+from labkit.errors import TrafficError
+from labkit.wording import near_miss
+
+REQUEST = ("headers", "cookies", "body", "timeout")
+WEBSOCKET = ("headers", "timeout")
+LOAD = ("connections", "seconds", "requests", "new_connections", "headers", "cookies", "timeout", "background")
+RUN = ("timeout", "background")
+CALL = ("timeout",)
+TCP = ("timeout",)
+UDP: tuple[str, ...] = ()
+
+_SAID = {
+    "json": "body=json.dumps(...) sends JSON",
+    "data": "body= takes bytes or text",
+    "content": "body= takes bytes or text",
+    "params": "the query is written in the URL, as in http://lb/?a=1",
+    "allow_redirects": "redirects are never followed",
+    "follow_redirects": "redirects are never followed",
+    "auth": "an Authorization header says who asks: headers={'Authorization': ...}",
+    "method": "request() takes the method",
+    "args": "call() passes what follows the function: call(function, 1, 2)",
+    "kwargs": "a lambda can name arguments: call(lambda: function(a=1))",
+    **dict.fromkeys(("http2", "http3", "tls", "verify", "cert", "proxy", "proxies"), "it is not built yet"),
+    **dict.fromkeys(("stream", "files", "rate", "rps"), "it is not built yet"),
+}
+
+
+def refuse_unknown(call: str, given: Iterable[str], takes: tuple[str, ...]) -> None:
+    """TrafficError for the first of *given* that *call* does not take; it says what there is instead."""
+    for name in given:
+        if name not in takes:
+            hint = f": {_SAID[name]}" if name in _SAID else near_miss(name, takes)
+            there_is = f"it takes {', '.join(takes)}" if takes else "it takes none"
+            raise TrafficError(f"{call}() has no option {name!r}{hint}; {there_is}")
