@@ -66,5 +66,5 @@ def test_lists_do_as_well_as_tuples() -> None:
 
 
 def test_a_path_that_cannot_be_printed_is_escaped() -> None:
-    with pytest.raises(TopologyError, match=r"no\\udc80\.toml: there is no such file"):
+    with pytest.raises(TopologyError, match=r"no\\udc80\.toml': there is no such file"):
         Lab("no\udc80.toml")
