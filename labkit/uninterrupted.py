@@ -19,7 +19,7 @@ def uninterrupted[T](work: Callable[[], T]) -> T:
         except BaseException as error:
             outcome.set_exception(error)
 
-    thread = threading.Thread(target=run, name="labkit switch", daemon=True)
+    thread = threading.Thread(target=run, name="labkit uninterrupted", daemon=True)
     thread.start()
     try:
         thread.join()

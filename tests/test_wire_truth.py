@@ -1,7 +1,8 @@
-"""L4 and L7 on the wire, judged without labkit's analysis: scapy reads the file, packets pair by their position.
+"""L4 and L7 on the wire, judged without labkit's analysis: scapy reads the file, packets pair by their IP ID.
 
-The n-th packet of a direction at one vantage point is held against the n-th at the next, byte for byte. labkit's
-own trajectories find packets by their contents; here nothing about the contents is assumed.
+The packets of a direction are put in order of the ID that their sender gave them, and the n-th at one vantage point is
+held against the n-th at the next, byte for byte, the ID among them. Not in order of time: on the way one bare ACK may
+overtake another. labkit's own trajectories find packets by much more; here nothing else about the contents is assumed.
 """
 
 import random
@@ -77,8 +78,16 @@ def carried(packet: Packet) -> dict[str, object]:
     return fields | {"ip.id": packet[IP].id, "payload": bytes(tcp.payload)}
 
 
+def by_id(packets: list[Packet]) -> list[Packet]:
+    """In order of IP ID, which is one count a direction; those with one ID (0: the kernel counts none) by time."""
+    return sorted(packets, key=lambda packet: packet[IP].id)
+
+
 def stream(packets: list[Packet]) -> bytes:
-    return b"".join(bytes(packet[TCP].payload) for packet in packets)
+    """What was sent, in order of sequence number; the first of *packets* opens the connection."""
+    start = packets[0][TCP].seq
+    ordered = sorted(packets, key=lambda packet: (packet[TCP].seq - start) % 2**32)
+    return b"".join(bytes(packet[TCP].payload) for packet in ordered)
 
 
 REQUESTS = {
@@ -102,7 +111,7 @@ def test_l4_passes_every_byte_on_but_the_addresses_and_what_follows_from_them(
     assert wire.keys() == set(way)  # nobody else saw a TCP packet
 
     for direction, rewritten in ((TOWARDS, "ip.dst"), (BACK, "ip.src")):
-        seen = [wire[vantage][direction] for vantage in way]
+        seen = [by_id(wire[vantage][direction]) for vantage in way]
         assert len({len(packets) for packets in seen}) == 1
         for at_alice, at_front, at_back, at_backend in zip(*seen, strict=True):
             same = carried(at_alice)
@@ -157,7 +166,8 @@ def test_l7_is_two_connections_that_share_nothing_but_what_the_proxy_copied(lab:
         # Along one link nothing changes at all; across the balancer no packet is the same.
         for near, far in (sides, behind):
             for direction in (TOWARDS, BACK):
-                assert [packet.original for packet in near[direction]] == [packet.original for packet in far[direction]]
+                one, other = by_id(near[direction]), by_id(far[direction])
+                assert [packet.original for packet in one] == [packet.original for packet in other]
         for direction in (TOWARDS, BACK):
             across = [{bytes(packet[TCP]) for packet in each[1][direction]} for each in (sides, behind)]
             assert not across[0] & across[1]

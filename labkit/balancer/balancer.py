@@ -224,7 +224,7 @@ class Balancer:
         if live is None:
             raise LabNotRunning("The balancer was not started: call lab.start().")
         while live.unsaid:
-            warnings.warn(live.unsaid.pop(), RuntimeWarning, stacklevel=3)
+            warnings.warn(live.unsaid.pop(0), RuntimeWarning, stacklevel=3)
         return live
 
     def _died(self, reason: str) -> None:

@@ -34,11 +34,8 @@ class Gap:
     reason: str
 
     def __str__(self) -> str:
-        begun, ended = (datetime.fromtimestamp(at / 1e9, UTC).strftime("%H:%M:%S.%f")[:-3] for at in self._span())
-        return f"the L4 decisions from {begun} to {ended} UTC: the engine's task ended ({self.reason})"
-
-    def _span(self) -> tuple[int, int]:
-        return self.begun_ns, self.ended_ns
+        span = f"from {_clock(self.begun_ns)} to {_clock(self.ended_ns)} UTC"
+        return f"the L4 decisions {span}: the engine's task ended ({self.reason})"
 
 
 class NftablesEngine:
@@ -173,6 +170,11 @@ class NftablesEngine:
             if "error" in answer:
                 raise EngineError(answer["error"])
             return answer["result"]
+
+
+def _clock(time_ns: int) -> str:
+    """The time of day, to the millisecond."""
+    return datetime.fromtimestamp(time_ns / 1e9, UTC).strftime("%H:%M:%S.%f")[:-3]
 
 
 def _last_line(reason: str | None) -> str:
