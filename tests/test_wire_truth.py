@@ -6,6 +6,7 @@ overtake another. labkit's own trajectories find packets by much more; here noth
 """
 
 import random
+import time
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -60,7 +61,8 @@ def differing(one: Packet, other: Packet) -> set[str]:
 
 
 def sums(packet: Packet) -> tuple[int, int]:
-    return packet[IP].chksum, packet[TCP].chksum
+    """The checksums as numbers; 0xffff, which Linux may send, is also a 0 (one's complement, RFC 1624 §3)."""
+    return packet[IP].chksum % 0xFFFF, packet[TCP].chksum % 0xFFFF
 
 
 def computed_sums(packet: Packet) -> tuple[int, int]:
@@ -90,6 +92,19 @@ def stream(packets: list[Packet]) -> bytes:
     return b"".join(bytes(packet[TCP].payload) for packet in ordered)
 
 
+def closed(port: int) -> bool:
+    """Inside a client: wait until the other side has closed the connection from *port* too, 5 seconds at most."""
+    waiting = {
+        f"{state:02X}" for state in (1, 4, 5)
+    }  # established, FIN-WAIT-1, FIN-WAIT-2: see the kernel's tcp_states.h
+    for _ in range(500):
+        lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+        if not any(line[1].endswith(f":{port:04X}") and line[3] in waiting for line in lines):
+            return True
+        time.sleep(0.01)
+    return False
+
+
 REQUESTS = {
     "short": (b"", "/api/users"),
     "segments both ways": (random.Random(5).randbytes(9_000), "/bytes/20000"),
@@ -105,6 +120,7 @@ def test_l4_passes_every_byte_on_but_the_addresses_and_what_follows_from_them(
     lab.balancer.l4()
     with lab.capture() as cap:
         reply = lab.alice.post(f"http://lb{path}", body=body)
+        assert lab.alice.call(closed, reply.local[1])
     wire = on_the_wire(cap.save(tmp_path / "l4.pcapng"))
     backend = lab.topology.node(reply.backend)
     way = ("alice", "lb:front", "lb:back", backend.name)
