@@ -1,16 +1,30 @@
 """Work that an interrupt (■) must not cut in half."""
 
+import signal
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from types import FrameType
 
 
 def uninterrupted[T](work: Callable[[], T]) -> T:
     """Run *work* to its end and return its result, or raise its error, even if Ctrl-C comes meanwhile.
 
-    Signals reach the main thread alone, so the work runs in another; a KeyboardInterrupt is raised when the
-    work is over. A second one is raised at once: the work then ends on its own.
+    The first interrupt is kept until the work is over and goes to the handler there was, which raises
+    KeyboardInterrupt as a rule. A second one goes there at once: the work, in a thread of its own, then ends
+    by itself. Interrupts reach the main thread alone, so in any other one the work simply runs.
     """
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or before is None:
+        return work()
+    kept: list[int] = []
+
+    def keep(number: int, _frame: FrameType | None) -> None:
+        kept.append(number)
+        if len(kept) > 1:
+            signal.signal(signal.SIGINT, before)
+            signal.raise_signal(signal.SIGINT)
+
     outcome: Future[T] = Future()
 
     def run() -> None:
@@ -19,11 +33,13 @@ def uninterrupted[T](work: Callable[[], T]) -> T:
         except BaseException as error:
             outcome.set_exception(error)
 
-    thread = threading.Thread(target=run, name="labkit uninterrupted", daemon=True)
-    thread.start()
+    signal.signal(signal.SIGINT, keep)
     try:
+        thread = threading.Thread(target=run, name="labkit uninterrupted", daemon=True)
+        thread.start()
         thread.join()
-    except KeyboardInterrupt:
-        thread.join()
-        raise
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if kept:
+        signal.raise_signal(signal.SIGINT)
     return outcome.result()

@@ -173,19 +173,21 @@ def kill_the_proxy(lab: Lab) -> None:
 
 def kill_by_name(name: str) -> int:
     """Inside a host: SIGKILL to the lab's processes of that name that this host's agent started."""
+    import contextlib
     import os
     from pathlib import Path
 
     mine = os.readlink("/proc/self/ns/net")
     killed = 0
     for entry in Path("/proc").iterdir():
-        if (
-            entry.name.isdigit()
-            and (entry / "comm").read_text().strip() == name
-            and os.readlink(entry / "ns/net") == mine
-        ):
-            os.kill(int(entry.name), 9)
-            killed += 1
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # one that has just ended
+            if (
+                entry.name.isdigit()
+                and (entry / "comm").read_text().strip() == name
+                and os.readlink(entry / "ns/net") == mine
+            ):
+                os.kill(int(entry.name), 9)
+                killed += 1
     return killed
 
 
