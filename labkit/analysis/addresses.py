@@ -1,0 +1,80 @@
+"""A small number for every IP address, in order of appearance, and the addresses as text.
+
+Captures have many packets and few addresses: a table indexed by a hash finds nearly all of them in a few passes;
+what it misses is looked up one distinct address at a time.
+"""
+
+from ipaddress import IPv4Address, IPv6Address
+
+import numpy as np
+import numpy.typing as npt
+
+from .frames import MISSING, Ints
+
+_SLOT_BITS = 14
+_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
+
+
+class Addresses:
+    """Numbers addresses as they come; `names` are their texts, by number."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self._numbers: dict[tuple[int, int, int], int] = {}
+        self._known = {version: _Table() for version in (4, 6)}
+
+    def four(self, values: Ints) -> Ints:
+        """Numbers of IPv4 addresses given as integers; -1 for -1."""
+        return self._number(4, np.zeros(len(values), dtype=np.uint64), values, values < 0)
+
+    def six(self, *parts: Ints) -> Ints:
+        """Numbers of IPv6 addresses given as four integers each of 32 bits; -1 where the last is -1."""
+        first, second, third, fourth = (part.clip(0).astype(np.uint64) for part in parts)
+        high, low = first << np.uint64(32) | second, third << np.uint64(32) | fourth
+        return self._number(6, high, low, parts[3] < 0)
+
+    def _number(self, version: int, high: npt.NDArray[np.uint64], low: npt.NDArray[np.generic], absent: npt.NDArray[np.bool_]) -> Ints:  # fmt: skip
+        low = low.astype(np.uint64)
+        table = self._known[version]
+        number, hit = table.find(high, low)
+        lost = np.flatnonzero(~hit & ~absent)
+        if len(lost):
+            pairs = np.stack([high[lost], low[lost]], axis=1)
+            distinct, place = np.unique(pairs, axis=0, return_inverse=True)
+            numbers = [self._new(version, one, two) for one, two in distinct.tolist()]
+            table.learn(distinct[:, 0], distinct[:, 1], np.array(numbers))
+            number[lost] = np.array(numbers, dtype=np.int64)[place.ravel()]
+        number[absent] = MISSING
+        return number
+
+    def _new(self, version: int, high: int, low: int) -> int:
+        key = (version, high, low)
+        if key not in self._numbers:
+            self._numbers[key] = len(self.names)
+            self.names.append(str(IPv4Address(low)) if version == 4 else str(IPv6Address(high << 64 | low)))
+        return self._numbers[key]
+
+
+class _Table:
+    """The address met last in every slot, with its number."""
+
+    def __init__(self) -> None:
+        size = 1 << _SLOT_BITS
+        self._high, self._low = np.zeros(size, dtype=np.uint64), np.zeros(size, dtype=np.uint64)
+        self._number = np.full(size, MISSING, dtype=np.int64)
+
+    def find(self, high: npt.NDArray[np.uint64], low: npt.NDArray[np.uint64]) -> tuple[Ints, npt.NDArray[np.bool_]]:
+        slot = self._slot(high, low)
+        number = self._number[slot]
+        return number, (self._low[slot] == low) & (self._high[slot] == high) & (number >= 0)
+
+    def learn(self, high: npt.NDArray[np.uint64], low: npt.NDArray[np.uint64], number: Ints) -> None:
+        slot = self._slot(high, low)
+        for place in range(len(slot)):  # one by one: of two in a slot the last must win in all three
+            at = slot[place]
+            self._high[at], self._low[at], self._number[at] = high[place], low[place], number[place]
+
+    @staticmethod
+    def _slot(high: npt.NDArray[np.uint64], low: npt.NDArray[np.uint64]) -> npt.NDArray[np.intp]:
+        mixed = (low ^ high * _MULTIPLIER) * _MULTIPLIER
+        return (mixed >> np.uint64(64 - _SLOT_BITS)).astype(np.intp)
