@@ -16,10 +16,11 @@ _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 
 
 class Addresses:
-    """Numbers addresses as they come; `names` are their texts, by number."""
+    """Numbers addresses as they come. By number, names: their texts; sums: one's complement sums (RFC 1071), 0 to 65,534."""
 
     def __init__(self) -> None:
         self.names: list[str] = []
+        self.sums: list[int] = []
         self._numbers: dict[tuple[int, int, int], int] = {}
         self._known = {version: _Table() for version in (4, 6)}
 
@@ -51,6 +52,7 @@ class Addresses:
         key = (version, high, low)
         if key not in self._numbers:
             self._numbers[key] = len(self.names)
+            self.sums.append((high << 64 | low) % 0xFFFF)
             self.names.append(str(IPv4Address(low)) if version == 4 else str(IPv6Address(high << 64 | low)))
         return self._numbers[key]
 

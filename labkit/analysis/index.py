@@ -32,7 +32,7 @@ _CHUNK = 1 << 14  # packets read at a time: their columns stay in the processor'
 _HELD: Mapping[str, npt.DTypeLike] = {
     "l3": np.int16, "l4": np.int32, "payload": np.int32, "version": np.int8, "proto": np.int32, "source": np.int32,
     "target": np.int32, "sport": np.int32, "dport": np.int32, "seq": np.int64, "ack": np.int64, "flags": np.int16,
-    "window": np.int32, "ttl": np.int16, "ip_id": np.int32, "fragment": np.int16, "payload_length": np.int32,
+    "checksum": np.int32, "window": np.int32, "ttl": np.int16, "ip_id": np.int32, "fragment": np.int16, "payload_length": np.int32,
 }  # fmt: skip
 
 
@@ -42,7 +42,8 @@ class Index:
 
     source, target: index into `addresses`. l3, l4, payload: positions inside the packet. version: 4, 6 or -1. proto:
     IP protocol number, or `ETHERTYPE` + ethertype when it is not IP. fragment: the offset of a later IP fragment in
-    units of 8 bytes, 0 for whole packets and first fragments. payload_length: as the headers declare it.
+    units of 8 bytes, 0 for whole packets and first fragments. checksum: of TCP and UDP. payload_length: as the headers
+    declare it.
     """
 
     frames: Frames
@@ -62,11 +63,13 @@ class Index:
     ack: Ints
     flags: Ints
     window: Ints
+    checksum: Ints
     ttl: Ints
     ip_id: Ints
     fragment: Ints
     payload_length: Ints
     addresses: tuple[str, ...]
+    address_sums: Ints
 
     def __len__(self) -> int:
         return len(self.packets)
@@ -85,6 +88,12 @@ class Index:
     def link(self) -> Ints:
         """The LINKTYPE of each packet's vantage point."""
         return self.link_types[self.vantage]
+
+    @property
+    def endpoints(self) -> tuple[Ints, Ints]:
+        """Sender and receiver of each packet as one number each, of address and port; negative without an address."""
+        source, target = self.source.astype(np.int64) << 16, self.target.astype(np.int64) << 16
+        return source | self.sport.clip(0), target | self.dport.clip(0)
 
     @cached_property
     def digest(self) -> Words:
@@ -118,7 +127,8 @@ def build(recording: Recording) -> Index:
         original = packets["original"][rows].astype(np.int64)
         for name, values in _columns(frames.take(rows), link_type, original, addresses).items():
             held[name][rows] = values
-    return Index(frames, packets, link_types, vantage, **held, addresses=tuple(addresses.names))
+    return Index(frames, packets, link_types, vantage, **held, addresses=tuple(addresses.names),
+                 address_sums=np.array(addresses.sums, dtype=np.int32))  # fmt: skip
 
 
 def _chunks(link_types: Ints, vantage: Ints) -> Iterator[tuple[int, Ints | slice]]:

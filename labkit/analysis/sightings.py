@@ -10,6 +10,7 @@ import numpy as np
 
 from .frames import MISSING, Bools, Ints
 from .index import ACK, FIN, RST, SYN, TCP, Index
+from .runs import begins, reordered, together
 
 _EPHEMERAL = 32768  # where Linux begins to take client ports from
 
@@ -47,17 +48,13 @@ class Sightings:
 def sight(index: Index) -> Sightings:
     """Group the packets that have ports into sightings."""
     rows = np.flatnonzero((index.sport >= 0) & (index.dport >= 0) & (index.source >= 0) & (index.target >= 0))
-    one = (index.source[rows] << 16) | index.sport[rows]
-    two = (index.target[rows] << 16) | index.dport[rows]
+    one, two = (side[rows] for side in index.endpoints)
     low, high = np.minimum(one, two), np.maximum(one, two)
-    order = np.lexsort((high, low, index.proto[rows], index.vantage[rows]))
+    vantage, proto = index.vantage[rows].astype(np.int64), index.proto[rows].astype(np.int64)
+    order, new = together([(vantage << 48 | low).view(np.uint64), (proto << 48 | high).view(np.uint64)])
     rows, forward = rows[order], (one <= two)[order]
-    keys = np.stack([index.vantage[rows], index.proto[rows], low[order], high[order]])
-    new = np.ones(len(rows), dtype=bool)
-    new[1:] = (keys[:, 1:] != keys[:, :-1]).any(axis=0)
     new |= _reopened(index, rows, forward, new)
-    group = np.cumsum(new) - 1
-    return _assemble(index, rows, forward, group)
+    return _assemble(index, rows, forward, new)
 
 
 def _reopened(index: Index, rows: Ints, forward: Bools, new: Bools) -> Bools:
@@ -111,17 +108,13 @@ def _running(marks: Bools) -> Ints:
     return np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(marks)])
 
 
-def _assemble(index: Index, rows: Ints, forward: Bools, group: Ints) -> Sightings:
-    count = int(group[-1]) + 1 if len(group) else 0
-    starts = np.flatnonzero(np.diff(group, prepend=-1))
-    rank = np.argsort(rows[starts], kind="stable")  # sightings in order of their first packet
-    place = np.empty(count, dtype=np.int64)
-    place[rank] = np.arange(count)
-    number = place[group]
-    order = np.argsort(number, kind="stable")
-    rows, forward, number = rows[order], forward[order], number[order]
-    begin = np.append(np.flatnonzero(np.diff(number, prepend=-1)), len(rows)).astype(np.int64)
-    first, last = rows[begin[:-1]], rows[begin[1:] - 1] if count else rows[:0]
+def _assemble(index: Index, rows: Ints, forward: Bools, new: Bools) -> Sightings:
+    begin = begins(new)
+    rank = np.argsort(rows[begin[:-1]], kind="stable")  # sightings in order of their first packet
+    place, begin = reordered(begin, rank)
+    rows, forward = rows[place].astype(np.int32), forward[place]
+    number = np.repeat(np.arange(len(rank), dtype=np.int32), np.diff(begin))
+    first, last = rows[begin[:-1]], rows[begin[1:] - 1]
     by_client = forward == _client_is_forward(index, rows, forward, number, begin)[number]
     opening = begin[:-1]
     sent = by_client[opening]
@@ -129,7 +122,7 @@ def _assemble(index: Index, rows: Ints, forward: Bools, group: Ints) -> Sighting
     def end(of_sender: Ints, of_receiver: Ints) -> Ints:
         return np.where(sent, of_sender[first], of_receiver[first])
 
-    of_packet = np.full(len(index), MISSING, dtype=np.int64)
+    of_packet = np.full(len(index), MISSING, dtype=np.int32)
     of_packet[rows] = number
     from_client = np.zeros(len(index), dtype=bool)
     from_client[rows] = by_client

@@ -14,9 +14,12 @@ TCP, UDP, ICMP, ICMP6 = 6, 17, 1, 58
 FIN, SYN, RST, PSH, ACK = 1, 2, 4, 8, 16
 
 TCP_HEADER = layout(
-    16, sport=(0, ">u2"), dport=(2, ">u2"), seq=(4, ">u4"), ack=(8, ">u4"), bits=(12, ">u2"), window=(14, ">u2"),
+    18, sport=(0, ">u2"), dport=(2, ">u2"), seq=(4, ">u4"), ack=(8, ">u4"), bits=(12, ">u2"), window=(14, ">u2"),
+    checksum=(16, ">u2"),
 )  # fmt: skip
-UDP_HEADER = layout(8, sport=(0, ">u2"), dport=(2, ">u2"), length=(4, ">u2"))
+UDP_HEADER = layout(8, sport=(0, ">u2"), dport=(2, ">u2"), length=(4, ">u2"), checksum=(6, ">u2"))
+
+_FIELDS = ("sport", "dport", "seq", "ack", "flags", "window", "checksum")
 
 
 @dataclass(frozen=True)
@@ -29,13 +32,14 @@ class Transport:
     ack: Ints
     flags: Ints
     window: Ints
+    checksum: Ints
     payload: Ints
     payload_length: Ints
 
 
 def transport(frames: Frames, proto: Ints, l4: Ints, end: Ints, fragment: Ints) -> Transport:
     """Read on from *l4* where *proto* is TCP or UDP and the packet is whole or a first fragment."""
-    columns = {name: np.full(len(frames), MISSING, dtype=np.int64) for name in ("sport", "dport", "seq", "ack", "flags", "window")}  # fmt: skip
+    columns = {name: np.full(len(frames), MISSING, dtype=np.int64) for name in _FIELDS}
     payload, end = l4.copy(), end.copy()
     for number, read in ((TCP, _tcp), (UDP, _udp)):
         mine = (proto == number) & (fragment == 0)
@@ -62,7 +66,7 @@ def _tcp(frames: Frames, l4: Ints, end: Ints) -> tuple[dict[str, Ints], Ints, In
     short = head["bits"] < 0
     if short.any():
         first = np.where(short, frames.read(np.where(l4 >= 0, l4 + 12, MISSING), 1) >> 4, first)
-    fields = {name: head[name] for name in ("sport", "dport", "seq", "ack", "window")}
+    fields = {name: head[name] for name in _FIELDS if name != "flags"}
     fields["flags"] = np.where(short, MISSING, head["bits"] & 0x1FF)
     return fields, np.where((first >= 5) & (l4 >= 0), l4 + first * 4, MISSING), end
 
@@ -73,4 +77,5 @@ def _udp(frames: Frames, l4: Ints, end: Ints) -> tuple[dict[str, Ints], Ints, In
     length = head["length"]
     whole = (l4 >= 0) & (l4 + 8 <= frames.captured)
     over = np.where((length >= 8) & (l4 + length <= end), l4 + length, end)
-    return {"sport": head["sport"], "dport": head["dport"]}, np.where(whole, l4 + 8, MISSING), over
+    fields = {name: head[name] for name in ("sport", "dport", "checksum")}
+    return fields, np.where(whole, l4 + 8, MISSING), over
