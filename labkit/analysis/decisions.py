@@ -3,8 +3,8 @@
 At L4 that packet is the connection's first one as it reached the balancer; at L7 the last piece of the request.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -23,13 +23,18 @@ COLUMNS = ("time", "mode", "connection", "read", "rule", "backend", "packet", "v
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """One choice of a backend. row: the packet (0-based) the balancer held last, None where it was not captured."""
+    """One choice of a backend. find: looks for the packet that the balancer held last."""
 
     event: Mapping[str, Any]
     mode: str
     time_ns: int
     connection: int | None
-    row: int | None
+    find: Callable[[], int | None] = field(repr=False, compare=False)
+
+    @property
+    def row(self) -> int | None:
+        """The packet (0-based) the balancer held last, None where it was not captured."""
+        return self.find()
 
 
 @dataclass(frozen=True)
@@ -79,35 +84,39 @@ def _forwarded(scene: Scene, event: Mapping[str, Any]) -> Decision:
     client = endpoint_of((event["client"], event["client_port"]))
     server = endpoint_of((event["server"], event["server_port"]))
     connection = scene.finder.opened(event["proto"], client, server, event["time_ns"])
-    sighting = None if connection is None else scene.arrival(connection, (client, server))
-    row = None if sighting is None else scene.first_sent(sighting)
-    return Decision(event, event.get("mode", "l4"), int(event["time_ns"]), connection, row)
+
+    def find() -> int | None:
+        sighting = None if connection is None else scene.arrival(connection, (client, server))
+        return None if sighting is None else scene.first_sent(sighting)
+
+    return Decision(event, event.get("mode", "l4"), int(event["time_ns"]), connection, find)
 
 
 def _routed(scene: Scene, exchange: Exchange) -> Decision:
     decided = int(exchange.event["decided_ns"])
-    sighting = None if exchange.front is None else scene.arrival(exchange.front, None)
-    row = None if sighting is None else scene.last_payload(sighting, decided)
-    return Decision(exchange.event, "l7", decided, exchange.front, row)
+
+    def find() -> int | None:
+        sighting = None if exchange.front is None else scene.arrival(exchange.front, None)
+        return None if sighting is None else scene.last_payload(sighting, decided)
+
+    return Decision(exchange.event, "l7", decided, exchange.front, find)
 
 
 def table(made: Sequence[Decision], index: Index, vantages: Sequence[str]) -> pd.DataFrame:
     """One row per decision. packet: number of the packet held last, at `vantage`; None where it was not captured."""
-    frame = records(
-        [
-            {
-                "time": decision.time_ns,
-                "mode": decision.mode,
-                "connection": decision.connection,
-                "read": tuple(decision.event.get("read") or ()),
-                "rule": decision.event.get("rule"),
-                "backend": decision.event.get("backend"),
-                "packet": None if decision.row is None else decision.row + 1,
-                "vantage": None if decision.row is None else vantages[int(index.vantage[decision.row])],
-            }
-            for decision in made
-        ],
-        COLUMNS,
-    )
+    frame = records([_row(decision, decision.row, index, vantages) for decision in made], COLUMNS)
     frame["time"] = pd.to_datetime(frame["time"], unit="ns").astype("datetime64[ns]")
     return frame
+
+
+def _row(decision: Decision, row: int | None, index: Index, vantages: Sequence[str]) -> dict[str, Any]:
+    return {
+        "time": decision.time_ns,
+        "mode": decision.mode,
+        "connection": decision.connection,
+        "read": tuple(decision.event.get("read") or ()),
+        "rule": decision.event.get("rule"),
+        "backend": decision.event.get("backend"),
+        "packet": None if row is None else row + 1,
+        "vantage": None if row is None else vantages[int(index.vantage[row])],
+    }

@@ -15,7 +15,7 @@ from labkit.recording import Recording
 from . import connections as connections_
 from . import decisions as decisions_
 from . import exchanges as exchanges_
-from . import headers, http, index, sightings, streams, tcp, trajectories
+from . import clear, headers, index, sightings, tcp, trajectories
 from .finder import Finder
 from .nodes import Nodes
 from .tables import integers, objects
@@ -57,7 +57,7 @@ class Study:
 
     @cached_property
     def finder(self) -> Finder:
-        return Finder(self.index, self.sightings, self.connections, self.story)
+        return Finder(self.index, self.sightings, self.connections, lambda: self.story)
 
     @cached_property
     def exchanges(self) -> list[exchanges_.Exchange]:
@@ -74,9 +74,8 @@ class Study:
     @cached_property
     def requests_in_clear(self) -> dict[int, int]:
         """For each connection the HTTP/1 requests that its client sent in clear, counted in its captured bytes."""
-        homes = {number: self.connections.home(number) for number in range(1, len(self.connections) + 1)}
-        sent = {number: streams.sent(self.index, self.sightings, home).data for number, home in homes.items()}
-        return {number: sum(1 for _ in http.requests(data)) for number, data in sent.items()}
+        homes = [members[0] for members in self.connections.members]
+        return dict(enumerate(clear.requests_sent(self.index, self.sightings, homes), start=1))
 
     def packets_table(self, at: int | None = None) -> pd.DataFrame:
         """One row per packet, in time order; *at*: number of a vantage point, for its packets alone."""
