@@ -5,22 +5,27 @@ what it misses is looked up one distinct address at a time.
 """
 
 from ipaddress import IPv4Address, IPv6Address
+from threading import Lock
 
 import numpy as np
 import numpy.typing as npt
 
-from .frames import MISSING, Ints
+from .frames import MISSING, Bools, Ints, Words
 
 _SLOT_BITS = 14
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 
 
 class Addresses:
-    """Numbers addresses as they come. By number, names: their texts; sums: one's complement sums (RFC 1071), 0 to 65,534."""
+    """Numbers addresses as they come, from several threads too.
+
+    By number, names: their texts; sums: their one's complement sums (RFC 1071), 0 to 65,534.
+    """
 
     def __init__(self) -> None:
         self.names: list[str] = []
         self.sums: list[int] = []
+        self._lock = Lock()
         self._numbers: dict[tuple[int, int, int], int] = {}
         self._known = {version: _Table() for version in (4, 6)}
 
@@ -34,16 +39,17 @@ class Addresses:
         high, low = first << np.uint64(32) | second, third << np.uint64(32) | fourth
         return self._number(6, high, low, parts[3] < 0)
 
-    def _number(self, version: int, high: npt.NDArray[np.uint64], low: npt.NDArray[np.generic], absent: npt.NDArray[np.bool_]) -> Ints:  # fmt: skip
-        low = low.astype(np.uint64)
+    def _number(self, version: int, high: Words, values: npt.NDArray[np.generic], absent: Bools) -> Ints:
+        low = values.astype(np.uint64)
         table = self._known[version]
         number, hit = table.find(high, low)
         lost = np.flatnonzero(~hit & ~absent)
         if len(lost):
             pairs = np.stack([high[lost], low[lost]], axis=1)
             distinct, place = np.unique(pairs, axis=0, return_inverse=True)
-            numbers = [self._new(version, one, two) for one, two in distinct.tolist()]
-            table.learn(distinct[:, 0], distinct[:, 1], np.array(numbers))
+            with self._lock:
+                numbers = [self._new(version, one, two) for one, two in distinct.tolist()]
+                table.learn(distinct[:, 0], distinct[:, 1], np.array(numbers))
             number[lost] = np.array(numbers, dtype=np.int64)[place.ravel()]
         number[absent] = MISSING
         return number
@@ -58,25 +64,28 @@ class Addresses:
 
 
 class _Table:
-    """The address met last in every slot, with its number."""
+    """The address met last in every slot, with its number. Replaced whole, so that readers need no lock."""
 
     def __init__(self) -> None:
         size = 1 << _SLOT_BITS
-        self._high, self._low = np.zeros(size, dtype=np.uint64), np.zeros(size, dtype=np.uint64)
-        self._number = np.full(size, MISSING, dtype=np.int64)
+        self._slots: tuple[Words, Words, Ints] = (
+            np.zeros(size, dtype=np.uint64), np.zeros(size, dtype=np.uint64), np.full(size, MISSING, dtype=np.int64),
+        )  # fmt: skip
 
-    def find(self, high: npt.NDArray[np.uint64], low: npt.NDArray[np.uint64]) -> tuple[Ints, npt.NDArray[np.bool_]]:
-        slot = self._slot(high, low)
-        number = self._number[slot]
-        return number, (self._low[slot] == low) & (self._high[slot] == high) & (number >= 0)
+    def find(self, high: Words, low: Words) -> tuple[Ints, Bools]:
+        highs, lows, numbers = self._slots
+        slot = _slot(high, low)
+        number = numbers[slot]
+        return number, (lows[slot] == low) & (highs[slot] == high) & (number >= 0)
 
-    def learn(self, high: npt.NDArray[np.uint64], low: npt.NDArray[np.uint64], number: Ints) -> None:
-        slot = self._slot(high, low)
-        for place in range(len(slot)):  # one by one: of two in a slot the last must win in all three
-            at = slot[place]
-            self._high[at], self._low[at], self._number[at] = high[place], low[place], number[place]
+    def learn(self, high: Words, low: Words, number: Ints) -> None:
+        highs, lows, numbers = (column.copy() for column in self._slots)
+        slot, last = np.unique(_slot(high, low)[::-1], return_index=True)  # of several in a slot, one wins
+        for column, values in ((highs, high), (lows, low), (numbers, number)):
+            column[slot] = values[::-1][last]
+        self._slots = highs, lows, numbers
 
-    @staticmethod
-    def _slot(high: npt.NDArray[np.uint64], low: npt.NDArray[np.uint64]) -> npt.NDArray[np.intp]:
-        mixed = (low ^ high * _MULTIPLIER) * _MULTIPLIER
-        return (mixed >> np.uint64(64 - _SLOT_BITS)).astype(np.intp)
+
+def _slot(high: Words, low: Words) -> Ints:
+    mixed = (low ^ high * _MULTIPLIER) * _MULTIPLIER
+    return (mixed >> np.uint64(64 - _SLOT_BITS)).astype(np.int64)

@@ -17,7 +17,8 @@ from .sightings import Sightings
 
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
 _PLAIN = re.compile(rb"(?:%s [^ \r\n]++ HTTP/1\.[01]\r\n(?:%s:[^\r\n]*+\r\n)*+\r\n)++" % (_TOKEN, _TOKEN))
-_LEADS_ON = re.compile(rb"content-length|transfer-encoding|upgrade|\nconnect |\Aconnect ", re.IGNORECASE)
+# What may make bytes after a head something else than the next request
+_LEADS_ON = (b"content-length", b"transfer-encoding", b"upgrade", b"connect ")
 _BEGINS = re.compile(rb"(?:\r\n)*%s [^ \r\n]+ HTTP/1\.[01]\r?\n" % _TOKEN)
 
 
@@ -31,12 +32,16 @@ def requests_sent(index: Index, sightings: Sightings, some: Sequence[int]) -> li
         plain = simple[place] and (not data or _BEGINS.match(data) is None)
         if plain:
             counts.append(0)
-        elif simple[place] and _PLAIN.fullmatch(data) and not _LEADS_ON.search(data):
+        elif simple[place] and _PLAIN.fullmatch(data) and not _leads_on(data.lower()):
             counts.append(data.count(b"\r\n\r\n"))
         else:
             stream = streams.sent(index, sightings, int(chosen[place]))
             counts.append(sum(1 for _ in http.requests(stream.data)))
     return counts
+
+
+def _leads_on(lowered: bytes) -> bool:
+    return any(word in lowered for word in _LEADS_ON)
 
 
 def _pieces(index: Index, sightings: Sightings, chosen: Ints) -> tuple[list[bytes], list[int], list[bool]]:

@@ -3,7 +3,6 @@
 A tuple may be used again, so time decides between its connections; what it leaves open is answered with None.
 """
 
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, lru_cache
 from typing import Any
@@ -11,13 +10,15 @@ from typing import Any
 import numpy as np
 
 from .connections import Connections
-from .index import Index, protocol_name
+from .index import TCP, UDP, Index
 from .nodes import canonical
+from .runs import begins, together
 from .sightings import Sightings
 from .tcp import Story
 
 Endpoint = tuple[str, int]
 _SLACK_NS = 5_000_000  # events are stamped by other code than packets, a moment earlier or later
+_PROTOCOLS = {"TCP": TCP, "UDP": UDP}
 _OVER = ("closed", "reset")
 
 
@@ -28,30 +29,40 @@ class Finder:
         self, index: Index, sightings: Sightings, connections: Connections, story: Callable[[], Story]
     ) -> None:
         self._index, self._sightings, self._story, self._connections = index, sightings, story, connections
-        names, s = index.addresses, sightings
-        self._ends = [
-            ((names[client], client_port), (names[server], server_port))
-            for client, client_port, server, server_port in zip(
-                s.client.tolist(), s.client_port.tolist(), s.server.tolist(), s.server_port.tolist(), strict=True
-            )
-        ]
+        s = sightings
+        self._ends = [side.tolist() for side in (s.client, s.client_port, s.server, s.server_port)]
         self._first: list[int] = index.time_ns[s.first].tolist()
+        self._numbers = {name: number for number, name in enumerate(index.addresses)}
 
     @cached_property
-    def _by_ends(self) -> Mapping[tuple[str | None, Endpoint, Endpoint], list[int]]:
-        """Sightings by protocol and ends, the lower one first."""
-        found: dict[tuple[str | None, Endpoint, Endpoint], list[int]] = defaultdict(list)
-        words = {number: protocol_name(number) for number in np.unique(self._sightings.proto).tolist()}
-        for sighting, (number, (one, two)) in enumerate(zip(self._sightings.proto.tolist(), self._ends, strict=True)):
-            found[(words[number], one, two) if one <= two else (words[number], two, one)].append(sighting)
-        return found
+    def _by_ends(self) -> tuple[Mapping[int, int], list[int], list[int]]:
+        """Sightings with the same protocol and ends: the key's run, where runs begin, their sightings."""
+        s = self._sightings
+        one = s.client.astype(np.int64) << 16 | s.client_port
+        two = s.server.astype(np.int64) << 16 | s.server_port
+        low, high = np.minimum(one, two), np.maximum(one, two)
+        words = [low.view(np.uint64), (high | s.proto.astype(np.int64) << 48).view(np.uint64)]
+        order, new = together(words)
+        first, second = (word[order[new]].tolist() for word in words)
+        keys = {a << 64 | b: run for run, (a, b) in enumerate(zip(first, second, strict=True))}
+        return keys, begins(new).tolist(), order.tolist()
 
-    def _with_ends(self, proto: str, one: Endpoint, two: Endpoint) -> Sequence[int]:
-        return self._by_ends.get((proto, one, two) if one <= two else (proto, two, one), ())
+    def _with_ends(self, proto: str, one: Endpoint, two: Endpoint) -> list[int]:
+        """Sightings of "TCP" or "UDP" between these ends, in order of their first packet."""
+        source, target = self._numbers.get(one[0]), self._numbers.get(two[0])
+        if source is None or target is None:
+            return []
+        runs, begin, sightings = self._by_ends
+        low, high = source << 16 | one[1], target << 16 | two[1]
+        if low > high:
+            low, high = high, low
+        run = runs.get(low << 64 | _PROTOCOLS.get(proto, 0) << 48 | high)
+        return [] if run is None else sightings[begin[run] : begin[run + 1]]
 
     def ends(self, sighting: int) -> tuple[Endpoint, Endpoint]:
         """Client and server of a sighting, as seen there."""
-        return self._ends[sighting]
+        names, (client, client_port, server, server_port) = self._index.addresses, self._ends
+        return (names[client[sighting]], client_port[sighting]), (names[server[sighting]], server_port[sighting])
 
     def opened(self, proto: str, client: Endpoint, server: Endpoint, by_ns: int) -> int | None:
         """The connection with these ends that was opened last before *by_ns*; None if there is none."""

@@ -3,6 +3,7 @@
 This is what `Capture` and the views stand on. It holds no state of its own beyond what it derived.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from itertools import pairwise
 from typing import Any, Literal
@@ -12,10 +13,11 @@ import pandas as pd
 
 from labkit.recording import Recording
 
+from . import clear, headers, index, sightings, tcp
 from . import connections as connections_
 from . import decisions as decisions_
 from . import exchanges as exchanges_
-from . import clear, headers, index, sightings, tcp, trajectories
+from . import trajectories as trajectories_
 from .finder import Finder
 from .nodes import Nodes
 from .tables import integers, objects
@@ -44,12 +46,17 @@ class Study:
         return sightings.sight(self.index)
 
     @cached_property
-    def trajectories(self) -> trajectories.Trajectories:
-        return trajectories.join(self.index)
+    def trajectories(self) -> trajectories_.Trajectories:
+        return trajectories_.join(self.index)
 
     @cached_property
     def connections(self) -> connections_.Connections:
-        return connections_.merge(self.sightings, self.trajectories)
+        with ThreadPoolExecutor(1) as threads:  # both take long, and numpy works without the interpreter's lock
+            trajectories = threads.submit(trajectories_.join, self.index) if "trajectories" not in vars(self) else None
+            sightings = self.sightings
+            if trajectories is not None:
+                vars(self)["trajectories"] = trajectories.result()
+        return connections_.merge(sightings, self.trajectories)
 
     @cached_property
     def story(self) -> tcp.Story:

@@ -108,15 +108,14 @@ def _alike(index: Index, rows: Ints, words: list[Words]) -> _Alike:
     if len(time_ns) and (time_ns[1:] == time_ns[:-1]).any():
         _turn_round(index, order, ordered, begin)
     rank = _rank(index, ordered)
-    of = np.cumsum(new) - 1
-    open_ = holds_twice(index.vantage[ordered], begin, int(index.vantage.max(initial=0)) + 1)
-    open_[of[1:][step & (rank == MISSING)]] = True
-    differ = np.zeros(len(begin) - 1, dtype=bool)
     constant = translation_constant(index, ordered)
-    differ[of[1:][step & (constant[1:] != constant[:-1])]] = True
+    open_ = holds_twice(index.vantage[ordered], begin, int(index.vantage.max(initial=0)) + 1)
+    differ = np.zeros(len(begin) - 1, dtype=bool)
+    for groups, where in ((open_, rank == MISSING), (differ, constant[1:] != constant[:-1])):
+        groups[np.searchsorted(begin, np.flatnonzero(step & where) + 1, side="right") - 1] = True
     unsure = np.zeros(len(ordered), dtype=bool)
-    weak = (index.proto[ordered] != TCP) & (index.ip_id[ordered] <= 0)
-    unsure[1:] = step & (rank == UNRELATED) & weak[1:]
+    places = np.flatnonzero(step & (rank == UNRELATED)) + 1
+    unsure[places] = (index.proto[ordered[places]] != TCP) & (index.ip_id[ordered[places]] <= 0)
     return _Alike(order, ordered, begin, unsure, open_, differ)
 
 
