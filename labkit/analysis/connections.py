@@ -11,9 +11,10 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
+from . import icmp
 from .frames import MISSING, Ints
 from .index import Index, protocol_name
-from .sightings import Sightings
+from .sightings import Sightings, sightings_about
 from .tables import objects
 from .tcp import Story
 from .trajectories import Trajectories
@@ -45,8 +46,8 @@ class Connections:
         return self.members[connection - 1][0]
 
 
-def merge(sightings: Sightings, trajectories: Trajectories) -> Connections:
-    """Make connections of the sightings that share packets."""
+def merge(index: Index, sightings: Sightings, trajectories: Trajectories) -> Connections:
+    """Make connections of the sightings that share packets. ICMP errors belong to what they are about."""
     before, after = trajectories.steps
     shared = trajectories.same_flow[after]
     one, two = sightings.of_packet[before[shared]], sightings.of_packet[after[shared]]
@@ -64,6 +65,9 @@ def merge(sightings: Sightings, trajectories: Trajectories) -> Connections:
     members = tuple(tuple(every[first:last]) for first, last in pairwise(bounds))
     of_packet = np.full(len(sightings.of_packet), MISSING, dtype=np.int32)
     of_packet[sightings.rows] = np.repeat(of_sighting, np.diff(sightings.begin))
+    errors = icmp.embedded(index)
+    about = sightings_about(index, sightings, errors)
+    of_packet[errors.rows] = np.where(about >= 0, np.append(of_sighting, 0)[about], MISSING)
     return Connections(of_sighting, of_packet, members)
 
 

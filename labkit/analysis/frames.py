@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from labkit.recording import Recording
 
-Ints = npt.NDArray[np.int64]
+Ints = npt.NDArray[np.signedinteger[Any]]
 Bools = npt.NDArray[np.bool_]
 Words = npt.NDArray[np.uint64]
 
@@ -67,7 +67,7 @@ class Frames:
         return Frames(self.buffer, self._start[rows].astype(np.int64), self._captured[rows].astype(np.int64))
 
     def header(self, at: Ints | int, shape: npt.DTypeLike) -> dict[str, Ints]:
-        """The fields of a header at position *at*, all gathered in one go: unsigned, -1 where not captured or at < 0."""
+        """The fields of a header at position *at*, gathered in one go: unsigned, -1 where not captured or at < 0."""
         dtype = np.dtype(shape)
         position = np.broadcast_to(np.asarray(at, dtype=np.int64), (len(self),))
         begin, captured = self.start + position, self.captured

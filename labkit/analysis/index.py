@@ -34,7 +34,8 @@ _CHUNK = 1 << 15  # packets read at a time: their columns stay in the processor'
 _HELD: Mapping[str, npt.DTypeLike] = {
     "l3": np.int16, "l4": np.int32, "payload": np.int32, "version": np.int8, "proto": np.int32, "source": np.int32,
     "target": np.int32, "sport": np.int32, "dport": np.int32, "seq": np.int64, "ack": np.int64, "flags": np.int16,
-    "checksum": np.int32, "window": np.int32, "ttl": np.int16, "ip_id": np.int32, "fragment": np.int16, "payload_length": np.int32,
+    "checksum": np.int32, "window": np.int32, "ttl": np.int16, "ip_id": np.int32, "fragment": np.int16,
+    "payload_length": np.int32,
 }  # fmt: skip
 
 

@@ -1,5 +1,6 @@
-"""Packets that nothing distinguishes, told apart by time, TTL and the endpoints that stayed; where that leaves a choice,
-it is said.
+"""Packets that nothing distinguishes, told apart by time, TTL and the endpoints that stayed.
+
+Where that leaves a choice, it is said.
 
 `trajectories` asks for it where packets with equal keys were at one vantage point more than once, or where one cannot
 be the other on its further way.

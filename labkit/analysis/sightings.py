@@ -4,11 +4,13 @@ A new SYN with another initial sequence number on a tuple whose conversation has
 (RFC 9293 §3.6.1). Which sightings are the same connection is said by `connections`, from packets they share.
 """
 
+from collections import defaultdict
 from dataclasses import dataclass
 
 import numpy as np
 
 from .frames import MISSING, Bools, Ints
+from .icmp import Embedded
 from .index import ACK, FIN, RST, SYN, TCP, Index
 from .runs import begins, reordered, together
 
@@ -159,3 +161,25 @@ def _client_is_forward(index: Index, rows: Ints, forward: Bools, number: Ints, b
         found = np.flatnonzero((flags > 0) & (flags & (SYN | ACK) == pattern))[::-1]
         is_client[number[found]] = forward[found] == sender_is_client
     return is_client
+
+
+def sightings_about(index: Index, sightings: Sightings, errors: Embedded) -> Ints:
+    """For each ICMP error the sighting, at its vantage point, of the packet that it carries; -1 if there is none.
+
+    Of several on the same tuple it is the last that began before the error.
+    """
+    found = np.full(len(errors), MISSING, dtype=np.int64)
+    if not len(errors):
+        return found
+    known: dict[tuple[int, ...], list[int]] = defaultdict(list)
+    s = sightings
+    ends = zip(s.client.tolist(), s.client_port.tolist(), s.server.tolist(), s.server_port.tolist(), strict=True)
+    for number, (vantage, proto, end) in enumerate(zip(s.vantage.tolist(), s.proto.tolist(), ends, strict=True)):
+        known[(vantage, proto, *end)].append(number)
+        known[(vantage, proto, *end[2:], *end[:2])].append(number)
+    e = errors
+    columns = (index.vantage[e.rows], e.proto, e.source, e.sport, e.target, e.dport)
+    for place, key in enumerate(zip(*(column.tolist() for column in columns), strict=True)):
+        begun = [number for number in known.get(key, ()) if s.first[number] < e.rows[place]]
+        found[place] = begun[-1] if begun else MISSING
+    return found

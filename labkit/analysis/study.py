@@ -13,14 +13,15 @@ import pandas as pd
 
 from labkit.recording import Recording
 
-from . import clear, headers, index, sightings, tcp
+from . import clear, headers, index, tcp
 from . import connections as connections_
 from . import decisions as decisions_
 from . import exchanges as exchanges_
+from . import sightings as sightings_
 from . import trajectories as trajectories_
 from .finder import Finder
 from .nodes import Nodes
-from .tables import integers, objects
+from .tables import integers, objects, words
 
 
 class Study:
@@ -42,21 +43,23 @@ class Study:
         return index.build(self.recording)
 
     @cached_property
-    def sightings(self) -> sightings.Sightings:
-        return sightings.sight(self.index)
+    def _grouped(self) -> tuple[sightings_.Sightings, trajectories_.Trajectories]:
+        """Found side by side: both take long, and numpy works without the interpreter's lock."""
+        with ThreadPoolExecutor(1) as beside:
+            joined = beside.submit(trajectories_.join, self.index)
+            return sightings_.sight(self.index), joined.result()
 
-    @cached_property
+    @property
+    def sightings(self) -> sightings_.Sightings:
+        return self._grouped[0]
+
+    @property
     def trajectories(self) -> trajectories_.Trajectories:
-        return trajectories_.join(self.index)
+        return self._grouped[1]
 
     @cached_property
     def connections(self) -> connections_.Connections:
-        with ThreadPoolExecutor(1) as threads:  # both take long, and numpy works without the interpreter's lock
-            trajectories = threads.submit(trajectories_.join, self.index) if "trajectories" not in vars(self) else None
-            sightings = self.sightings
-            if trajectories is not None:
-                vars(self)["trajectories"] = trajectories.result()
-        return connections_.merge(sightings, self.trajectories)
+        return connections_.merge(self.index, self.sightings, self.trajectories)
 
     @cached_property
     def story(self) -> tcp.Story:
@@ -87,33 +90,33 @@ class Study:
     def packets_table(self, at: int | None = None) -> pd.DataFrame:
         """One row per packet, in time order; *at*: number of a vantage point, for its packets alone."""
         i = self.index
-        rows = np.arange(len(i)) if at is None else np.flatnonzero(i.vantage == at)
-        names = np.array([*i.addresses, None], dtype=object)  # -1 takes the last: None
+        rows = slice(None) if at is None else np.flatnonzero(i.vantage == at)
 
-        def text(codes: Any, write: Any) -> "pd.Series[Any]":
+        def text(codes: Any, write: Any) -> pd.Categorical:
             values, place = np.unique(codes[rows], return_inverse=True)
-            return objects(np.array([*(write(value) for value in values.tolist()), None], dtype=object)[place])
+            return words(place, [write(value) for value in values.tolist()])
 
         return pd.DataFrame(
             {
-                "number": rows + 1,
-                "time": i.time_ns[rows].view("datetime64[ns]"),
-                "vantage": objects(np.array([*self.vantages, None], dtype=object)[i.vantage[rows]]),
-                "connection": integers(self.connections.of_packet[rows]),
-                "src": objects(names[i.source[rows]]),
-                "dst": objects(names[i.target[rows]]),
-                "sport": integers(i.sport[rows]),
-                "dport": integers(i.dport[rows]),
+                "number": np.arange(1, len(i) + 1)[rows],
+                "time": np.array(i.time_ns[rows]).view("datetime64[ns]"),
+                "vantage": words(i.vantage[rows], self.vantages),
+                "connection": integers(self.connections.of_packet[rows], np.int32),
+                "src": words(i.source[rows], i.addresses),
+                "dst": words(i.target[rows], i.addresses),
+                "sport": integers(i.sport[rows], np.int32),
+                "dport": integers(i.dport[rows], np.int32),
                 "proto": text(i.proto, index.protocol_name),
                 "flags": text(i.flags, index.flag_names),
                 "seq": integers(i.seq[rows]),
                 "ack": integers(i.ack[rows]),
-                "window": integers(i.window[rows]),
-                "ttl": integers(i.ttl[rows]),
-                "ip_id": integers(i.ip_id[rows]),
+                "window": integers(i.window[rows], np.int32),
+                "ttl": integers(i.ttl[rows], np.int32),
+                "ip_id": integers(i.ip_id[rows], np.int32),
                 "payload_length": integers(i.payload_length[rows]),
                 "frame_length": i.frame_length[rows],
-            }
+            },
+            copy=False,
         )
 
     def connections_table(self, per: Literal["vantage"] | None = None) -> pd.DataFrame:
