@@ -70,6 +70,8 @@ class Chain:
 
     def _piece(self, position: int) -> Positions:
         """The run from *position* as far as the window goes; empty if no packet block stands there."""
+        if position + pcapng.PACKET_OVERHEAD > self._end or self._native[position >> 2] != self._kind:
+            return _NONE
         if not self._from <= position < self._to:
             self._look(position)
         start = int(np.searchsorted(self._found, position))
