@@ -9,7 +9,7 @@ MOST = 60
 # What acts on the one who displays it instead of being seen: control characters (C0, DEL, C1), separators of lines,
 # marks that turn the direction of writing (Unicode TR 9, TR 36), halves of characters, and what XML cannot hold.
 _ACTS = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\uffff\ud800-\udfff]"
+    "[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ufffe\uffff\ud800-\udfff]"
 )
 
 

@@ -67,7 +67,8 @@ _MAYBE_TEXT: Final = _or_none(_text)
 _MAYBE_TIME: Final = _or_none(_number)
 _FIELDS: Final = _list_of(_pair(_text, _text))
 _END: Final = _pair(_text, _port)
-_SIDE: Final = _having({}, {"id": lambda value: value is None or isinstance(value, str | int), "client": _or_none(_END), "server": _or_none(_END)})  # fmt: skip
+_ID: Final = _or_none(lambda value: isinstance(value, str | int))
+_SIDE: Final = _having({}, {"id": _ID, "client": _or_none(_END), "server": _or_none(_END)})
 _NODE: Final = _having({"name": _text, "role": _text, "addresses": _TEXTS}, {"interfaces": _TEXTS})
 
 _KINDS: Final[Mapping[str, Check]] = {
@@ -90,7 +91,9 @@ _KINDS: Final[Mapping[str, Check]] = {
     "request": _having(
         {},
         {
-            **dict.fromkeys(("request", "method", "target", "host", "version", "rule", "backend", "error"), _MAYBE_TEXT),
+            **dict.fromkeys(
+                ("request", "method", "target", "host", "version", "rule", "backend", "error"), _MAYBE_TEXT
+            ),
             **dict.fromkeys(("started_ns", "decided_ns", "ended_ns"), _MAYBE_TIME),
             **dict.fromkeys(("front_stream", "back_stream", "status"), _or_none(_number)),
             **dict.fromkeys(("read", "held"), _or_none(_TEXTS)),

@@ -39,7 +39,7 @@ def walk(data: Any, size: int, most: int) -> Classic:
     order, nanoseconds = MAGICS[bytes(data[:4])]
     (link_type,) = struct.unpack_from(order + "I", data, 20)
     captured = struct.Struct(order + "I").unpack_from
-    positions = []
+    positions: list[int] = []
     position = HEADER
     while position + 16 <= size and len(positions) < most:
         end = position + 16 + captured(data, position + 8)[0]

@@ -164,7 +164,9 @@ def _foreign(blocks: Blocks, rows: npt.NDArray[Any], loss: Mapping[str, Loss]) -
 
 def _ended(packets: int, cut_short: bool, more: bool) -> list[str]:
     if more:
-        return [f"everything after its first {packets} packets: no more were asked for; load(path, packets=…) reads more"]
+        return [
+            f"everything after its first {packets} packets: no more were asked for; load(path, packets=…) reads more"
+        ]
     return [f"the rest: the file is cut short at packet {packets + 1}"] if cut_short else []
 
 

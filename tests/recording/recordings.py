@@ -46,6 +46,7 @@ def make(seed: int, packets: int = 40, vantages: int = 4) -> Recording:
             "n": 2**70,
         },
     ]
-    comments = {number: dice.choice(["", "look", "zwei\nZeilen", "後ろ"]) for number in sorted(dice.sample(range(1, packets + 1), packets // 9))}  # fmt: skip
+    said = sorted(dice.sample(range(1, packets + 1), packets // 9))
+    comments = {number: dice.choice(["", "look", "zwei\nZeilen", "後ろ"]) for number in said}
     lacks = tuple(dice.sample(["one thing", "another"], dice.randrange(3)))
     return Recording(points, rows, data, loss, events, lacks=lacks, comments=comments)
