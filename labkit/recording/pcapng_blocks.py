@@ -13,6 +13,7 @@ from typing import Any, Final
 from labkit.errors import CaptureError, NotACapture
 
 from . import pcapng_format as pcapng
+from . import secrets
 from .model import Loss
 
 MOST: Final = 0xFFFF
@@ -50,6 +51,7 @@ class Blocks:
     places: Mapping[str, Mapping[str, str]] | None = None
     lacks: list[str] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
+    secrets: list[str] = field(default_factory=list)  # lines of TLS key logs
     unreadable: int = 0  # packet blocks too small to be one
     cut_short: bool = False
     position: int = 0  # of the block being read
@@ -155,8 +157,13 @@ def _evidence(found: Blocks, body: bytes) -> None:
         found.lacks += [str(lack) for lack in value.get("lacks") or ()]
 
 
+def _secrets(found: Blocks, body: bytes) -> None:
+    found.secrets += secrets.read(body, found.sections[-1].order)
+
+
 _READERS: Final[Mapping[int, Callable[[Blocks, bytes], None]]] = {
     pcapng.INTERFACE: _interface,
     pcapng.STATISTICS: _statistics,
+    pcapng.SECRETS: _secrets,
     pcapng.EVIDENCE: _evidence,
 }

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from labkit.errors import CaptureError, NotACapture
 
-from . import pcapng_classic, pcapng_columns
+from . import pcapng_classic, pcapng_columns, secrets
 from . import pcapng_format as pcapng
 from .model import PACKET_DTYPE, Loss, Recording, Vantage
 from .pcapng_blocks import Blocks, walk
@@ -113,7 +113,9 @@ def _pcapng(data: Any, size: int, source: str) -> Recording:
         lacks.append(f"{damaged} packets whose blocks are damaged")
     if blocks.cut_short:
         lacks.append(_cut_short(len(rows) + damaged))
-    return _recording(vantages, rows, data, loss, tuple(blocks.events), source, lacks)
+    began = int(rows["time_ns"].min()) if len(rows) else 0
+    events = tuple(secrets.completed(blocks.events, blocks.secrets, began))
+    return _recording(vantages, rows, data, loss, events, source, lacks)
 
 
 def _vantages(blocks: Blocks) -> Iterator[Vantage]:
