@@ -39,12 +39,12 @@ def client_hello(data: bytes) -> ClientHello | None:
 
 def _handshake(data: bytes) -> bytes:
     """The handshake bytes of the records at the start, without the records' own headers (RFC 8446 §5.1)."""
-    message, at = b"", 0
+    message, at = bytearray(), 0
     while at + 5 <= len(data) and data[at] == _HANDSHAKE:
         length = int.from_bytes(data[at + 3 : at + 5])
         message += data[at + 5 : at + 5 + length]
         at += 5 + length
-    return message
+    return bytes(message)
 
 
 def _parse(body: bytes) -> ClientHello:
