@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from labkit.recording import Recording
+from labkit.wording import inert
 
 from . import clear, headers, index, tcp
 from . import connections as connections_
@@ -20,6 +21,7 @@ from . import exchanges as exchanges_
 from . import sightings as sightings_
 from . import trajectories as trajectories_
 from .finder import Finder
+from .frames import Ints
 from .nodes import Nodes
 from .tables import integers, objects, words
 
@@ -115,9 +117,19 @@ class Study:
                 "ip_id": integers(i.ip_id[rows], np.int32),
                 "payload_length": integers(i.payload_length[rows]),
                 "frame_length": i.frame_length[rows],
+                "comment": self._comments(np.arange(len(i))[rows]),
             },
             copy=False,
         )
+
+    def _comments(self, rows: Ints) -> "pd.Series[Any]":
+        """What is written in the file about each packet, harmless to show; None where nothing is."""
+        column = np.full(len(rows), None, dtype=object)
+        for number, text in self.recording.comments.items():
+            place = int(np.searchsorted(rows, number - 1))
+            if place < len(rows) and rows[place] == number - 1:
+                column[place] = inert(text)
+        return objects(column)
 
     def connections_table(self, per: Literal["vantage"] | None = None) -> pd.DataFrame:
         return connections_.table(

@@ -2,8 +2,8 @@ from collections.abc import Callable
 
 import pytest
 
-from labkit.analysis.study import Study
 from labkit.analysis.states import TRANSITIONS, WORDS
+from labkit.analysis.study import Study
 from labkit.analysis.tcp import Story
 
 from .wire import HOP, Link, Talk, Wire, get, udp
