@@ -37,9 +37,8 @@ def test_the_common_options_of_tcp() -> None:
     names = ("tcp.mss", "tcp.window_scale", "tcp.sack_permitted", "tcp.timestamp", "tcp.timestamp_echo")
     assert read(frame, *names) == [1460, 7, 1, 5, 2**32 - 1]
     assert read(frame, "tcp.sack_left", "tcp.sack_blocks") == [-1, -1]
-    assert read(E / IP() / TCP(options=[("SAck", (1, 2, 3, 4))]), "tcp.sack_left", "tcp.sack_right", "tcp.sack_blocks") == [
-        1, 2, 2,
-    ]  # fmt: skip
+    sack = E / IP() / TCP(options=[("SAck", (1, 2, 3, 4))])
+    assert read(sack, "tcp.sack_left", "tcp.sack_right", "tcp.sack_blocks") == [1, 2, 2]
     assert read(E / IP() / TCP(), *names) == [-1] * 5
 
 
