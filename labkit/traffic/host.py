@@ -117,7 +117,8 @@ class Host:
         TrafficError with cause "status 404" where the upgrade is refused.
         """
         refuse_unknown("websocket", unknown, takes.WEBSOCKET)
-        return WebSocket(self._line(), url, headers, timeout, tls_options(url, tls, self._trust))
+        options = tls_options(url, tls, self._trust)
+        return WebSocket(self._line(), url, headers, timeout, options)
 
     def tcp(self, host: str, port: int, *, timeout: float = TIMEOUT, **unknown: object) -> TcpConnection:
         """A TCP connection: ``with lab.alice.tcp("lb", 7) as c: c.send(b"hi\\n"); c.readline()``."""
