@@ -16,6 +16,7 @@ import numpy.typing as npt
 from labkit.errors import CaptureError, NotACapture
 
 from . import pcapng_format as pcapng
+from . import secrets
 from .model import Loss
 from .pcapng_chain import Chain, Positions
 from .pcapng_evidence import Evidence
@@ -67,6 +68,7 @@ class Blocks:
 
     sections: list[Section] = field(default_factory=list)
     evidence: Evidence = field(default_factory=Evidence)
+    secrets: list[str] = field(default_factory=list)  # lines of TLS key logs
     unreadable: int = 0  # packet blocks too small to be one
     packets: int = 0
     more: bool = False
@@ -186,8 +188,13 @@ def _offsets(body: bytes, order: str) -> npt.NDArray[np.int64]:
     return np.frombuffer(body, order + "u4", len(body) // 4 - 1, 4).astype(np.int64)
 
 
+def _secrets(found: Blocks, body: bytes) -> None:
+    found.secrets += secrets.read(body, found.sections[-1].order)
+
+
 _READERS: Final[Mapping[int, Callable[[Blocks, bytes], None]]] = {
     pcapng.INTERFACE: _interface,
     pcapng.STATISTICS: _statistics,
+    pcapng.SECRETS: _secrets,
     pcapng.EVIDENCE: _evidence,
 }

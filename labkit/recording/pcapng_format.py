@@ -18,6 +18,7 @@ OLD_PACKET = 2
 SIMPLE_PACKET = 3
 STATISTICS = 5
 PACKET = 6
+SECRETS = 0xA
 EVIDENCE = 0x80007ED9  # labkit's own: a local-use type, which Wireshark skips (it lists custom blocks as packets)
 OFFSETS = 0x80007EDA  # labkit's own too: how long the packet blocks are that follow
 BYTE_ORDER = 0x1A2B3C4D

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from labkit.errors import CaptureError, NotACapture
 from labkit.wording import inert
 
-from . import pcapng_classic, pcapng_columns
+from . import pcapng_classic, pcapng_columns, secrets
 from . import pcapng_format as pcapng
 from .model import PACKET_DTYPE, Loss, Recording, Vantage
 from .pcapng_blocks import Blocks, walk
@@ -120,7 +120,9 @@ def _pcapng(data: Any, size: int, source: str, most: int) -> Recording:
     if damaged:
         lacks.append(f"{damaged} packets whose blocks are damaged")
     lacks += _ended(len(rows) + damaged, blocks.cut_short, blocks.more)
-    return _recording(vantages, rows, data, loss, tuple(evidence.events), source, lacks, comments)
+    began = int(rows["time_ns"].min()) if len(rows) else 0
+    events = tuple(secrets.completed(evidence.events, blocks.secrets, began))
+    return _recording(vantages, rows, data, loss, events, source, lacks, comments)
 
 
 def _vantages(blocks: Blocks) -> Iterator[Vantage]:

@@ -23,6 +23,7 @@ from labkit.errors import CaptureError
 from labkit.wording import printable
 
 from . import pcapng_format as pcapng
+from . import secrets as tls_secrets
 from .model import Loss, Recording, Vantage
 
 ROWS_AT_ONCE: Final = 4096
@@ -98,6 +99,7 @@ def render(recording: Recording) -> Iterator[bytes]:
     yield _section()
     for vantage in recording.vantages:
         yield _interface(vantage)
+    yield tls_secrets.block(recording.events)
     yield _evidence({"labkit": 1, "vantages": _places(recording.vantages), "lacks": list(recording.lacks)})
     for event in recording.events:
         yield _evidence({"labkit": 1, "event": dict(event)})
