@@ -77,9 +77,9 @@ def _plain(stream: Stream, direction: tls.Direction) -> Stream:
     """Application data as a stream that knows the packets of its ciphertext."""
     data, starts, rows = bytearray(), [], []
     for record in direction.application:
-        # A record opens when its last byte is there: its packets carried it, the last of them completed it.
-        starts.append(len(data))
-        rows.append(stream.rows_of(record.end - 1, record.end)[0])
+        carriers = stream.rows_of(record.begin, record.end)
+        starts += [len(data)] * len(carriers)
+        rows += carriers
         data += record.data
     return Stream(bytes(data), True, starts, rows, stream.missing)
 

@@ -79,17 +79,14 @@ class Followed:
         if session is None:
             return None
         hello = session.client_hello
-        return ", ".join(
-            filter(
-                None,
-                (
-                    session.version,
-                    session.cipher,
-                    hello and hello.server_name and f"SNI {hello.server_name}",
-                    session.protocol and f"ALPN {session.protocol}",
-                ),
-            )
+        name = hello.server_name if hello else None
+        parts = (
+            session.version,
+            session.cipher,
+            name and f"SNI {name}",
+            session.protocol and f"ALPN {session.protocol}",
         )
+        return ", ".join(filter(None, parts))
 
 
 def follow(content: Content, index: Index) -> Followed:
@@ -105,7 +102,7 @@ def follow(content: Content, index: Index) -> Followed:
 
 def _turns(streams: tuple[Stream, Stream], index: Index, items: Iterable[_Item]) -> tuple[Turn, ...]:
     """The items in order of time, with their packets."""
-    found = []
+    found: list[tuple[int, int, Turn]] = []
     for item in items:
         stream = streams[_BOTH.index(item.side)]
         rows = sorted({row for begin, end in item.spans for row in stream.rows_of(begin, end)})
@@ -127,7 +124,7 @@ def _decoded(streams: tuple[Stream, Stream]) -> tuple[str, list[_Item], str | No
 
 
 def _http1(streams: tuple[Stream, Stream], asked: list[http.Request]) -> tuple[str, list[_Item], str | None]:
-    client, server = streams
+    server = streams[1]
     closed = server.missing is None
     answered = list(http.responses(server.data, (request.method for request in asked), closed=closed))
     items = [_of_request(request) for request in asked] + [_of_response(answer) for answer in answered]

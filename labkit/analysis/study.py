@@ -3,7 +3,8 @@
 This is what `Capture` and the views stand on. It holds no state of its own beyond what it derived.
 """
 
-from functools import cached_property
+from collections.abc import Callable
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -11,14 +12,19 @@ import numpy as np
 import pandas as pd
 
 from labkit.recording import Recording
+from labkit.wording import inert
 
 from . import connections as connections_
+from . import content as content_
 from . import decisions as decisions_
 from . import exchanges as exchanges_
-from . import headers, http, index, sightings, streams, tcp, trajectories
+from . import headers, http, http2, index, sightings, streams, tcp, tls, trajectories
 from .finder import Finder
+from .frames import Ints
 from .nodes import Nodes
 from .tables import integers, objects
+
+_KEPT = 64  # contents of connections that are remembered
 
 
 class Study:
@@ -73,10 +79,25 @@ class Study:
 
     @cached_property
     def requests_in_clear(self) -> dict[int, int]:
-        """For each connection the HTTP/1 requests that its client sent in clear, counted in its captured bytes."""
-        homes = {number: self.connections.home(number) for number in range(1, len(self.connections) + 1)}
-        sent = {number: streams.sent(self.index, self.sightings, home).data for number, home in homes.items()}
-        return {number: sum(1 for _ in http.requests(data)) for number, data in sent.items()}
+        """For each connection the requests that its client sent in clear, counted in its captured bytes."""
+        homes = ((number, self.connections.home(number)) for number in range(1, len(self.connections) + 1))
+        sent = ((number, streams.sent(self.index, self.sightings, home).data) for number, home in homes)
+        return {number: _requests(data) for number, data in sent}
+
+    @cached_property
+    def keys(self) -> tls.KeyLog:
+        """The TLS secrets of the recording."""
+        return tls.KeyLog.of(line for event in self.recording.of_kind("secrets") for line in event.get("lines") or ())
+
+    @cached_property
+    def content(self) -> Callable[[int], content_.Content]:
+        """Gives what the two sides of a connection (by its id) said; remembers the last ones asked for."""
+
+        @lru_cache(_KEPT)
+        def of(connection: int) -> content_.Content:
+            return content_.content(self.index, self.sightings, self.connections.members[connection - 1], self.keys)
+
+        return of
 
     def packets_table(self, at: int | None = None) -> pd.DataFrame:
         """One row per packet, in time order; *at*: number of a vantage point, for its packets alone."""
@@ -107,8 +128,18 @@ class Study:
                 "ip_id": integers(i.ip_id[rows]),
                 "payload_length": integers(i.payload_length[rows]),
                 "frame_length": i.frame_length[rows],
+                "comment": self._comments(rows),
             }
         )
+
+    def _comments(self, rows: Ints) -> "pd.Series[Any]":
+        """What is written in the file about each packet, harmless to show; None where nothing is."""
+        column = np.full(len(rows), None, dtype=object)
+        for number, text in self.recording.comments.items():
+            place = int(np.searchsorted(rows, number - 1))
+            if place < len(rows) and rows[place] == number - 1:
+                column[place] = inert(text)
+        return objects(column)
 
     def connections_table(self, per: Literal["vantage"] | None = None) -> pd.DataFrame:
         return connections_.table(
@@ -139,3 +170,10 @@ class Study:
                 "certain": t.certain,
             }
         )
+
+
+def _requests(data: bytes) -> int:
+    """How many requests stand in clear in a client's stream."""
+    if http2.spoken(data):
+        return len(http2.by_client(data).messages)
+    return sum(1 for _ in http.requests(data))
