@@ -75,7 +75,9 @@ def _opened(wire: tuple[Stream, Stream], session: tls.Session) -> Content:
 
 def _plain(stream: Stream, direction: tls.Direction) -> Stream:
     """Application data as a stream that knows the packets of its ciphertext."""
-    data, starts, rows = bytearray(), [], []
+    data = bytearray()
+    starts: list[int] = []
+    rows: list[int] = []
     for record in direction.application:
         carriers = stream.rows_of(record.begin, record.end)
         starts += [len(data)] * len(carriers)
