@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from labkit.analysis.routes import Routes
     from labkit.analysis.study import Study
     from labkit.views.follow import Conversation
+    from labkit.views.headers import Headers
     from labkit.views.picture import Picture
 
 
@@ -170,6 +171,22 @@ class Capture:
         followed = follow(study.content(number), study.index)
         return Conversation(followed, number, {"client": names[0], "server": names[1]}, index(limit))
 
+    def headers(self, request: str | int | None = None) -> "Headers":
+        """How a request's headers changed on their way through a terminating balancer.
+
+        request: an id from `exchanges()`, or the number of a row there (from 0); without one, the first request.
+        CaptureError if there is none such.
+        """
+        from labkit.analysis.headerdiff import diff
+        from labkit.views.headers import Headers
+
+        study = self._study
+        exchange = study.exchanges[self._exchange(request)]
+        sides = (("sent", exchange.front), ("received", exchange.back))
+        known = ((name, study.content(number)) for name, number in sides if number is not None)
+        why = [f"{name}: {content.why}" for name, content in known if content.why and not content.opened]
+        return Headers(diff(exchange.event, study.carriage.front(exchange), study.carriage.back(exchange), why))
+
     def graph(self) -> "nx.MultiDiGraph[str]":
         """Hosts and the connections between them: one edge through the balancer at L4, two that meet there at L7."""
         from labkit.analysis.graph import build
@@ -213,6 +230,23 @@ class Capture:
             return connection
         has = f"connections 1 to {known}" if known else "no connections"
         raise CaptureError(f"This capture has no connection {shown(connection)}; it has {has}. See cap.connections().")
+
+    def _exchange(self, request: str | int | None) -> int:
+        """The row of `exchanges()` that *request* means."""
+        known = [str(exchange.event.get("request")) for exchange in self._study.exchanges]
+        if not known:
+            raise CaptureError(
+                "This capture has no requests of a terminating balancer, so no header was rewritten by one. "
+                "cap.follow(connection) shows the headers on a connection."
+            )
+        if request is None:
+            return 0
+        if isinstance(request, str) and request in known:
+            return known.index(request)
+        if _is_number(request) and 0 <= index(request) < len(known):  # type: ignore[arg-type]
+            return index(request)  # type: ignore[arg-type]
+        has = f"rows 0 to {len(known) - 1}, the first with the id {known[0]!r}"
+        raise CaptureError(f"This capture has no request {shown(request)}; it has {has}. See cap.exchanges().")
 
     def _vantage(self, name: str) -> int:
         names = self._study.vantages

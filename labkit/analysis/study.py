@@ -14,6 +14,7 @@ import pandas as pd
 from labkit.recording import Recording
 from labkit.wording import inert
 
+from . import carriage as carriage_
 from . import connections as connections_
 from . import content as content_
 from . import decisions as decisions_
@@ -68,6 +69,10 @@ class Study:
     @cached_property
     def exchanges(self) -> list[exchanges_.Exchange]:
         return exchanges_.exchanges(self.recording.of_kind("request"), self.finder)
+
+    @cached_property
+    def carriage(self) -> carriage_.Carriage:
+        return carriage_.Carriage(self.exchanges, self.content, self.index)
 
     @cached_property
     def scene(self) -> decisions_.Scene:
