@@ -77,8 +77,14 @@ class Carriage:
         return {
             number: self._carried(content, pair)
             for number, pair in found.items()
-            if pair[0].method == self._exchanges[number].event.get("method")
+            if self._is_it(pair[0], number, front=front)
         }
+
+    def _is_it(self, request: http.Request, number: int, *, front: bool) -> bool:
+        """Whether a request can be this exchange's; the proxy may have passed it on with another target."""
+        event = self._exchanges[number].event
+        told = event.get("method"), event.get("target")
+        return told[0] == inert(request.method) and (not front or told[1] == inert(request.target))
 
     def _by_time(self, stream: Stream, pairs: Sequence[_Pair], mine: Sequence[int], *, front: bool) -> dict[int, _Pair]:
         began = [self._began(stream, request) for request, _ in pairs]
@@ -87,8 +93,7 @@ class Carriage:
         found = {}
         for number, (after, before) in zip(mine, windows, strict=True):
             inside = [pair for pair, time_ns in zip(pairs, began, strict=True) if after < time_ns <= before]
-            alike = [pair for pair in inside if inert(pair[0].target) == self._exchanges[number].event.get("target")]
-            chosen = alike or inside
+            chosen = [pair for pair in inside if self._is_it(pair[0], number, front=front)]
             again = not front and len({(pair[0].method, pair[0].target) for pair in chosen}) == 1
             if len(chosen) == 1 or again:  # the proxy's attempts at one request: the last one is answered
                 found[number] = chosen[-1]
