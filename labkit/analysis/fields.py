@@ -1,7 +1,10 @@
 """Fields above TCP and UDP by their names, as they stand in a stream: TLS hellos, HTTP requests, WebSocket frames.
 
+Texts off the wire are made harmless to show (`labkit.wording.inert`), as those of events are.
 What a field's value means for the balancer is judged by `evidence`; where it stood on the wire is `visibility`'s.
 """
+
+from labkit.wording import inert
 
 from . import http, http2, tls, websocket
 
@@ -32,13 +35,14 @@ def requests_in(client: bytes) -> list[http.Request]:
 
 
 def of_request(request: http.Request) -> Values:
-    values: Values = {"http.method": request.method, "http.target": request.target, "http.version": request.version}
+    said = {"http.method": request.method, "http.target": request.target, "http.version": request.version}
+    values: Values = {name: inert(value) for name, value in said.items()}
     if request.authority is not None:
-        values["http.host"] = request.authority
+        values["http.host"] = inert(request.authority)
     for name, _ in request.headers:
         lowered = name.lower()
         field = f"http.{lowered}" if lowered in ("host", "cookie") else f"http.header.{lowered}"
-        values.setdefault(field, request.header(name))
+        values.setdefault(inert(field), inert(request.header(name) or ""))
     if request.body:
         values["http.body"] = as_text(request.body)
     return values
@@ -51,7 +55,7 @@ def of_hellos(client: bytes, server: bytes) -> Values:
         return {}
     version = answer.version if answer else hello.version
     values = {"tls.version": version, "tls.sni": hello.server_name, "tls.alpn": ", ".join(hello.protocols)}
-    return {name: value for name, value in values.items() if value}
+    return {name: inert(value) for name, value in values.items() if value}
 
 
 def of_websocket(client: bytes, request: http.Request) -> Values:

@@ -26,6 +26,7 @@ from .http import Headers, Request, Response
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"  # RFC 9113 §3.4
 VERSION = "HTTP/2"
 _HEADER = 9  # bytes
+MOST_FIELDS = 1 << 26  # bytes of decoded fields on one side, for a few bytes may stand for many (RFC 7541 §7.3)
 _LARGEST_TABLE = 1 << 20  # the table may be as large as its reader allowed, which is the other side's business
 # RFC 9113 §7
 _ERRORS = (
@@ -94,6 +95,7 @@ class _Reader:
     def __init__(self, data: bytes, finish: "Callable[[_Building], Request | Response]") -> None:
         self._data, self._finish = data, finish
         self._decoder = Decoder()
+        self._weight = 0
         self._decoder.max_allowed_table_size = _LARGEST_TABLE
         self._every: list[_Building] = []
         self._open: dict[int, _Building] = {}
@@ -108,6 +110,8 @@ class _Reader:
                 at = end
         except (HyperframeError, HPACKError, ValueError) as error:
             why = f"HTTP/2 frames that are not understood ({type(error).__name__})"
+        except OverflowError:
+            why = f"HTTP/2 frames with more fields than the {MOST_FIELDS:,} bytes that labkit decodes"
         messages = tuple(self._finish(one) for one in self._every)
         return Side(messages, tuple(self._notes), why, at)
 
@@ -138,6 +142,9 @@ class _Reader:
     def _headers(self, frame: Frame, fields: bytes, begin: int, end: int) -> None:
         decoded = self._decoder.decode(fields, raw=True)
         headers = tuple((bytes(name).decode("latin-1"), bytes(value).decode("latin-1")) for name, value, *_ in decoded)
+        self._weight += sum(len(name) + len(value) + 64 for name, value in headers)
+        if self._weight > MOST_FIELDS:
+            raise OverflowError
         if isinstance(frame, PushPromiseFrame):
             self._notes.append(Note(f"PUSH_PROMISE stream {frame.promised_stream_id}", begin, end))
             return

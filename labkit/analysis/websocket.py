@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 OPCODES = {0: "continuation", 1: "text", 2: "binary", 8: "close", 9: "ping", 10: "pong"}
 MOST_UNPACKED = 1 << 20  # bytes of one message
+MOST_IN_ALL = 1 << 26  # of one side's messages
 _CONTROL = 8
 _END_OF_MESSAGE = b"\x00\x00\xff\xff"  # RFC 7692 §7.2.2
 
@@ -49,17 +50,20 @@ class Deflate:
     def __init__(self, *, keeps: bool) -> None:
         self._keeps = keeps
         self._inflater = zlib.decompressobj(-15)
+        self._left = MOST_IN_ALL
 
     def unpack(self, data: bytes) -> tuple[bytes, bool]:
-        """The message, and whether there is more of it than `MOST_UNPACKED`. ValueError if it is not packed so."""
+        """The message, and whether there is more of it than may be unpacked. ValueError if it is not packed so."""
         if not self._keeps:
             self._inflater = zlib.decompressobj(-15)
         try:
-            text = self._inflater.decompress(data + _END_OF_MESSAGE, MOST_UNPACKED)
+            if self._left <= 0:
+                return b"", True
+            text = self._inflater.decompress(data + _END_OF_MESSAGE, min(MOST_UNPACKED, self._left))
         except zlib.error as error:
             raise ValueError(str(error)) from error
-        more = bool(self._inflater.unconsumed_tail)
-        return text, more
+        self._left -= len(text)
+        return text, bool(self._inflater.unconsumed_tail)
 
 
 def deflate(extensions: str | None, side: str) -> Deflate | None:

@@ -20,9 +20,9 @@ Events are JSON-able dictionaries with at least ``kind`` and ``time_ns`` (Unix t
               server: [ip, port]}, ``back``: the same shape (its client is the proxy) or None,
               ``headers_received``: [[name, value]], ``headers_forwarded``: the same or None, ``websocket``: bool,
               ``error``: str or None; where HTTP/2 was spoken also ``front_stream``, ``back_stream``: stream ids or None
+``loss``      ``vantage``, ``dropped``: packets that the kernel dropped there between ``since_ns`` and ``time_ns``
 ``secrets``   ``leg``: "front" (client and balancer) | "back" (balancer and backend) | "through" (client and backend)
               | None (unknown), ``lines``: [lines of an NSS key log: "CLIENT_RANDOM …"]; they open TLS connections
-``loss``      ``vantage``, ``dropped``: packets that the kernel dropped there between ``since_ns`` and ``time_ns``
 
 Field names: ``eth.src eth.dst ip.src ip.dst ip.ttl ip.proto ip.id ip.checksum ip6.src ip6.dst ip6.hlim ip6.nexthdr
 tcp.sport tcp.dport tcp.seq tcp.ack tcp.flags tcp.checksum udp.sport udp.dport udp.checksum ct.state ct.status
