@@ -94,11 +94,13 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The decision. packet: the one held last, if it was captured. held: bytes of the request that had come by then."""
+    """The decision. packet: the one held last, at a rail; None if it was not captured. held: bytes of the request that
+    had come by then."""
 
     mode: str
     connection: int
     packet: int | None
+    rail: int | None
     held: int
     backend: str
     rule: str
@@ -266,6 +268,7 @@ class _Walk:
             mode=decision.mode,
             connection=arrow.connection,
             packet=None if decision.row is None else decision.row + 1,
+            rail=next((stop.rail for stop in arrow.stops if stop.packet - 1 == decision.row), None),
             held=self._held(decision),
             backend=str(event.get("backend") or ""),
             rule=str(event.get("rule") or ""),

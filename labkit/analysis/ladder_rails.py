@@ -32,7 +32,8 @@ class Line:
 
     path: rails from client to server. captured: those at which it was seen. ending: it runs "through" the balancer,
     ends in it ("front") or begins there ("back"); "open": what lies behind the balancer was not captured; "alone":
-    there is no balancer. client, server: "ip:port" as seen at its two ends.
+    there is no balancer. ends: client and server, "ip:port", as seen nearest to the client. far_ends: nearest to the
+    server.
     """
 
     connection: int
@@ -40,8 +41,8 @@ class Line:
     path: tuple[int, ...]
     captured: frozenset[int]
     ending: str
-    client: str
-    server: str
+    ends: tuple[str, str]
+    far_ends: tuple[str, str]
 
 
 Key = int | tuple[str, str]  # a vantage point's number, or side and name of a host where nothing was captured
@@ -79,11 +80,16 @@ def lay(study: Study, routes: Routes, chosen: Chosen) -> tuple[list[Rail], list[
                 path=tuple(at[key] for key in plan.keys),
                 captured=frozenset(at[key] for key in plan.seen),
                 ending=plan.ending,
-                client=endpoint(*study.finder.ends(members[0])[0]),
-                server=endpoint(*study.finder.ends(members[-1])[1]),
+                ends=_ends(study, members[0]),
+                far_ends=_ends(study, members[-1]),
             )
         )
     return [rails[key] for key in order], lines
+
+
+def _ends(study: Study, sighting: int) -> tuple[str, str]:
+    client, server = study.finder.ends(sighting)
+    return endpoint(*client), endpoint(*server)
 
 
 _FRONT, _BACK = ("balancer", "front"), ("balancer", "back")  # the balancer's sides where nothing was captured

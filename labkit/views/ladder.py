@@ -7,18 +7,19 @@ begin. What a row is, is `labkit.analysis.ladder`'s business; a single row is dr
 from dataclasses import dataclass
 from functools import cached_property
 
-from labkit.analysis.ladder import Arrow, Choice, Ladder, Rail
+from labkit.analysis.ladder import Arrow, Ladder
+from labkit.analysis.ladder_rails import Line, Rail
 
 from . import ladder_words as say
 from . import shapes
 from .ladder_rows import COLOURS, HEIGHTS, Places, row_elements
 from .ladder_text import ladder_text
-from .palette import IDLE, INK, MODES, MUTED, PAPER
+from .palette import IDLE, INK, MODES, MONO, MUTED, PAPER
 from .picture import Picture
 from .svg import Element, clipped, element, group, text, text_width
 
 _GUTTER, _LEG, _NEXT, _EDGE, _RIM = 124, 306, 104, 96, 20
-_HEAD = 128  # names, addresses and the cables, above the rows
+_HEAD, _LANE = 98, 36  # names above the rows; room for each cable
 _BOX_LEAST, _BOX_MOST = 216, 460
 _MODE_LINES = {"l4": "L4 · new label", "l7": "L7 · opens the letter"}
 
@@ -71,7 +72,8 @@ class _Drawing:
     @cached_property
     def ys(self) -> list[float]:
         """The line of each row."""
-        ys, y = [], self.top + _HEAD + 34 * (len(self.ladder.lines) > 3)
+        behind = sum(line.ending == "back" for line in self.ladder.lines)
+        ys, y = [], self.top + _HEAD + _LANE * max(behind, len(self.ladder.lines) - behind)
         for row in self.ladder.rows:
             above, below = HEIGHTS[type(row)]
             ys.append(y + above)
@@ -147,39 +149,39 @@ class _Drawing:
     def _cables(self) -> list[Element]:
         """One thick line a connection: it runs over the box, or ends in it in a plug."""
         parts: list[Element] = []
-        lanes: dict[bool, int] = {}
+        lanes = {False: 0, True: 0}
         for line in self.ladder.lines:
             behind = line.ending == "back"
-            lane = lanes.get(behind, 0)
-            lanes[behind] = lane + 1
-            y = self.top + 100 + 17 * min(lane, 3)
-            if lane > 3:
-                continue
-            colour = COLOURS[behind]
-            left, right = self.xs[line.path[0]], self.xs[line.path[-1]]
-            plugs = []
-            if line.ending == "front":
-                plugs, right = [shapes.plug(right, y, colour, right=False)], right - 15
-            if behind:
-                plugs, left = [shapes.plug(left, y, colour, right=True)], left + 15
-            words = f"connection {line.connection}: {line.client} → {line.server}"
-            middle = (left + right) / 2
-            if line.ending == "through":
-                words = f"one connection: {line.connection}"
-            room = abs(right - left) - 30
-            label = clipped(words, room, 11)
-            wide = text_width(label, 11) + 12
-            parts.append(
-                group(
-                    element("line", x1=left, y1=y, x2=right, y2=y, stroke=colour, stroke_width=7,
-                            stroke_linecap="round", data_connection=line.connection),
-                    *plugs,
-                    element("rect", x=middle - wide / 2, y=y - 8, width=wide, height=16, rx=5, fill=PAPER,
-                            stroke=colour, stroke_width=1.4),
-                    text(middle, y + 4, label, 11, font_weight=700, text_anchor="middle", fill=INK),
-                )
-            )  # fmt: skip
+            y = self.top + 100 + _LANE * lanes[behind]
+            lanes[behind] += 1
+            parts.append(self._cable(line, y, COLOURS[behind]))
         return parts
 
+    def _cable(self, line: Line, y: float, colour: str) -> Element:
+        left, right = self.xs[line.path[0]], self.xs[line.path[-1]]
+        plugs = []
+        if line.ending == "front":
+            plugs, right = [shapes.plug(right, y, colour, right=False)], right - 15
+        if line.ending == "back":
+            plugs, left = [shapes.plug(left, y, colour, right=True)], left + 15
+        label, middle = f"connection {line.connection}", (left + right) / 2
+        wide = text_width(label, 12) + 12
+        return group(
+            element("line", x1=left, y1=y, x2=right, y2=y, stroke=colour, stroke_width=7, stroke_linecap="round",
+                    data_connection=line.connection),
+            *plugs,
+            element("rect", x=middle - wide / 2, y=y - 10, width=wide, height=20, rx=5, fill=PAPER, stroke=colour,
+                    stroke_width=1.4),
+            text(middle, y + 4, label, 12, font_weight=700, text_anchor="middle", fill=INK),
+            *self._ends(line, y),
+        )  # fmt: skip
 
-__all__ = ["Choice", "ladder_picture"]
+    def _ends(self, line: Line, y: float) -> list[Element]:
+        """The addresses on each leg, as they are written in the packets there."""
+        legs = self.places.legs(line.path[0], line.path[-1])
+        shown = zip((legs[:1] + legs[-1:])[: len(legs)], (line.ends, line.far_ends), strict=False)
+        return [
+            text((left + right) / 2, y + 18, clipped(" → ".join(ends), right - left - 16, 10, mono=True), 10,
+                 text_anchor="middle", font_family=MONO, fill=MUTED)
+            for (left, right), ends in shown
+        ]  # fmt: skip

@@ -9,7 +9,7 @@ from labkit.analysis.ladder import Arrow, Choice, Ladder, Row, Run
 
 from . import ladder_words as say
 from . import shapes
-from .palette import BLUE, GREEN, INK, L4, MONO, MUTED, PAPER, REWRITTEN, VERMILION
+from .palette import BLUE, GREEN, IDLE, INK, L4, MODES, MONO, MUTED, PAPER, REWRITTEN, VERMILION
 from .svg import Element, clipped, element, group, polyline, text, text_width
 
 COLOURS = {False: BLUE, True: GREEN}  # connections of the clients, connections the balancer opened
@@ -23,6 +23,11 @@ class Places:
     ladder: Ladder
     xs: tuple[float, ...]
     box: int | None
+
+    def ground(self, rail: int) -> str:
+        """The colour behind a rail."""
+        inside = self.ladder.rails[rail].role == "balancer"
+        return MODES.get(self.ladder.mode, IDLE).fill if inside else PAPER
 
     def middle(self, connection: int) -> float:
         """The middle of the balancer, or of the connection where there is none."""
@@ -42,7 +47,7 @@ class Places:
 
 def row_elements(row: Row, y: float, places: Places) -> list[Element]:
     draw: Callable[[Any, float, Places], list[Element]] = _DRAW[type(row)]
-    time = shapes.caption(16, y + 4, say.elapsed(row.after_ns), font_size=10)
+    time = text(16, y + 4, say.elapsed(row.after_ns), 10, fill=MUTED)
     return [time, *draw(row, y, places)]
 
 
@@ -102,11 +107,12 @@ def _cross(x: float, y: float) -> Element:
 
 
 def _numbers(arrow: Arrow, y: float, places: Places) -> list[Element]:
-    """The packet's number at each vantage point."""
+    """The packet's number at each vantage point, on a spot of what lies below so that the rail does not cross it."""
     return [
-        text(places.xs[stop.rail], y + 17, f"#{stop.packet}", 10, text_anchor="middle", fill=MUTED, font_family=MONO)
+        text(places.xs[stop.rail], y + 17, f"#{stop.packet}", 10, text_anchor="middle", fill=MUTED, font_family=MONO,
+             stroke=places.ground(stop.rail), stroke_width=4, paint_order="stroke")
         for stop in arrow.stops
-    ]
+    ]  # fmt: skip
 
 
 def _labels(arrow: Arrow, y: float, places: Places) -> list[Element]:
@@ -196,20 +202,23 @@ def _run(run: Run, y: float, places: Places) -> list[Element]:
 
 
 def _choice(choice: Choice, y: float, places: Places) -> list[Element]:
-    """The decision as a note in the balancer: its diamond on the packet's own line at L4, by itself at L7."""
+    """The decision as a note in the balancer; its diamond is on the packet's own line at L4, by itself at L7."""
     middle = places.middle(choice.connection)
-    lines = [(say.decided(choice), 700), (say.verdict(choice), None)]
-    room = 470
-    shown = [(clipped(words, room, 11), bold) for words, bold in lines]
-    wide = max(text_width(words, 11) for words, _ in shown) + 40
+    shown = [clipped(words, 470, 11) for words in (say.decided(choice), say.verdict(choice))]
+    wide = max(text_width(words, 11) for words in shown) * 1.06 + 52
+    left = middle - wide / 2
+    on_line = choice.mode == "l4" and choice.rail is not None
+    x, at = (places.xs[choice.rail or 0], y - HEIGHTS[Arrow][1] - HEIGHTS[Choice][0]) if on_line else (left + 20, y + 20)
     note = [
-        element("rect", x=middle - wide / 2, y=y, width=wide, height=40, rx=7, fill=REWRITTEN.fill,
-                stroke=REWRITTEN.line, stroke_width=1.5),
+        *([element("line", x1=x, y1=at, x2=x, y2=y, stroke=VERMILION, stroke_width=1.6)] if on_line else []),
+        element("rect", x=left, y=y, width=wide, height=40, rx=7, fill=REWRITTEN.fill, stroke=REWRITTEN.line,
+                stroke_width=1.5),
         *(
-            text(middle + 12, y + 16 + 16 * i, words, 11, font_weight=bold, text_anchor="middle", fill=INK)
-            for i, (words, bold) in enumerate(shown)
+            text(middle + (0 if on_line else 14), y + 16 + 16 * i, words, 11, font_weight=None if i else 700,
+                 text_anchor="middle", fill=INK)
+            for i, words in enumerate(shown)
         ),
-        shapes.diamond(middle - wide / 2 + 16, y + 20, 9),
+        shapes.diamond(x, at, 10),
     ]  # fmt: skip
     return [group(*note, class_="decision", data_packet=choice.packet or 0, data_connection=choice.connection)]
 

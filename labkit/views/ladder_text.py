@@ -1,6 +1,7 @@
 """The ladder in characters: useful by itself in a terminal, and what a screen reader gets for the picture."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 from labkit.analysis.ladder import Arrow, Choice, Ladder, Row, Run
 
@@ -8,7 +9,6 @@ from . import ladder_words as say
 from .svg import inert
 
 _GUTTER, _END = 11, 14  # room for the time on the left, for the last rail's name on the right
-_SHARE = {"leg": 5, "box": 4}
 
 
 def ladder_text(ladder: Ladder, width: int = 128) -> str:
@@ -21,19 +21,39 @@ def ladder_text(ladder: Ladder, width: int = 128) -> str:
 
 
 def _columns(ladder: Ladder, width: int) -> list[int]:
-    """Where each rail stands; the leg that carries the words gets the room."""
+    """Where each rail stands: as far apart as the words between them need, less where that is too wide."""
     rails = ladder.rails
-    gaps = []
-    for left, right in zip(rails, rails[1:], strict=False):
-        inside = left.role == right.role == "balancer"
-        same = left.role == right.role and not inside
-        gaps.append(12 if same else 0)
-    free = max(width - _GUTTER - _END - 14 - sum(gaps), 20)
-    open_gaps = [i for i, gap in enumerate(gaps) if not gap]
-    at = [_GUTTER]
-    for i, gap in enumerate(gaps):
-        at.append(at[-1] + (gap or free // max(len(open_gaps), 1)))
-    return at
+    needs = [12] * (len(rails) - 1)
+    arrows = [row for row in ladder.rows if isinstance(row, Arrow)]
+    for arrow in arrows:
+        for gap, words in _inscriptions(arrow, ladder).items():
+            needs[gap] = max(needs[gap], len(inert(words)) + 7)
+    numbers = max((len(_packets(arrow)) for arrow in arrows), default=0)
+    free = width - _GUTTER - max(_END, numbers + 4)
+    while sum(needs) > free and max(needs) > 12:  # the widest gives way
+        needs[needs.index(max(needs))] -= 1
+    return [_GUTTER + sum(needs[:i]) for i in range(len(rails))]
+
+
+def _inscriptions(arrow: Arrow, ladder: Ladder) -> dict[int, str]:
+    """Gap between rails -> the words on an arrow there: rewrites where they happened, the packet beside them."""
+    roles = [rail.role for rail in ladder.rails]
+    low, high = min(arrow.start, arrow.end), max(arrow.start, arrow.end)
+    told: dict[int, str] = {}
+    for before, after in pairwise(arrow.stops):
+        words = say.tag(after.rewritten)
+        if words:
+            a, b = sorted((before.rail, after.rail))
+            told[next((i for i in range(a, b) if roles[i] == roles[i + 1] == "balancer"), a)] = words
+    free = [i for i in range(low, high) if i not in told and not roles[i] == roles[i + 1] == "balancer"]
+    seq = f"seq {arrow.seq}" if arrow.seq is not None and arrow.says else say.numbers(arrow)
+    if free:
+        told[free[0]] = " ".join(filter(None, [say.head(arrow), seq, say.says(arrow)]))
+    return told
+
+
+def _packets(arrow: Arrow) -> str:
+    return " ".join(f"#{stop.packet}" for stop in arrow.stops)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,27 +88,9 @@ class _Grid:
         if not arrow.lost and line.ending in ("front", "back"):
             here = line.path[-1 if line.ending == "front" else 0]
             cells[self.at[here]] = "▌" if line.ending == "front" else "▐"
-        self._label(cells, low, high, arrow)
-        at = " ".join(f"#{stop.packet}" for stop in arrow.stops)
-        lines = ["".join(cells).ljust(self.at[-1] + 4) + at]
-        return lines
-
-    def _label(self, cells: list[str], low: int, high: int, arrow: Arrow) -> None:
-        """Words into the widest gap between rails, the rewrite into the gap where it happened."""
-        gaps = [(a, b) for a, b in zip(self.at, self.at[1:], strict=False) if low <= a and b <= high]
-        tags = {}
-        for before, after in zip(arrow.stops, arrow.stops[1:], strict=False):
-            words = say.tag(after.rewritten)
-            if words:
-                a, b = sorted((self.at[before.rail], self.at[after.rail]))
-                inner = [gap for gap in gaps if a <= gap[0] and gap[1] <= b]
-                tags[max(inner, key=lambda gap: gap[1] - gap[0])] = words
-        free = [gap for gap in gaps if gap not in tags]
-        told = " ".join(filter(None, [say.head(arrow), say.numbers(arrow), say.says(arrow)]))
-        if free:
-            _inscribe(cells, *max(free, key=lambda gap: (gap[1] - gap[0], -gap[0])), told)
-        for gap, words in tags.items():
-            _inscribe(cells, *gap, words)
+        for gap, words in _inscriptions(arrow, ladder).items():
+            _inscribe(cells, self.at[gap], self.at[gap + 1], words)
+        return ["".join(cells).ljust(self.at[-1] + 4)[: self.at[-1] + 4] + _packets(arrow)]
 
     def _run(self, run: Run) -> str:
         parts = []
