@@ -1,4 +1,4 @@
-"""What a ladder shows: its rails, and row by row which packet went from where to where. Drawing is views' business.
+"""What a ladder shows, row by row: which packet went from where to where. Drawing is views' business.
 
 A packet seen at several vantage points is one arrow, because it is one trajectory; two connections that a proxy's
 record pairs stay two lines that end in it. Long runs of plain data are counted, not listed. The decision stands after
@@ -6,8 +6,7 @@ the packet the balancer held last. What nobody captured is told apart from what 
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import replace
 
 import numpy as np
 
@@ -16,7 +15,8 @@ from .decisions import Decision
 from .frames import Ints
 from .index import flag_names, protocol_name
 from .ladder_choice import Chosen
-from .ladder_rails import Line, Rail, lay
+from .ladder_model import Arrow, Choice, Ladder, Part, Row, Run, Stop, finding
+from .ladder_rails import Line, lay
 from .routes import Routes
 from .study import Study
 
@@ -27,104 +27,6 @@ _RUN = 6  # a longer run of plain packets is counted
 _KEPT = 2  # of which the first and the last are shown
 ROWS, FULL = 80, 2_000  # rows at most; in full
 _PLAIN = (0x10, 0x18)  # ACK, PSH+ACK
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """A packet at a rail: where, its number, and what had been rewritten since the stop before (before, after)."""
-
-    rail: int
-    packet: int
-    rewritten: dict[str, tuple[object, object]]
-
-
-@dataclass(frozen=True, slots=True)
-class Arrow:
-    """One packet on its way. start, end: rails; parts beyond the first and last stop were not captured.
-
-    out: from the connection's client. says: what its payload begins with. lost: a vantage point further on was
-    captured and did not see it. late: the same at the beginning. certain: its trajectory is.
-    """
-
-    connection: int
-    out: bool
-    stops: tuple[Stop, ...]
-    start: int
-    end: int
-    proto: str
-    flags: str
-    seq: int | None
-    ack: int | None
-    length: int
-    says: str
-    encrypted: bool
-    marks: tuple[str, ...]
-    lost: bool
-    late: bool
-    certain: bool
-    after_ns: int
-
-    @property
-    def packets(self) -> tuple[int, ...]:
-        return tuple(stop.packet for stop in self.stops)
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """What a run holds of one connection: packets with payload and their bytes, each way, and bare acknowledgements."""
-
-    connection: int
-    segments_out: int
-    bytes_out: int
-    segments_in: int
-    bytes_in: int
-    bare: int
-    encrypted: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """Plain packets in a row that are counted, not shown. first, last: numbers of packets."""
-
-    parts: tuple[Part, ...]
-    first: int
-    last: int
-    after_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """The decision. packet: the one held last, at a rail; None if it was not captured. held: bytes of the request that
-    had come by then."""
-
-    mode: str
-    connection: int
-    packet: int | None
-    rail: int | None
-    held: int
-    backend: str
-    rule: str
-    read: tuple[str, ...]
-    after_ns: int
-
-
-Row = Arrow | Run | Choice
-
-
-@dataclass(frozen=True, slots=True)
-class Ladder:
-    """rails: from left to right. mode: "l4", "l7" or None. left_out: packets beyond the last row that is shown."""
-
-    rails: tuple[Rail, ...]
-    lines: tuple[Line, ...]
-    rows: tuple[Row, ...]
-    mode: str | None
-    balancer: str | None
-    left_out: int
-    title: str
-
-    def line(self, connection: int) -> Line:
-        return next(line for line in self.lines if line.connection == connection)
 
 
 def build(study: Study, routes: Routes, chosen: Chosen, *, full: bool = False) -> Ladder:
@@ -139,7 +41,7 @@ def build(study: Study, routes: Routes, chosen: Chosen, *, full: bool = False) -
     mode = routes.modes.get(chosen.connections[0])
     box = next((rail.node for rail in rails if rail.role == "balancer"), None)
     ladder = Ladder(tuple(rails), tuple(lines), tuple(shown), mode, box, left_out, "")
-    return replace(ladder, title=_title(ladder))
+    return replace(ladder, title=finding(ladder))
 
 
 def _packets(row: Row) -> int:
@@ -276,55 +178,19 @@ class _Walk:
             after_ns=decision.time_ns - self.start_ns,
         )
 
-    def _held(self, decision: Decision) -> int:
-        """Bytes the client had sent, of what this ladder shows, up to the packet that was held last."""
+    def _held(self, decision: Decision) -> int | None:
+        """Bytes the client had sent since the decision before, up to the packet that was held last."""
         study, row = self.study, decision.row
         if row is None:
-            return 0
+            return None
         sighting = int(study.sightings.of_packet[row])
+        before = [one.row for some in self.decisions.values() for one in some if one.row is not None and one.row < row]
+        after = max((at for at in before if int(study.sightings.of_packet[at]) == sighting), default=-1)
         mine = np.concatenate(self.packets)
-        came = mine[(study.sightings.of_packet[mine] == sighting) & study.sightings.from_client[mine] & (mine <= row)]
-        return int(study.index.payload_length[came].clip(0).sum())
+        came = mine[(study.sightings.of_packet[mine] == sighting) & study.sightings.from_client[mine]]
+        return int(study.index.payload_length[came[(came > after) & (came <= row)]].clip(0).sum())
 
 
 def _known(column: Ints, row: int) -> int | None:
     value = int(column[row])
     return None if value < 0 else value
-
-
-# ------------------------------------------------------------------------------------------------------- its finding
-
-Ending = Literal["through", "front", "back", "open", "alone"]
-
-
-def _title(ladder: Ladder) -> str:
-    """What the ladder shows, in one sentence."""
-    box, mode = ladder.balancer or "the balancer", f"{ladder.mode.upper()}: " if ladder.mode else ""
-    lines = [line for line in ladder.lines if line.ending != "back"]
-    behind = [line for line in ladder.lines if line.ending == "back"]
-    line = (lines or behind)[0]
-    who, to = ladder.rails[line.path[0]].node, ladder.rails[line.path[-1]].node
-    where = ", ".join(rail.name for rail in ladder.rails if rail.vantage is not None)
-    told = {
-        "through": f"{mode}one connection, from {who} through {box} to {to}",
-        "front": f"{mode}{_count(len(lines), 'connection')} ends in {box}, which answers itself",
-        "back": f"{mode}one connection, from {box} to {to}",
-        "open": f"{mode}one connection from {who}, not seen behind {box}",
-        "alone": f"{mode}one {line.proto} connection, from {who} to {to}, seen at {where}",
-    }[line.ending]
-    if lines and behind:
-        told = f"{mode}{_count(len(lines), 'connection')} ends in {box}"
-        told += ", another begins there" if len(behind) == 1 else f", {len(behind)} others begin there"
-        told = told.replace("connections ends", "connections end")
-    choices = [row for row in ladder.rows if isinstance(row, Choice)]
-    if not choices:
-        return told
-    first = choices[0]
-    held = "before any request" if first.held == 0 else f"holding {first.held:,} bytes of the request"
-    at = "" if first.packet is None else f" {'on' if first.mode == 'l4' else 'after'} packet {first.packet}"
-    more = f" (and {len(choices) - 1} more times)" if len(choices) > 1 else ""
-    return f"{told}; decided{at}, {held}{more}"
-
-
-def _count(number: int, word: str) -> str:
-    return f"one {word}" if number == 1 else f"{number:,} {word}s"

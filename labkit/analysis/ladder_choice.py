@@ -7,6 +7,7 @@ A request on a connection that carried several is cut out of it: from its own fi
 from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Integral
+from operator import index
 
 import numpy as np
 
@@ -53,10 +54,11 @@ def choose(study: Study, connection: object = None, request: object = None) -> C
             raise CaptureError("This capture has no connection, so there is no ladder to draw. See cap.packets().")
         return found
     known = len(study.connections)
-    if not isinstance(connection, Integral) or isinstance(connection, bool) or not 1 <= connection <= known:
+    number = index(connection) if isinstance(connection, Integral) and not isinstance(connection, bool) else 0
+    if not 1 <= number <= known:
         has = f"connections 1 to {known}" if known else "no connections"
         raise CaptureError(f"This capture has no connection {shown(connection)}; it has {has}. See cap.connections().")
-    return of_connection(study, int(connection))
+    return of_connection(study, number)
 
 
 def _asked(study: Study, request: object) -> Chosen:
@@ -118,12 +120,12 @@ def _packets(study: Study, number: int) -> Ints:
 def _window(study: Study, number: int, exchange: Exchange, others: Sequence[Exchange]) -> Ints:
     """The packets of one connection that belong to one of its requests, by time: handshake and close go along
     with the first and the last."""
-    rows, index = _packets(study, number), study.index
+    rows, packets = _packets(study, number), study.index
     began, ended = _times(exchange)
     earlier = max((end for start, end in map(_times, others) if start < began), default=None)
     later = [start for start, _ in map(_times, others) if start > began]
-    times = index.time_ns[rows]
-    asking = (index.payload_length[rows] > 0) & study.sightings.from_client[rows]
+    times = packets.time_ns[rows]
+    asking = (packets.payload_length[rows] > 0) & study.sightings.from_client[rows]
     keep = np.ones(len(rows), dtype=bool)
     if earlier is not None:
         starts = times[asking & (times > earlier)]
@@ -131,7 +133,7 @@ def _window(study: Study, number: int, exchange: Exchange, others: Sequence[Exch
     if later:
         ends = times[asking & (times > ended)]
         keep &= times < (ends.min() if len(ends) else min(later))
-    opening = index.flag(SYN, rows)
+    opening = packets.flag(SYN, rows)
     return rows[keep | (opening if earlier is None else np.zeros(len(rows), dtype=bool))]
 
 

@@ -17,8 +17,8 @@ from .study import Study
 
 _SPACE, _HALF = 1 << 32, 1 << 31
 _HANDSHAKE, _CHANGE_CIPHER, _DATA = 22, 20, 23
-_HELLOS = {1: "TLS ClientHello", 2: "TLS ServerHello"}
-_MESSAGE = re.compile(rb"([A-Z]{3,10} [^\r\n ]{1,200} HTTP/1\.[01]|HTTP/1\.[01] \d{3}[^\r\n]{0,60})\r?\n")
+_HELLOS = {1: "ClientHello", 2: "ServerHello"}
+_MESSAGE = re.compile(rb"(?:([A-Z]{3,10} [^\r\n ]{1,200}) HTTP/1\.[01]|HTTP/1\.[01] (\d{3}[^\r\n]{0,60}))\r?\n")
 _STARTS = {int.from_bytes(word) for word in (b"HTTP", b"GET ", b"POST", b"PUT ", b"HEAD", b"DELE", b"OPTI", b"PATC",
                                              b"CONN", b"TRAC")}  # fmt: skip
 
@@ -83,7 +83,7 @@ def says(index: Index, rows: Ints) -> list[str]:
     lead = np.where(index.payload_length[rows] > 0, frames.read(at, 4), -1)
     for place in np.flatnonzero(np.isin(lead, [*_STARTS])).tolist():
         line = _MESSAGE.match(index.bytes_of(int(rows[place]))[:400])
-        told[place] = line[1].decode("latin-1") if line else ""
+        told[place] = (line[1] or line[2]).decode("latin-1") if line else ""
     kind = frames.read(np.where(lead >> 8 == _HANDSHAKE << 16 | 0x0300 | lead >> 8 & 0xFF, at + 5, -1), 1)
     for place in np.flatnonzero(np.isin(kind, [*_HELLOS])).tolist():
         told[place] = _hello(index.bytes_of(int(rows[place])), int(kind[place]))
@@ -129,7 +129,8 @@ def _beyond(limit: int) -> Callable[[int], bool]:
 
 def _clear(data: bytes) -> int:
     """How many bytes at the start of one side's stream are in clear."""
-    at, records = 0, []
+    at = 0
+    records: list[tuple[int, int]] = []
     while at + 5 <= len(data) and (not records or records[-1][1] != _DATA) and len(records) < 64:
         records.append((at, data[at]))
         at += 5 + int.from_bytes(data[at + 3 : at + 5])

@@ -7,7 +7,7 @@ begin. What a row is, is `labkit.analysis.ladder`'s business; a single row is dr
 from dataclasses import dataclass
 from functools import cached_property
 
-from labkit.analysis.ladder import Arrow, Ladder
+from labkit.analysis.ladder_model import Arrow, Ladder
 from labkit.analysis.ladder_rails import Line, Rail
 
 from . import ladder_words as say
@@ -18,8 +18,8 @@ from .palette import IDLE, INK, MODES, MONO, MUTED, PAPER
 from .picture import Picture
 from .svg import Element, clipped, element, group, text, text_width
 
-_GUTTER, _LEG, _NEXT, _EDGE, _RIM = 124, 306, 104, 96, 20
-_HEAD, _LANE = 98, 36  # names above the rows; room for each cable
+_GUTTER, _LEG, _NEXT, _EDGE, _RIM = 124, 318, 104, 96, 20
+_HEAD, _LANE = 98, 40  # names above the rows; room for each cable
 _BOX_LEAST, _BOX_MOST = 216, 460
 _MODE_LINES = {"l4": "L4 · new label", "l7": "L7 · opens the letter"}
 
@@ -181,7 +181,7 @@ class _Drawing:
         legs = self.places.legs(line.path[0], line.path[-1])
         shown = zip((legs[:1] + legs[-1:])[: len(legs)], (line.ends, line.far_ends), strict=False)
         return [
-            text((left + right) / 2, y + 18, clipped(" → ".join(ends), right - left - 16, 10, mono=True), 10,
+            text((left + right) / 2, y + 23, clipped(" → ".join(ends), right - left - 16, 10, mono=True), 10,
                  text_anchor="middle", font_family=MONO, fill=MUTED)
             for (left, right), ends in shown
         ]  # fmt: skip

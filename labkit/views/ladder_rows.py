@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from labkit.analysis.ladder import Arrow, Choice, Ladder, Row, Run
+from labkit.analysis.ladder_model import Arrow, Choice, Ladder, Row, Run
 
 from . import ladder_words as say
 from . import shapes
@@ -66,16 +66,24 @@ def _arrow(arrow: Arrow, y: float, places: Places) -> list[Element]:
             plugs.append(shapes.plug(places.xs[rail], y, colour, right=line.ending == "back"))
             begin, tip = (begin, end - 16 * way) if at_end else (start + 16 * way, tip)
     seen = [places.xs[stop.rail] for stop in arrow.stops]
-    first, last = (seen[0], seen[-1]) if plugs == [] else (seen[0] if seen[0] != start else begin, tip if seen[-1] == end else seen[-1])
+    first, last = (
+        (seen[0], seen[-1])
+        if plugs == []
+        else (seen[0] if seen[0] != start else begin, tip if seen[-1] == end else seen[-1])
+    )
     body = [element("line", x1=min(begin, tip), y1=y, x2=max(begin, tip), y2=y, stroke=PAPER, stroke_width=7)]
     for a, b, guessed in ((begin, first, True), (first, last, False), (last, tip, True)):
         if abs(a - b) > 1:
             body.append(_stroke(a, b, y, colour, "1 5" if guessed else dash))
-    head = _cross(tip, y) if arrow.lost else element(
-        "path", d=polyline([(tip, y), (tip - way * 11, y - 6), (tip - way * 11, y + 6)], close=True), fill=colour
+    way = (1 if arrow.out else -1) if arrow.lost else way
+    head = (
+        [_stroke(end, end + way * 34, y, colour, "1 5"), _cross(end + way * 42, y)]
+        if arrow.lost
+        else [element("path", d=polyline([(tip, y), (tip - way * 11, y - 6), (tip - way * 11, y + 6)], close=True),
+                      fill=colour)]
     )  # fmt: skip
     dots = [shapes.vantage(x, y, 4.5) for x in seen if not (plugs and x in (start, end) and _in_box(places, x))]
-    parts = [*body, *dots, head, *plugs]
+    parts = [*body, *head, *dots, *plugs]
     parts += _numbers(arrow, y, places)
     parts += _labels(arrow, y, places)
     parts += _tags(arrow, y, places)
@@ -122,9 +130,14 @@ def _labels(arrow: Arrow, y: float, places: Places) -> list[Element]:
     legs = places.legs(low, high)
     if legs and not (arrow.out or len(legs) < 2):
         legs = legs[::-1]  # where it comes from
+    seen = [places.xs[stop.rail] for stop in arrow.stops]
     for turn, (left, right) in enumerate(legs):
+        if turn and not min(seen) <= left < right <= max(seen):
+            continue  # nobody saw it there
         middle, room = (left + right) / 2, right - left - 56
-        told, bold = (say.head(arrow), 700) if turn == 0 else ("same packet" if arrow.certain else "same by order", None)
+        told, bold = (
+            (say.head(arrow), 700) if turn == 0 else ("same packet" if arrow.certain else "same by order", None)
+        )
         colour = REWRITTEN.word if arrow.marks and turn == 0 else INK
         words = say.says(arrow) if turn == 0 else ""
         lock = arrow.encrypted and turn == 0
@@ -138,10 +151,14 @@ def _labels(arrow: Arrow, y: float, places: Places) -> list[Element]:
         parts.append(text(middle, y + 15, shown, 10, text_anchor="middle", font_family=MONO, fill=INK))
     if not legs:
         parts.append(text((places.xs[low] + places.xs[high]) / 2, y - 7, say.head(arrow), 12, text_anchor="middle"))
-    if arrow.lost:
-        parts.append(text(places.xs[arrow.end], y - 10, "not seen further on", 11, text_anchor="middle", fill=REWRITTEN.word))
-    if arrow.late:
-        parts.append(text(places.xs[arrow.start], y - 10, "first seen here", 11, text_anchor="middle", fill=REWRITTEN.word))
+    way = 1 if arrow.out else -1
+    for holds, rail, words, side in (
+        (arrow.lost, arrow.end, "not seen further on", way), (arrow.late, arrow.start, "first seen here", -way)
+    ):  # fmt: skip
+        if holds:
+            anchor = "start" if side > 0 else "end"
+            x = places.xs[rail] + side * (54 if arrow.lost else 12)
+            parts.append(text(x, y + 4, words, 11, text_anchor=anchor, font_weight=700, fill=REWRITTEN.word))
     return parts
 
 
@@ -177,7 +194,13 @@ def _run(run: Run, y: float, places: Places) -> list[Element]:
         line = places.ladder.line(part.connection)
         left, right = places.xs[line.path[0]], places.xs[line.path[-1]]
         colour = COLOURS[line.ending == "back"]
-        ends = (left, right - 16) if line.ending == "front" else (left + 16, right) if line.ending == "back" else (left, right)
+        ends = (
+            (left, right - 16)
+            if line.ending == "front"
+            else (left + 16, right)
+            if line.ending == "back"
+            else (left, right)
+        )
         names = tuple(say.place(line.path[i], places.ladder.rails, None) for i in (0, -1))
         wide_words = say.run_part(part, (names[0], names[1]))
         words = clipped(f"… {wide_words}", ends[1] - ends[0] - 40, 11)
@@ -187,7 +210,10 @@ def _run(run: Run, y: float, places: Places) -> list[Element]:
                     stroke_dasharray="2 4")
             for at in (y - 4, y + 4)
         ]  # fmt: skip
-        plug = {"front": [shapes.plug(right, y, colour, right=False)], "back": [shapes.plug(left, y, colour, right=True)]}
+        plug = {
+            "front": [shapes.plug(right, y, colour, right=False)],
+            "back": [shapes.plug(left, y, colour, right=True)],
+        }
         parts.append(
             group(
                 *shapes_,
@@ -208,9 +234,11 @@ def _choice(choice: Choice, y: float, places: Places) -> list[Element]:
     wide = max(text_width(words, 11) for words in shown) * 1.06 + 52
     left = middle - wide / 2
     on_line = choice.mode == "l4" and choice.rail is not None
-    x, at = (places.xs[choice.rail or 0], y - HEIGHTS[Arrow][1] - HEIGHTS[Choice][0]) if on_line else (left + 20, y + 20)
+    x, at = (
+        (places.xs[choice.rail or 0], y - HEIGHTS[Arrow][1] - HEIGHTS[Choice][0]) if on_line else (left + 20, y + 20)
+    )
     note = [
-        *([element("line", x1=x, y1=at, x2=x, y2=y, stroke=VERMILION, stroke_width=1.6)] if on_line else []),
+        *([element("line", x1=x, y1=at + 20, x2=x, y2=y, stroke=VERMILION, stroke_width=1.6)] if on_line else []),
         element("rect", x=left, y=y, width=wide, height=40, rx=7, fill=REWRITTEN.fill, stroke=REWRITTEN.line,
                 stroke_width=1.5),
         *(

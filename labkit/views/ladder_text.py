@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from itertools import pairwise
 
-from labkit.analysis.ladder import Arrow, Choice, Ladder, Row, Run
+from labkit.analysis.ladder_model import Arrow, Choice, Ladder, Row, Run
 
 from . import ladder_words as say
 from .svg import inert
@@ -46,7 +46,7 @@ def _inscriptions(arrow: Arrow, ladder: Ladder) -> dict[int, str]:
             a, b = sorted((before.rail, after.rail))
             told[next((i for i in range(a, b) if roles[i] == roles[i + 1] == "balancer"), a)] = words
     free = [i for i in range(low, high) if i not in told and not roles[i] == roles[i + 1] == "balancer"]
-    seq = f"seq {arrow.seq}" if arrow.seq is not None and arrow.says else say.numbers(arrow)
+    seq = f"seq {arrow.seq}" if arrow.seq is not None and say.says(arrow) else say.numbers(arrow)
     if free:
         told[free[0]] = " ".join(filter(None, [say.head(arrow), seq, say.says(arrow)]))
     return told
@@ -83,7 +83,9 @@ class _Grid:
             cells[self.at[stop.rail]] = "●"
         tip = end - 1 if end > start else end + 1
         if start != end:
-            cells[tip] = "✕" if arrow.lost else "▶" if end > start else "◀"
+            cells[tip] = cells[tip] if arrow.lost else "▶" if end > start else "◀"
+        if arrow.lost:
+            _write(cells, *((end + 1, "┄┄✕") if arrow.out else (end - 3, "✕┄┄")))
         line = ladder.line(arrow.connection)
         if not arrow.lost and line.ending in ("front", "back"):
             here = line.path[-1 if line.ending == "front" else 0]
@@ -106,8 +108,9 @@ class _Grid:
         head = say.elapsed(choice.after_ns).rjust(_GUTTER - 2).ljust(_GUTTER)
         box = next((x for rail, x in zip(self.ladder.rails, self.at, strict=True) if rail.role == "balancer"), _GUTTER)
         indent = min(box, max(self.at[-1] - 60, _GUTTER))
-        words = f"◆ {say.decided(choice)}: {inert(say.verdict(choice))}"
-        return [f"{head}{' ' * (indent - _GUTTER)}{words}"]
+        margin = " " * (indent - _GUTTER)
+        verdict = f"{' ' * _GUTTER}{margin}  {inert(say.verdict(choice))}"
+        return [f"{head}{margin}◆ {say.decided(choice)}", verdict]
 
     def _blank(self, mark: str) -> list[str]:
         return [mark] * (self.at[-1] + _END)

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from labkit.analysis.ladder import Arrow, Choice, Part, Rail, Run
+from labkit.analysis.ladder_model import Arrow, Choice, Part, Run
+from labkit.analysis.ladder_rails import Rail
 
 _FLAGS = {"S": "SYN", "A": "ACK", "F": "FIN", "R": "RST", "P": "PSH", "U": "URG", "E": "ECE", "C": "CWR", "N": "AE"}
 _ENDS = {  # how a rewritten address and port are called, and the fields they stand in
@@ -108,7 +109,7 @@ def decided(choice: Choice) -> str:
     """ "decided on packet 7, holding 0 bytes of the request"."""
     where = {"l4": "on"}.get(choice.mode, "after")
     at = "decided" if choice.packet is None else f"decided {where} packet {choice.packet}"
-    return f"{at}, holding {counted(choice.held, 'byte')} of the request"
+    return at if choice.held is None else f"{at}, holding {counted(choice.held, 'byte')} of the request"
 
 
 def verdict(choice: Choice) -> str:
