@@ -94,9 +94,11 @@ class Capture:
         return self._study.packets_table(None if at is None else self._vantage(at))
 
     def packet(self, number: int) -> Any:
-        """Packet *number* (from 1) as a scapy Packet. CaptureError if there is none."""
+        """Packet *number* (from 1) as a scapy Packet; a notebook shows its fields and bytes. CaptureError if none."""
         from labkit.analysis.packet import packet
+        from labkit.views.packet import show_in_notebooks
 
+        show_in_notebooks()
         try:
             return packet(self.recording, _number(number))
         except (IndexError, TypeError) as error:

@@ -64,7 +64,8 @@ def choose(study: Study, connection: object = None, request: object = None) -> C
 def _asked(study: Study, request: object) -> Chosen:
     exchange = next((one for one in study.exchanges if one.event.get("request") == request), None)
     if exchange is None:
-        has = f"{len(study.exchanges):,} requests" if study.exchanges else "none: it was not captured at L7"
+        known = len(study.exchanges)
+        has = f"{known:,} request{'s' if known > 1 else ''}" if known else "none: it was not captured at L7"
         raise CaptureError(f"This capture has no request {shown(request)}; it has {has}. See cap.exchanges().")
     found = of_exchange(study, exchange)
     if found is None:

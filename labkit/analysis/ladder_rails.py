@@ -110,6 +110,8 @@ def _plan(study: Study, route: Route, front: bool) -> _Plan:
     if route.target not in {study.nodes.at_vantage[v] for v in (left[1:] + right)[-1:] if isinstance(v, int)}:
         right.append(("server", route.target))
     sides = _sides(study, route, inside)
+    if ending == "open" and any(v not in (*left, sides[0]) for v in vantages):
+        ending = "through"  # it was seen behind, where packets from the client can only have come through
     keys = {
         "alone": (*left, *right),
         "through": (*left, *sides, *right),

@@ -3,7 +3,12 @@
 import ssl
 from collections.abc import Sequence
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from scapy.layers.inet import TCP
 from scapy.packet import Packet
 
@@ -146,6 +151,23 @@ def six() -> Wire:
     both(1, flags="SA", seq=9000, ack=1001)
     both(0, flags="A", seq=1001, ack=9001)
     return wire
+
+
+def self_signed(folder: Path) -> str:
+    """A PEM file with a new key and its certificate."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "lb.example")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + timedelta(days=1))
+        .sign(key, hashes.SHA256())
+        .public_bytes(serialization.Encoding.PEM)
+    )
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    (folder / "both.pem").write_bytes(private + certificate)
+    return str(folder / "both.pem")
 
 
 def tls_stream(certificate: str) -> list[tuple[int, bytes]]:
