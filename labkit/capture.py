@@ -178,6 +178,24 @@ class Capture:
 
         return connection_diagram(self.graph(), self.finding)
 
+    def conversations(self, by: Literal["port", "address"] = "port", at: str | None = None) -> "pd.DataFrame":
+        """Who talked with whom, as Wireshark counts it: frames and their bytes each way, one row per vantage point.
+
+        by="address": hosts, whatever their ports. *at* a vantage point, its own alone (CaptureError if unknown).
+        """
+        from labkit.analysis.conversations import table
+
+        if by not in ("port", "address"):
+            raise CaptureError(f'Conversations are told apart by="port" or by="address", not {shown(by)}.')
+        vantage = None if at is None else self._vantage(at)
+        return table(self._study.index, self._study.vantages, ports=by == "port", at=vantage)
+
+    def protocols(self, at: str | None = None) -> "pd.DataFrame":
+        """How many frames and bytes each protocol has, by what it lies in; *at* a vantage point, there alone."""
+        from labkit.analysis.protocols import table
+
+        return table(self._study.index, None if at is None else self._vantage(at))
+
     def loss(self) -> "pd.DataFrame":
         """Packets captured and dropped per vantage point (dropped is missing where the file does not say)."""
         import pandas as pd
