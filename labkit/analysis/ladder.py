@@ -7,6 +7,7 @@ the packet the balancer held last. What nobody captured is told apart from what 
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 
@@ -34,13 +35,11 @@ def build(study: Study, routes: Routes, chosen: Chosen, *, full: bool = False) -
     rails, lines = lay(study, routes, chosen)
     rail_of = {rail.vantage: number for number, rail in enumerate(rails) if rail.vantage is not None}
     walk = _Walk(study, chosen, rail_of, {line.connection: line for line in lines}, full)
-    rows = [*walk.rows()]
-    most = FULL if full else ROWS
-    shown = rows[:most]
-    left_out = sum(_packets(row) for row in rows[most:])
+    rows = walk.rows(FULL if full else ROWS)
+    left_out = len(walk.first) - sum(map(_packets, rows))
     mode = routes.modes.get(chosen.connections[0])
     box = next((rail.node for rail in rails if rail.role == "balancer"), None)
-    ladder = Ladder(tuple(rails), tuple(lines), tuple(shown), mode, box, left_out, "")
+    ladder = Ladder(tuple(rails), tuple(lines), tuple(rows), mode, box, left_out, "")
     return replace(ladder, title=finding(ladder))
 
 
@@ -58,14 +57,12 @@ class _Walk:
     ) -> None:
         self.study, self.lines, self.rail_of = study, lines, rail_of
         index, of = study.index, study.trajectories.of_packet
-        rows = chosen.rows
-        order = np.argsort(of[rows], kind="stable")
-        rows = rows[order]
+        rows = chosen.rows[np.argsort(of[chosen.rows], kind="stable")]  # each trajectory's packets together, by time
         begin = np.flatnonzero(np.diff(of[rows], prepend=-2))
-        self.packets = np.split(rows, begin[1:]) if len(rows) else []
-        first = rows[begin] if len(rows) else rows
-        by_time = np.argsort(first, kind="stable")
-        self.first, self.packets = first[by_time], [self.packets[i] for i in by_time.tolist()]
+        order = np.argsort(rows[begin], kind="stable")
+        self._rows, self._begin = rows, begin[order]
+        self._end = np.append(begin[1:], len(rows))[order]
+        self.first = rows[self._begin]
         self.start_ns = int(index.time_ns[self.first[0]]) if len(self.first) else 0
         self.marks = ladder_marks.mark(study, chosen.connections)
         self.says = ladder_marks.says(index, self.first)
@@ -78,44 +75,58 @@ class _Walk:
 
     def _decisions(self, chosen: Chosen) -> dict[int, list[Decision]]:
         """The decisions by the place after which they stand: at L4 on their packet, else by their time, after it."""
-        times = self.study.index.time_ns[self.first]
-        place_of = {int(row): place for place, rows in enumerate(self.packets) for row in rows.tolist()}
+        times, of = self.study.index.time_ns[self.first], self.study.trajectories.of_packet
         placed: dict[int, list[Decision]] = {}
         for decision in chosen.decisions:
             by_time = max(0, int(np.searchsorted(times, decision.time_ns)) - 1)
-            held = by_time if decision.row is None else place_of.get(decision.row, by_time)
+            same = np.flatnonzero(of[self.first] == (-1 if decision.row is None else of[decision.row]))
+            held = int(same[0]) if len(same) else by_time
             place = held if decision.mode == "l4" else max(held, by_time)
             placed.setdefault(place, []).append(decision)
         return placed
 
-    def rows(self) -> Iterator[Row]:
+    def packets(self, place: int) -> Ints:
+        """The rows of one trajectory's packets, in order of time."""
+        return self._rows[self._begin[place] : self._end[place]]
+
+    def rows(self, most: int) -> list[Row]:
+        """The first *most* rows, and the decision that stands after the last."""
+        chosen = [*islice(self._plan(), most)]
+        changes = self._changes([place for place in chosen if isinstance(place, int)])
+        rows: list[Row] = []
+        for place in chosen:
+            if isinstance(place, range):
+                rows.append(self._run(place))
+            else:
+                arrow = self._arrow(place, changes)
+                rows += [arrow, *(self._choice(decision, arrow) for decision in self.decisions.get(place, ()))]
+            if len(rows) >= most:
+                break
+        return rows
+
+    def _plan(self) -> Iterator[int | range]:
+        """Places that are shown, and ranges of places that are counted."""
         edge = np.flatnonzero(np.diff(self.plain.astype(np.int8), prepend=-1))
         for begin, end in zip(edge.tolist(), [*edge[1:].tolist(), len(self.plain)], strict=True):
-            counted = bool(self.plain[begin]) and end - begin > _RUN
-            head, tail = (begin + _KEPT, end - _KEPT) if counted else (end, end)
-            for place in range(begin, head):
-                yield from self._shown(place)
-            if counted:
-                yield self._run(range(head, tail))
-                for place in range(tail, end):
-                    yield from self._shown(place)
+            if self.plain[begin] and end - begin > _RUN:
+                yield from range(begin, begin + _KEPT)
+                yield range(begin + _KEPT, end - _KEPT)
+                yield from range(end - _KEPT, end)
+            else:
+                yield from range(begin, end)
 
-    def _shown(self, place: int) -> Iterator[Row]:
-        arrow = self._arrow(place)
-        yield arrow
-        for decision in self.decisions.get(place, ()):
-            yield self._choice(decision, arrow)
+    def _changes(self, places: list[int]) -> dict[int, dict[str, tuple[object, object]]]:
+        """What was rewritten before each packet (its row) of these trajectories, found for all at once."""
+        before = np.concatenate([self.packets(place)[:-1] for place in places] or [self.first[:0]])
+        after = np.concatenate([self.packets(place)[1:] for place in places] or [self.first[:0]])
+        return dict(zip(after.tolist(), headers.rewritten(self.study.index, before, after), strict=True))
 
-    def _arrow(self, place: int) -> Arrow:
+    def _arrow(self, place: int, changes: dict[int, dict[str, tuple[object, object]]]) -> Arrow:
         study, index = self.study, self.study.index
-        rows, row = self.packets[place], int(self.first[place])
+        rows, row = self.packets(place), int(self.first[place])
         line = self.lines[int(study.connections.of_packet[row])]
         out = bool(study.sightings.from_client[row])
-        changes = [{}, *headers.rewritten(index, rows[:-1], rows[1:])]
-        stops = tuple(
-            Stop(self.rail_of[int(index.vantage[at])], int(at) + 1, change)
-            for at, change in zip(rows.tolist(), changes, strict=True)
-        )
+        stops = tuple(Stop(self.rail_of[int(index.vantage[at])], at + 1, changes.get(at, {})) for at in rows.tolist())
         path = line.path if out else line.path[::-1]
         before = path[: path.index(stops[0].rail)]
         beyond = path[path.index(stops[-1].rail) + 1 :]
@@ -161,7 +172,7 @@ class _Walk:
                     int((mine & (length == 0)).sum()), any(key[0] == number for key in self.hidden),
                 )
             )  # fmt: skip
-        last = self.packets[places.stop - 1]
+        last = self.packets(places.stop - 1)
         return Run(tuple(parts), int(rows[0]) + 1, int(last[-1]) + 1, int(index.time_ns[rows[0]]) - self.start_ns)
 
     def _choice(self, decision: Decision, arrow: Arrow) -> Choice:
@@ -186,7 +197,7 @@ class _Walk:
         sighting = int(study.sightings.of_packet[row])
         before = [one.row for some in self.decisions.values() for one in some if one.row is not None and one.row < row]
         after = max((at for at in before if int(study.sightings.of_packet[at]) == sighting), default=-1)
-        mine = np.concatenate(self.packets)
+        mine = self._rows
         came = mine[(study.sightings.of_packet[mine] == sighting) & study.sightings.from_client[mine]]
         return int(study.index.payload_length[came[(came > after) & (came <= row)]].clip(0).sum())
 

@@ -50,9 +50,21 @@ def _paths(index: Index, rows: Ints) -> tuple[list[tuple[str, ...]], Ints]:
     tagged = (index.link[rows] == 1) & (index.l3[rows] > 14)
     later = index.fragment[rows] > 0
     inside = _inside(index, rows)
-    codes = np.stack([index.link[rows], tagged, index.version[rows], index.proto[rows], later, inside])
-    kinds, place = np.unique(codes, axis=1, return_inverse=True)
-    return [_path(*kind) for kind in kinds.T.tolist()], place.reshape(-1)
+    fields = (index.link[rows], tagged, index.version[rows] + 1, index.proto[rows] + 1, later, inside)
+    code = np.zeros(len(rows), dtype=np.int64)
+    for width, values in zip(_WIDTHS, fields, strict=True):
+        code = code << width | values
+    kinds, place = np.unique(code, return_inverse=True)
+    return [_path(*_apart(kind)) for kind in kinds.tolist()], place.reshape(-1)
+
+
+_WIDTHS = (16, 1, 3, 18, 1, 2)  # bits of: link type, VLAN, IP version + 1, protocol + 1, later fragment, inside
+
+
+def _apart(code: int) -> tuple[int, int, int, int, int, int]:
+    """The fields of `_paths` out of their one number."""
+    link, code = code >> 25, code & ((1 << 25) - 1)
+    return link, code >> 24 & 1, (code >> 21 & 7) - 1, (code >> 3 & 0x3FFFF) - 1, code >> 2 & 1, code & 3
 
 
 def _path(link: int, tagged: int, version: int, proto: int, later: int, inside: int) -> tuple[str, ...]:

@@ -202,7 +202,7 @@ def _run(run: Run, y: float, places: Places) -> list[Element]:
             else (left, right)
         )
         names = tuple(say.place(line.path[i], places.ladder.rails, None) for i in (0, -1))
-        wide_words = say.run_part(part, (names[0], names[1]))
+        wide_words = say.run_part(part, (names[0], names[1]), line.proto)
         words = clipped(f"… {wide_words}", ends[1] - ends[0] - 40, 11)
         middle, wide = (ends[0] + ends[1]) / 2, text_width(words, 11) + 14
         shapes_ = [

@@ -97,10 +97,11 @@ class _Grid:
     def _run(self, run: Run) -> str:
         parts = []
         for part in run.parts:
-            path = self.ladder.line(part.connection).path
+            line = self.ladder.line(part.connection)
+            path = line.path
             names = say.place(path[0], self.ladder.rails, None), say.place(path[-1], self.ladder.rails, None)
             lock = ", encrypted" if part.encrypted else ""
-            parts.append(f"… {say.run_part(part, (inert(names[0]), inert(names[1])))}{lock}")
+            parts.append(f"… {say.run_part(part, (inert(names[0]), inert(names[1])), line.proto)}{lock}")
         head = say.elapsed(run.after_ns).rjust(_GUTTER - 2).ljust(_GUTTER)
         return f"{head}{'  '.join(parts)} ({say.run_packets(run)})"
 

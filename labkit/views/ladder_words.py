@@ -86,7 +86,7 @@ def place(number: int, rails: tuple[Rail, ...], box: str | None) -> str:
     return rails[number].name or box or rails[number].node
 
 
-def run_part(part: Part, names: tuple[str, str]) -> str:
+def run_part(part: Part, names: tuple[str, str], proto: str) -> str:
     """ "41 segments, 58.0 KB api1 → alice; 20 ACKs"."""
     client, server = names
     told = []
@@ -95,7 +95,7 @@ def run_part(part: Part, names: tuple[str, str]) -> str:
         (part.segments_in, part.bytes_in, f"{server} → {client}"),
     ):
         if count:
-            told.append(f"{counted(count, 'segment')}, {size(total)} {way}")
+            told.append(f"{counted(count, 'segment' if proto == 'TCP' else 'datagram')}, {size(total)} {way}")
     if part.bare:
         told.append(counted(part.bare, "ACK"))
     return "; ".join(told)
