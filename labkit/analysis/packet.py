@@ -1,4 +1,4 @@
-"""One frame as a scapy packet. The only place where scapy is used, and only when a packet is asked for.
+"""One frame as a scapy packet. The only place of analysis where scapy is used, and only when a packet is asked for.
 
 A frame that scapy cannot dissect is still a packet: `Raw`, with its bytes.
 """

@@ -15,6 +15,9 @@ RUN = ("timeout", "background")
 CALL = ("timeout",)
 TCP = ("timeout",)
 UDP: tuple[str, ...] = ()
+SEND = ("interface",)
+SR1 = ("timeout", "interface")
+SR = ("timeout", "interface", "multi")
 
 _SAID = {
     "json": "body=json.dumps(...) sends JSON",
@@ -28,6 +31,9 @@ _SAID = {
     "args": "call() passes what follows the function: call(function, 1, 2)",
     "kwargs": "a lambda can name arguments: call(lambda: function(a=1))",
     **dict.fromkeys(("http2", "http3", "tls", "verify", "cert", "proxy", "proxies"), "it is not built yet"),
+    "iface": "interface= names the way out",
+    "verbose": "it prints nothing anyway",
+    **dict.fromkeys(("inter", "retry", "count", "loop", "filter"), "send in a loop of your own"),
     **dict.fromkeys(("stream", "files", "rate", "rps"), "it is not built yet"),
 }
 
