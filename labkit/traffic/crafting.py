@@ -214,8 +214,8 @@ class _Filler:
         if size > path["mtu"] + head:
             raise TrafficError(
                 f"{self._line.client} cannot send {size:,} bytes in one packet: {path['interface']} takes "
-                f"{path['mtu']:,} (its MTU). scapy's fragment(packet) makes fragments of an IPv4 packet, fragment6 of an "
-                "IPv6 one."
+                f"{path['mtu']:,} (its MTU). scapy's fragment(packet) makes fragments of an IPv4 packet, fragment6 "
+                "of an IPv6 one."
             )
 
 

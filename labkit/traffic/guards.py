@@ -1,8 +1,8 @@
 """Ports held for packets crafted by hand, so that the host's own kernel does not answer what is not its own.
 
 The kernel knows nothing of a SYN that was sent past it, so it would answer the SYN-ACK with RST (RFC 9293 §3.10.7.1),
-and a datagram with "port unreachable". A listening TCP socket, or a bound UDP one, takes the packets in its stead, and a
-socket filter that keeps 0 bytes of each drops them before anything is answered. Captures see them all the same.
+and a datagram with "port unreachable". A listening TCP socket, or a bound UDP one, takes the packets in its stead, and
+a socket filter that keeps 0 bytes of each drops them before anything is answered. Captures see them all the same.
 
 Runs inside nodes. A guard stays for `KEPT` seconds after its last use: in a handshake made by hand, cell by cell, the
 other side sends its SYN-ACK again and again meanwhile.
@@ -57,6 +57,7 @@ class Guards:
                 wanted.setdefault((ends.proto, ends.source, ends.sport), ends)
         if len(wanted) > MOST:
             raise Failure("too many ports", f"{len(wanted)} source ports, over the {MOST} that can be held: use fewer")
+        allow_many_files()
         with self._lock:
             now = time.monotonic()
             self._end_before(now - KEPT)
