@@ -94,9 +94,11 @@ class Capture:
         return self._study.packets_table(None if at is None else self._vantage(at))
 
     def packet(self, number: int) -> Any:
-        """Packet *number* (from 1) as a scapy Packet. CaptureError if there is none."""
+        """Packet *number* (from 1) as a scapy Packet; a notebook shows its fields and bytes. CaptureError if none."""
         from labkit.analysis.packet import packet
+        from labkit.views.packet import show_in_notebooks
 
+        show_in_notebooks()
         try:
             return packet(self.recording, _number(number))
         except (IndexError, TypeError) as error:
@@ -148,6 +150,21 @@ class Capture:
                 f"This capture has no connection {shown(connection)}; it has {has}. See cap.connections()."
             )
         return table(self._study, self._routes, connection, full=full)
+
+    def ladder(
+        self, connection: int | str | None = None, exchange: str | None = None, *, full: bool = False
+    ) -> "Picture":
+        """The sequence diagram across vantage points: one arrow through the balancer at L4, two that meet there at L7.
+
+        connection: an id from `connections()`, shown with those it is paired with. exchange: a request id from
+        `exchanges()` (also as the first argument). Without both, the first that tells something. full: every packet,
+        where long runs are counted otherwise. CaptureError if there is none such.
+        """
+        from labkit.analysis import ladder, ladder_choice
+        from labkit.views.ladder import ladder_picture
+
+        chosen = ladder_choice.choose(self._study, connection, exchange)
+        return ladder_picture(ladder.build(self._study, self._routes, chosen, full=full))
 
     def graph(self) -> "nx.MultiDiGraph[str]":
         """Hosts and the connections between them: one edge through the balancer at L4, two that meet there at L7."""
