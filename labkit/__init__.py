@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from labkit.balancer.policy import Route
     from labkit.capture import Capture
+    from labkit.comparison import compare
     from labkit.errors import LabError
     from labkit.expectations import expect
     from labkit.lab import Lab
@@ -31,6 +32,7 @@ _HOMES = {
     "Node": "labkit.topology",
     "Route": "labkit.balancer.policy",
     "Topology": "labkit.topology",
+    "compare": "labkit.comparison",
     "expect": "labkit.expectations",
 }
 
@@ -45,6 +47,7 @@ __all__ = [
     "Route",
     "Topology",
     "__version__",
+    "compare",
     "expect",
 ]
 
