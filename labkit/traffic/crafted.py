@@ -7,19 +7,19 @@ decided by the notebook's side (`labkit.traffic.crafting`); here frames are only
 
 import errno
 import fcntl
-import select
+import selectors
 import socket
 import struct
 import threading
 import time
 from collections import deque
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, cast
 
-from labkit.traffic.failure import Failure, reported
+from labkit.traffic.failure import Failure, from_exception, reported
 from labkit.traffic.guards import guards
 from labkit.traffic.held import shelf
-from labkit.traffic.neighbours import ALL, BROADCAST, mac_of
+from labkit.traffic.neighbours import ALL, BROADCAST, macs_of
 from labkit.traffic.packet_ends import Interest, of_frame
 from labkit.traffic.routing import Address, Way, way
 
@@ -34,24 +34,45 @@ _BUSY = 0.001
 def paths(wanted: list[list[Any]], interface: str | None) -> dict[str, Any]:
     """Call target: how packets leave, so that the rest of their headers can be filled in; *wanted*: [address, resolve].
 
-    Result: {"paths": [{"interface", "mac" (own), "next" (MAC of the next hop, only with resolve), "source", "mtu"}]}.
-    Nothing is sent but what finds the next hop.
+    Result: {"paths": [{"interface", "mac" (own), "next" (MAC of the next hop, only with resolve), "source", "mtu"}, or
+    {"failed": {"cause", "detail"}}]}. Nothing is sent but what finds the next hops.
     """
-    return {"paths": [_path(ip_address(text), interface, bool(resolve)) for text, resolve in wanted]}
+    ways = [_way(text, interface) for text, _ in wanted]
+    hops: dict[str, dict[Address, Address | None]] = {}
+    for out, (text, resolve) in zip(ways, wanted, strict=True):
+        if resolve and isinstance(out, Way) and not out.everyone:
+            hops.setdefault(out.interface, {})[out.gateway or ip_address(text)] = out.source
+    macs = {name: macs_of(asked, name) for name, asked in hops.items()}
+    facts = {name: _facts(name) for name in {out.interface for out in ways if isinstance(out, Way)}}
+    told = []
+    for out, (text, resolve) in zip(ways, wanted, strict=True):
+        path = _failed(out) if isinstance(out, Failure) else {**facts[out.interface], "source": _text(out.source)}
+        if isinstance(out, Way) and resolve:
+            hop = out.gateway or ip_address(text)
+            mac = BROADCAST if out.everyone else macs[out.interface].get(hop)
+            nobody = Failure("unreachable", f"nobody on the link at {out.interface} answers for {hop}")
+            path = _failed(nobody) if mac is None else {**path, "next": mac}
+        told.append(path)
+    return {"paths": told}
 
 
-def _path(destination: Address, interface: str | None, resolve: bool) -> dict[str, Any]:
-    out = way(destination, interface)
+def _failed(failure: Failure) -> dict[str, Any]:
+    return {"failed": {"cause": failure.cause, "detail": failure.detail}}
+
+
+def _text(address: Address | None) -> str | None:
+    return None if address is None else str(address)
+
+
+def _way(text: str, interface: str | None) -> Way | Failure:
+    destination = ip_address(text)
+    try:
+        out = way(destination, interface)
+    except OSError as error:
+        return from_exception(error)
     if out.local:
-        raise Failure("itself", f"{destination} is this host itself: a crafted packet goes out to another host")
-    path = {**_facts(out.interface), "source": str(out.source) if out.source else None}
-    return {**path, "next": _next(destination, out)} if resolve else path
-
-
-def _next(destination: Address, out: Way) -> bytes:
-    if out.everyone:
-        return BROADCAST
-    return mac_of(out.gateway or destination, out.interface, out.source)
+        return Failure("itself", f"{destination} is this host itself: a crafted packet goes out to another host")
+    return out
 
 
 @reported
@@ -153,13 +174,17 @@ class Ear:
             self._some.notify_all()
 
     def _listen(self) -> None:
+        ready = selectors.DefaultSelector()  # unlike select(), it takes the numbers that many held ports lead to
         try:
+            for sock in (self._wake, *self._sockets):
+                ready.register(sock, selectors.EVENT_READ)
             while not self._closed:
-                for ready in select.select([self._wake, *self._sockets], [], [])[0]:
-                    if ready is self._wake:
+                for key, _ in ready.select():
+                    if key.fileobj is self._wake:
                         return
-                    self._hear(ready)
+                    self._hear(cast(socket.socket, key.fileobj))
         finally:
+            ready.close()
             for sock in (*self._sockets, self._wake):
                 sock.close()
 

@@ -29,17 +29,21 @@ _HEAD, _TAG = 14, 4  # bytes of an Ethernet header and of a VLAN tag
 
 @dataclass(frozen=True, slots=True)
 class Crafted:
-    """A packet ready to leave. query: as scapy reads the very bytes that are sent, from the layer the user began at."""
+    """A packet ready to leave. query: as scapy reads the very bytes that are sent, from the layer the user began at.
+
+    frame: None for one of several that cannot leave, since nobody answers for its next hop.
+    """
 
     query: Any
     interface: str
-    frame: bytes
+    frame: bytes | None
 
 
 def send(line: Line, packets: Any, interface: str | None) -> int:
     """Send *packets*; how many that were."""
     ready = _prepare(line, packets, interface)
-    return int(_emit(line, ready, new_key("crafted"), listen=False)["sent"])
+    leaving = [one for one in ready if one.frame is not None]
+    return int(_emit(line, leaving, new_key("crafted"), listen=False)["sent"])
 
 
 def sr(line: Line, packets: Any, timeout: float, interface: str | None, multi: bool) -> tuple[Any, Any]:
@@ -71,12 +75,13 @@ def _exchange(
     key = new_key("crafted")
     lost = 0
     try:
-        times = _emit(line, ready, key, listen=True)["times"]
-        for one, time_ns in zip(ready, times, strict=True):
+        leaving = [one for one in ready if one.frame is not None]
+        times = _emit(line, leaving, key, listen=True)["times"]
+        for one, time_ns in zip(leaving, times, strict=True):
             one.query.sent_time = one.query.time = time_ns / 1e9
-        matcher = _Matcher(ready, multi)
+        matcher = _Matcher(leaving, multi)
         deadline = time.monotonic() + patience
-        while not enough(len(matcher.pairs), len(ready)) and (left := deadline - time.monotonic()) > 0:
+        while not enough(len(matcher.pairs), len(leaving)) and (left := deadline - time.monotonic()) > 0:
             wait = min(left, _WAIT)
             heard = line.ask("waiting for answers", "crafted:receive", key, wait, timeout=wait)
             lost += heard["lost"]
@@ -117,7 +122,7 @@ def _prepare(line: Line, packets: Any, interface: str | None) -> list[Crafted]:
         )
     every = list(_expanded(packets))
     ready = _Filler(line, interface).fill(every)
-    size = sum(len(one.frame) for one in ready)
+    size = sum(len(one.frame or b"") for one in ready)
     if size > MOST_BYTES:
         raise TrafficError(
             f"{len(ready):,} packets of {size:,} bytes in all are over {MOST_BYTES:,}: send fewer at once"
@@ -172,6 +177,9 @@ class _Filler:
         distinct = list(dict.fromkeys(one for one in wanted if one is not None))
         found = self._ask("paths", [list(one) for one in distinct], self._interface)["paths"] if distinct else []
         paths = dict(zip(distinct, found, strict=True))
+        failed = [path["failed"] for path in found if "failed" in path]
+        if failed and len(failed) == len(found) and None not in wanted:
+            raise self._line.error(f"sending to {distinct[0][0]}", failed[0])
         return [
             self._ready(packet, paths[one] if one is not None else self._only(packet, facts))
             for packet, one in zip(packets, wanted, strict=True)
@@ -193,6 +201,8 @@ class _Filler:
 
     def _ready(self, packet: Any, path: dict[str, Any]) -> Crafted:
         whole = _is_frame(packet)
+        if "failed" in path:
+            path = {**path, "source": None, "mac": bytes(6)}
         if _is_sourceless_fragment(packet):
             raise TrafficError(
                 f"{self._line.client} cannot send a fragment without a source: the checksum within was computed before "
@@ -206,6 +216,8 @@ class _Filler:
             raise TrafficError(
                 f"{self._line.client} cannot send {_layers(packet)}: scapy cannot build it ({short(str(error))})"
             ) from error
+        if "failed" in path:
+            return Crafted(query, "", None)
         head = b"" if whole else path["next"] + path["mac"] + _type(packet).to_bytes(2)
         self._check_size(len(raw), path, _HEAD + _TAG if whole else 0)
         return Crafted(query, path["interface"], head + raw)
@@ -253,15 +265,17 @@ def _wanted(packet: Any) -> tuple[str, bool] | None:
 
 
 def _is_sourceless_fragment(packet: Any) -> bool:
-    """Whether *packet* holds a part of TCP, UDP or ICMPv6, whose checksum covers the source, and no source."""
+    """Whether *packet* holds bytes of TCP, UDP or ICMPv6, whose checksum covers the source, and no source."""
     from scapy.layers.inet import IP
     from scapy.layers.inet6 import IPv6, IPv6ExtHdrFragment
+    from scapy.packet import Raw
 
     for layer in packet.iterpayloads():
-        if isinstance(layer, IP) and (layer.flags.MF or layer.frag) and "src" not in layer.fields:
-            return int(layer.proto) in (TCP, UDP)
-        if isinstance(layer, IPv6) and "src" not in layer.fields and layer.haslayer(IPv6ExtHdrFragment):
-            return True
+        part = layer.getlayer(IPv6ExtHdrFragment) if isinstance(layer, IPv6) else layer
+        if isinstance(layer, IP) and not ((layer.flags.MF or layer.frag) and layer.proto in (TCP, UDP)):
+            continue
+        if isinstance(layer, IP | IPv6) and part is not None and "src" not in layer.fields:
+            return isinstance(part.payload, Raw)
     return False
 
 

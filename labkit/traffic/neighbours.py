@@ -8,9 +8,9 @@ import socket
 import struct
 import threading
 import time
+from collections.abc import Mapping
 from ipaddress import IPv4Address, IPv6Address
 
-from labkit.traffic.failure import Failure
 from labkit.traffic.routing import Address, neighbour
 
 ARP, IPV6, ALL = 0x0806, 0x86DD, 0x0003
@@ -23,19 +23,24 @@ _known: dict[tuple[str, Address], tuple[float, bytes]] = {}
 _lock = threading.Lock()
 
 
-def mac_of(address: Address, interface: str, source: Address | None) -> bytes:
-    """The MAC address to send to for *address* on *interface*. Failure "unreachable" if nobody answers for it."""
-    if address.is_multicast:
-        return multicast_mac(address)
-    found = neighbour(address, interface)
-    if found is not None:
-        return found
+def macs_of(wanted: Mapping[Address, Address | None], interface: str) -> dict[Address, bytes]:
+    """The MAC addresses to send to for addresses on *interface*; those that nobody answers for are absent.
+
+    wanted: address -> the one to ask from. Those not known are asked for all at once.
+    """
+    found: dict[Address, bytes] = {}
     with _lock:
-        when, mac = _known.get((interface, address), (0.0, b""))
-        if not mac or time.monotonic() - when > _KEPT:
-            mac = _ask(address, interface, source)
-            _known[interface, address] = time.monotonic(), mac
-    return mac
+        for address in wanted:
+            known = multicast_mac(address) if address.is_multicast else neighbour(address, interface)
+            when, mac = _known.get((interface, address), (0.0, b""))
+            if known is not None or (mac and time.monotonic() - when < _KEPT):
+                found[address] = known or mac
+        missing = {address: source for address, source in wanted.items() if address not in found}
+        if missing:
+            heard = _ask(missing, interface)
+            _known.update({(interface, address): (time.monotonic(), mac) for address, mac in heard.items()})
+            found |= heard
+    return found
 
 
 def multicast_mac(address: Address) -> bytes:
@@ -45,25 +50,26 @@ def multicast_mac(address: Address) -> bytes:
     return b"\x33\x33" + address.packed[12:]
 
 
-def _ask(address: Address, interface: str, source: Address | None) -> bytes:
+def _ask(wanted: Mapping[Address, Address | None], interface: str) -> dict[Address, bytes]:
+    found: dict[Address, bytes] = {}
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as sock:
         sock.bind((interface, ALL))
         own: bytes = sock.getsockname()[4]
-        question = arp_request if address.version == 4 else solicitation
-        frame = question(own, source or type(address)(0), address)
         for _ in range(_TRIES):
-            sock.send(frame)
+            for address, source in wanted.items():
+                if address not in found:
+                    question = arp_request if address.version == 4 else solicitation
+                    sock.send(question(own, source or type(address)(0), address))
             deadline = time.monotonic() + _PATIENCE
-            while (left := deadline - time.monotonic()) > 0:
+            while len(found) < len(wanted) and (left := deadline - time.monotonic()) > 0:
                 sock.settimeout(left)
                 try:
-                    heard = sock.recv(256)
+                    told = answer(sock.recv(256))
                 except TimeoutError:
                     break
-                answer = answered(heard, address)
-                if answer is not None:
-                    return answer
-    raise Failure("unreachable", f"nobody on the link at {interface} answers for {address}")
+                if told is not None and told[0] in wanted:
+                    found[told[0]] = told[1]
+    return found
 
 
 def arp_request(own: bytes, source: Address, wanted: Address) -> bytes:
@@ -84,16 +90,15 @@ def solicitation(own: bytes, source: Address, wanted: Address) -> bytes:
     return multicast_mac(group) + own + struct.pack("!H", IPV6) + head + body
 
 
-def answered(frame: bytes, wanted: Address) -> bytes | None:
-    """The MAC address that *frame* tells for *wanted*, if it is an answer to that."""
+def answer(frame: bytes) -> tuple[Address, bytes] | None:
+    """(address, its MAC address), if *frame* is an answer that tells one."""
     kind = struct.unpack_from("!H", frame, 12)[0] if len(frame) >= 14 else 0
-    if wanted.version == 4:
-        reply = kind == ARP and len(frame) >= 42 and frame[20:22] == b"\x00\x02"
-        return frame[22:28] if reply and frame[28:32] == wanted.packed else None
-    reply = kind == IPV6 and len(frame) >= 78 and frame[20] == _ICMPV6 and frame[54] == _ADVERTISEMENT
-    if not reply or frame[62:78] != wanted.packed:
-        return None
-    return frame[80:86] if frame[78:80] == b"\x02\x01" and len(frame) >= 86 else frame[6:12]
+    if kind == ARP and len(frame) >= 42 and frame[20:22] == b"\x00\x02":
+        return IPv4Address(frame[28:32]), frame[22:28]
+    if kind == IPV6 and len(frame) >= 78 and frame[20] == _ICMPV6 and frame[54] == _ADVERTISEMENT:
+        told = frame[78:80] == b"\x02\x01" and len(frame) >= 86
+        return IPv6Address(frame[62:78]), frame[80:86] if told else frame[6:12]
+    return None
 
 
 def checksum(data: bytes) -> int:

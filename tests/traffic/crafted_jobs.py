@@ -1,4 +1,6 @@
-"""Functions that tests call in a host's worker: what it holds of ports."""
+"""Functions that tests call in a host's worker: the ports it holds, and whether it listens."""
+
+import threading
 
 from labkit.traffic.guards import guards
 
@@ -11,3 +13,7 @@ def end_guards() -> int:
     with guards._lock:
         guards._end_before(float("inf"))
         return len(guards)
+
+
+def listeners() -> int:
+    return sum(thread.name == "crafted" for thread in threading.enumerate())

@@ -5,14 +5,17 @@ import time
 
 import pytest
 from scapy.layers.inet import ICMP, IP, TCP, UDP, fragment
-from scapy.layers.inet6 import ICMPv6EchoReply, ICMPv6EchoRequest, IPv6
+from scapy.layers.inet6 import ICMPv6EchoReply, ICMPv6EchoRequest, IPv6, IPv6ExtHdrFragment, fragment6
 from scapy.layers.l2 import ARP, Ether
 from scapy.plist import PacketList, SndRcvList
+from scapy.volatile import RandInt, RandNum
 
 from labkit import Lab
 from labkit.errors import TrafficError
+from tests.traffic.peers import interrupted
 
 pytestmark = pytest.mark.needs("netns")
+SIX = IPv6(dst="fd00:10:0:1::10")
 PORTS = iter(range(20_001, 30_000))  # below those that the kernel takes: each experiment has one of its own
 REQUEST = b"GET /api/users HTTP/1.1\r\nHost: lb\r\nConnection: close\r\n\r\n"
 
@@ -146,6 +149,41 @@ def test_every_packet_of_a_set_is_sent_and_answered(lab):
     assert [len(answered), len(unanswered)] == [1, 1]
 
 
+def test_a_whole_subnet_is_asked_and_those_that_exist_answer(running):
+    """Nobody is at most of its addresses: packets for these do not leave, as the kernel would not send them either."""
+    network = f"{running.topology.front.subnet4.network_address}/27"
+    with running.capture("alice") as cap:
+        answered, unanswered = running.alice.sr(IP(dst=network) / ICMP(), timeout=1)
+    assert {received.src for _, received in answered} == {running.vip, running.bob.address}
+    assert len(answered) + len(unanswered) == 32
+    table = cap.packets()
+    asked = table[(table["src"] == running.alice.address) & (table["proto"] == "ICMP")]
+    assert set(asked["dst"]) >= {running.vip, running.bob.address}
+    assert running.alice.send(IP(dst=[running.vip, "10.0.1.99", running.alice.address]) / ICMP()) == 1
+
+
+def test_random_fields_are_fixed_when_they_are_sent(running):
+    sent = IP(dst=running.vip) / TCP(sport=RandNum(30_000, 31_000), dport=80, flags="S", seq=RandInt())
+    answered, _ = running.alice.sr([sent, sent], timeout=2)
+    assert len(answered) == 2
+    for query, received in answered:
+        assert received[TCP].ack == (query[TCP].seq + 1) % 2**32
+
+
+def test_an_interrupt_ends_the_waiting_and_the_listening(running):
+    began = time.monotonic()
+    silent = IP(src=running.bob.address, dst=running.vip) / ICMP()
+    with pytest.raises(KeyboardInterrupt), interrupted(0.3):
+        running.alice.sr1(silent, timeout=60)
+    assert time.monotonic() - began < 10
+    for _ in range(100):
+        if not running.alice._node().call("tests.traffic.crafted_jobs:listeners"):
+            break
+        time.sleep(0.05)
+    assert running.alice._node().call("tests.traffic.crafted_jobs:listeners") == 0
+    assert running.alice.sr1(IP(dst=running.vip) / ICMP()) is not None
+
+
 def test_any_host_can_send(lab):
     assert lab.api1.sr1(IP(dst=lab.alice.address) / ICMP()).src == lab.alice.address
     assert lab.lb.sr1(IP(dst=lab.api1.address) / ICMP()).src == lab.api1.address
@@ -201,6 +239,18 @@ def test_guards_are_few_and_end(running):
     assert set(table[table["sport"] == 21_100]["flags"]) == {"S", "R"}
 
 
+def test_many_ports_can_be_held_at_once(running):
+    """More than a process may commonly have open, and more than select() can wait for."""
+    many = IP(dst=running.vip) / TCP(sport=(21_200, 22_300), dport=9, flags="S")
+    answered, unanswered = running.bob.sr(many, timeout=5)
+    assert (len(answered), len(unanswered)) == (1_101, 0)
+    assert running.bob.sr1(IP(dst=running.vip) / ICMP()) is not None
+    with pytest.raises(TrafficError, match="2001 source ports, over the 2000"):
+        running.bob.send(IP(dst=running.vip) / TCP(sport=(21_000, 23_000), flags="S"))
+    assert running.bob.get("http://lb/").status == 200
+    assert running.bob._node().call("tests.traffic.crafted_jobs:end_guards") == 0
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [
@@ -212,6 +262,10 @@ def test_guards_are_few_and_end(running):
         ),
         (lambda lab: Ether() / IP(dst=lab.vip) / (b"x" * 1500), "its MTU"),
         (lambda lab: fragment(IP(dst=lab.vip) / UDP() / (b"x" * 900), 400), "a fragment without a source"),
+        (
+            lambda lab: fragment6(SIX / IPv6ExtHdrFragment() / UDP() / (b"x" * 3000), 1280),
+            "a fragment without a source",
+        ),
         (lambda lab: IP(dst=lab.vip) / TCP(dport=(1, 10_001)), "more than 10,000 packets"),
         (lambda lab: IP(dst=lab.vip, ttl=300), "scapy cannot build it"),
     ],

@@ -5,7 +5,7 @@ from ipaddress import ip_address
 from scapy.layers.inet6 import ICMPv6ND_NA, ICMPv6ND_NS, ICMPv6NDOptDstLLAddr, ICMPv6NDOptSrcLLAddr, IPv6
 from scapy.layers.l2 import ARP, Ether
 
-from labkit.traffic.neighbours import answered, arp_request, checksum, multicast_mac, solicitation
+from labkit.traffic.neighbours import answer, arp_request, checksum, multicast_mac, solicitation
 
 OWN, OTHER = "02:00:0a:00:01:0b", "02:00:0a:00:01:0a"
 RAW = bytes.fromhex(OWN.replace(":", ""))
@@ -30,15 +30,14 @@ def test_a_solicitation_is_what_scapy_makes_of_it():
 
 def test_answers_are_read_and_other_frames_passed_over():
     reply = bytes(Ether(src=OTHER, dst=OWN) / ARP(op=2, hwsrc=OTHER, psrc="10.0.1.10", hwdst=OWN, pdst="10.0.1.11"))
-    assert answered(reply, ip_address("10.0.1.10")) == BACK
-    assert answered(reply, ip_address("10.0.1.12")) is None
-    assert answered(bytes(Ether(reply) / b"")[:41], ip_address("10.0.1.10")) is None
+    assert answer(reply) == (ip_address("10.0.1.10"), BACK)
     six = Ether(src=OTHER, dst=OWN) / IPv6(src="fd00::10", dst="fd00::11", hlim=255)
     told = six / ICMPv6ND_NA(tgt="fd00::10") / ICMPv6NDOptDstLLAddr(lladdr=OTHER)
     for advertisement in (told, six / ICMPv6ND_NA(tgt="fd00::10")):  # the option may be left out
-        assert answered(bytes(advertisement), ip_address("fd00::10")) == BACK
-    assert answered(bytes(told), ip_address("fd00::12")) is None
-    assert answered(reply, ip_address("fd00::10")) is None
+        assert answer(bytes(advertisement)) == (ip_address("fd00::10"), BACK)
+    asked = arp_request(RAW, ip_address("10.0.1.11"), ip_address("10.0.1.10"))
+    for frame in (b"", reply[:41], bytes(told)[:77], asked, bytes(six / ICMPv6ND_NS(tgt="fd00::10"))):
+        assert answer(frame) is None
 
 
 def test_multicast_lives_at_addresses_of_its_own():
