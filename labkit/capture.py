@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from labkit.errors import CaptureError
 from labkit.recording import Recording
-from labkit.wording import shown
+from labkit.wording import inert, shown
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -37,11 +37,16 @@ class Capture:
             self.fill(recording)
 
     @classmethod
-    def load(cls, path: str | PathLike[str]) -> "Capture":
-        """A capture from a pcapng or pcap file. NotACapture if it is something else, CaptureError if unreadable."""
-        from labkit.recording.pcapng import read_pcapng
+    def load(cls, path: str | PathLike[str], *, packets: int | None = None) -> "Capture":
+        """A capture from a pcapng or pcap file. NotACapture if it is something else, CaptureError if unreadable.
 
-        return Capture(read_pcapng(_path(path)))
+        packets: read the first ones alone (None: 20 million at most).
+        """
+        from labkit.recording.pcapng import MOST_PACKETS, read_pcapng
+
+        if packets is not None and not (_is_number(packets) and packets > 0):
+            raise CaptureError(f"packets says how many are read at most: a number from 1, not {shown(packets)}.")
+        return Capture(read_pcapng(_path(path), MOST_PACKETS if packets is None else index(packets)))
 
     def save(self, path: str | PathLike[str]) -> Any:
         """Write a pcapng file with all the evidence; gives its path. CaptureError if it cannot be written."""
@@ -215,6 +220,8 @@ class Capture:
         if not self.complete:
             return "Capture: still being made"
         lines = [self.finding, f"seen at: {', '.join(self._study.vantages) or 'nowhere'}", self._loss_text()]
+        filters = dict.fromkeys(vantage.filter for vantage in self.recording.vantages if vantage.filter)
+        lines += [f"captured only: {inert(filter)}" for filter in filters]
         lines += [f"not in the file: {lack}" for lack in self.recording.lacks]
         return "Capture: " + "\n  ".join(lines)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 _LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([^ \r\n]+) (HTTP/1\.[01])\r?\n")
 _FIELD = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*(.*?)[ \t]*\r?\n")
+_LENGTH = re.compile(r"[0-9]{1,18}")
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?\r\n")
 
 
@@ -64,7 +65,7 @@ def _with_body(
         body, end = _chunked(data, at)
     else:
         length = bare.header("content-length") or "0"
-        wanted = int(length) if length.isdigit() else 0
+        wanted = int(length) if _LENGTH.fullmatch(length) else 0
         body = data[at : at + wanted]
         end = at + wanted if len(body) == wanted else None
     request = Request(*line, headers=headers, body=body, complete=end is not None)
@@ -73,16 +74,16 @@ def _with_body(
 
 def _chunked(data: bytes, at: int) -> tuple[bytes, int | None]:
     """The body of chunks (RFC 9112 §7.1) and where it ends, None if it does not."""
-    body = b""
+    body = bytearray()
     while chunk := _CHUNK.match(data, at):
         size, at = int(chunk[1], 16), chunk.end()
         if size == 0:
             while field := _FIELD.match(data, at):  # trailers
                 at = field.end()
-            return body, at + 2 if data.startswith(b"\r\n", at) else None
+            return bytes(body), at + 2 if data.startswith(b"\r\n", at) else None
         body += data[at : at + size]
         at += size + 2
-    return body, None
+    return bytes(body), None
 
 
 def _text(raw: bytes) -> str:

@@ -11,12 +11,14 @@ import numpy as np
 import pandas as pd
 
 from labkit.recording import Recording
+from labkit.wording import inert
 
 from . import connections as connections_
 from . import decisions as decisions_
 from . import exchanges as exchanges_
 from . import headers, http, index, sightings, streams, tcp, trajectories
 from .finder import Finder
+from .frames import Ints
 from .nodes import Nodes
 from .tables import integers, objects
 
@@ -107,8 +109,18 @@ class Study:
                 "ip_id": integers(i.ip_id[rows]),
                 "payload_length": integers(i.payload_length[rows]),
                 "frame_length": i.frame_length[rows],
+                "comment": self._comments(rows),
             }
         )
+
+    def _comments(self, rows: Ints) -> "pd.Series[Any]":
+        """What is written in the file about each packet, harmless to show; None where nothing is."""
+        column = np.full(len(rows), None, dtype=object)
+        for number, text in self.recording.comments.items():
+            place = int(np.searchsorted(rows, number - 1))
+            if place < len(rows) and rows[place] == number - 1:
+                column[place] = inert(text)
+        return objects(column)
 
     def connections_table(self, per: Literal["vantage"] | None = None) -> pd.DataFrame:
         return connections_.table(

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from labkit.wording import inert
+
 from . import evidence, headers, http, tls
 from .exchanges import Exchange
 from .index import protocol_name
@@ -113,7 +115,7 @@ class _Seen:
         self._tls = [tls.is_tls(stream.data) for stream in streams]
         upper = [self._content(place, stream) for place, stream in enumerate(streams)]
         self.values: list[Values] = [
-            {**{name: shown[place] for name, shown in lower.items() if shown[place] is not None}, **content}
+            {**{name: shown[place] for name, shown in lower.items() if shown[place] is not None}, **_inert(content)}
             for place, content in enumerate(upper)
         ]
 
@@ -160,7 +162,7 @@ class _Seen:
         record = http.Request(
             str(event.get("method")), str(event.get("target")), str(event.get("version")), pairs, b"", complete=True
         )
-        return _fields_of(record).get(name)
+        return _inert(_fields_of(record)).get(name)
 
     def _content(self, place: int, stream: Stream) -> Values:
         """The fields above TCP and UDP at one vantage point."""
@@ -209,6 +211,11 @@ def _fields_of(request: http.Request) -> Values:
     if request.body:
         values["http.body"] = _bytes(request.body)
     return values
+
+
+def _inert(values: Values) -> Values:
+    """Texts off the wire as they may be shown (`labkit.wording.inert`)."""
+    return {name: inert(value) if isinstance(value, str) else value for name, value in values.items()}
 
 
 def _bytes(data: bytes) -> str:

@@ -7,7 +7,7 @@ from labkit.analysis.routes import Routes
 from labkit.analysis.study import Study
 from labkit.analysis.visibility import table
 
-from .test_tls import hello
+from .tls.test_hello import hello
 from .wire import (
     ALICE,
     API1,
