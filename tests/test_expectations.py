@@ -225,6 +225,8 @@ def test_the_packets_of_a_retransmission_are_its_second_sending():
         ({**COUNTED, "api1": Loss(1, None)}, {}, "nobody counted at api1"),
         ({}, {}, "nobody counted at alice, bob, lb:front"),
         (COUNTED, {"lacks": ("everything after its first 7 packets: the limit was reached",)}, "after its first 7"),
+        (COUNTED, {"lacks": ("the rest: the file is cut short at packet 8",)}, "cut short at packet 8"),
+        (COUNTED, {"lacks": ("the last packets at api1: its tap ended early (killed)",)}, "its tap ended early"),
     ],
 )
 def test_loss_is_no_loss_only_where_somebody_counted_none(loss, more, words):

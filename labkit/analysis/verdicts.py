@@ -106,7 +106,7 @@ def no_loss(case: Case) -> Verdict:
     claim = "no packet lost"
     dropped = [f"{lost:,} at {name}" for name, _, lost in case.loss if lost]
     unknown = [name for name, _, lost in case.loss if lost is None]
-    cut = [lack for lack in case.study.recording.lacks if "packet" in lack]
+    cut = [lack for lack in case.study.recording.lacks if any(words in lack for words in _CUT)]
     reasons = [f"{', '.join(dropped)} were dropped"] if dropped else []
     reasons += [f"nobody counted at {', '.join(unknown)}"] if unknown else []
     reasons += [f"not in the capture: {lack}" for lack in cut]
@@ -159,6 +159,10 @@ def _repeated(case: Case, connection: int) -> list[int]:
     counting = rows[(rows["payload_length"].fillna(0) > 0) | rows["flags"].fillna("").str.contains("[SF]")]
     twice = counting.duplicated(subset=["src", "sport", "seq", "payload_length"])
     return [int(number) for number in counting[twice]["number"]] or [int(rows["number"].iloc[0])]
+
+
+# How a recording says that packets are missing which nobody counted.
+_CUT = ("everything after", "the rest: ", "perhaps packets", "the last packets", "packets whose blocks are damaged")
 
 
 def _whole(route: Route, client: str | None, backend: str | None) -> bool:

@@ -22,6 +22,7 @@ from labkit.wording import short, shown
 TIMEOUT = 2.0
 MOST = 10_000
 MOST_BYTES = 32 << 20
+MOST_ANSWERS = 100_000
 _SENDING = 60.0
 _WAIT = 1.0  # seconds that one question for answers may take
 _HEAD, _TAG = 14, 4  # bytes of an Ethernet header and of a VLAN tag
@@ -81,8 +82,10 @@ def _exchange(
             one.query.sent_time = one.query.time = time_ns / 1e9
         matcher = _Matcher(leaving, multi)
         deadline = time.monotonic() + patience
-        while not enough(len(matcher.pairs), len(leaving)) and (left := deadline - time.monotonic()) > 0:
-            wait = min(left, _WAIT)
+        left = patience
+        while left > 0 and not enough(len(matcher.pairs), len(leaving)) and len(matcher.pairs) < MOST_ANSWERS:
+            left = deadline - time.monotonic()  # none left: what came in time is still taken
+            wait = min(max(left, 0.0), _WAIT)
             heard = line.ask("waiting for answers", "crafted:receive", key, wait, timeout=wait)
             lost += heard["lost"]
             for time_ns, frame in heard["frames"]:

@@ -211,7 +211,8 @@ class Host:
         """Send as `send` does and wait for answers: scapy's lists of (sent, received) and of those without an answer.
 
         timeout: seconds after the last packet left; it ends earlier when all are answered. multi: a packet may have
-        several answers, so all the time is waited. Packets that began with Ether() are answered by frames.
+        several answers, so all the time is waited (at most for 100,000 in all). Packets that began with Ether() are
+        answered by frames.
         """
         refuse_unknown("sr", unknown, takes.SR)
         return crafting.sr(self._line(), packets, timeout, interface, multi)

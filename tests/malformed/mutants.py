@@ -36,7 +36,17 @@ def mutant(content: bytes, seed: int) -> bytes:
             case 4:
                 out[at:at] = out[at : at + dice.choice([1, 4, 64])]
             case 5:  # a word or number of the evidence becomes another
-                texts = [b"null", b"-1", b"[]", b'""', b"{}", b"1e400", b'"\\u001b[31m"', b"99999999999999999999", b"true"]
+                texts = [
+                    b"null",
+                    b"-1",
+                    b"[]",
+                    b'""',
+                    b"{}",
+                    b"1e400",
+                    b'"\\u001b[31m"',
+                    b"99999999999999999999",
+                    b"true",
+                ]
                 start = out.find(dice.choice([b'":', b',"', b"[", b'"']), at)
                 if start >= 0:
                     new = dice.choice(texts)
@@ -63,7 +73,9 @@ def main(folder: str, first: int, count: int, files: list[str]) -> None:
             ask(str(path))
         except Exception as error:
             where = traceback.extract_tb(error.__traceback__)[-1]
-            print(f"seed {seed} of {files[seed % len(files)]}: {error!r} at {where.filename}:{where.lineno}", flush=True)
+            print(
+                f"seed {seed} of {files[seed % len(files)]}: {error!r} at {where.filename}:{where.lineno}", flush=True
+            )
         finally:
             signal.alarm(0)
         path.unlink()
