@@ -101,9 +101,11 @@ class Capture:
         return self._study.packets_table(None if at is None else self._vantage(at))
 
     def packet(self, number: int) -> Any:
-        """Packet *number* (from 1) as a scapy Packet. CaptureError if there is none."""
+        """Packet *number* (from 1) as a scapy Packet; a notebook shows its fields and bytes. CaptureError if none."""
         from labkit.analysis.packet import packet
+        from labkit.views.packet import show_in_notebooks
 
+        show_in_notebooks()
         try:
             return packet(self.recording, _number(number))
         except (IndexError, TypeError) as error:
@@ -187,6 +189,21 @@ class Capture:
         why = [f"{name}: {content.why}" for name, content in known if content.why and not content.opened]
         return Headers(diff(exchange.event, study.carriage.front(exchange), study.carriage.back(exchange), why))
 
+    def ladder(
+        self, connection: int | str | None = None, exchange: str | None = None, *, full: bool = False
+    ) -> "Picture":
+        """The sequence diagram across vantage points: one arrow through the balancer at L4, two that meet there at L7.
+
+        connection: an id from `connections()`, shown with those it is paired with. exchange: a request id from
+        `exchanges()` (also as the first argument). Without both, the first that tells something. full: every packet,
+        where long runs are counted otherwise. CaptureError if there is none such.
+        """
+        from labkit.analysis import ladder, ladder_choice
+        from labkit.views.ladder import ladder_picture
+
+        chosen = ladder_choice.choose(self._study, connection, exchange)
+        return ladder_picture(ladder.build(self._study, self._routes, chosen, full=full))
+
     def graph(self) -> "nx.MultiDiGraph[str]":
         """Hosts and the connections between them: one edge through the balancer at L4, two that meet there at L7."""
         from labkit.analysis.graph import build
@@ -198,6 +215,24 @@ class Capture:
         from labkit.views.graph import connection_diagram
 
         return connection_diagram(self.graph(), self.finding)
+
+    def conversations(self, by: Literal["port", "address"] = "port", at: str | None = None) -> "pd.DataFrame":
+        """Who talked with whom, as Wireshark counts it: frames and their bytes each way, one row per vantage point.
+
+        by="address": hosts, whatever their ports. *at* a vantage point, its own alone (CaptureError if unknown).
+        """
+        from labkit.analysis.conversations import table
+
+        if by not in ("port", "address"):
+            raise CaptureError(f'Conversations are told apart by="port" or by="address", not {shown(by)}.')
+        vantage = None if at is None else self._vantage(at)
+        return table(self._study.index, self._study.vantages, ports=by == "port", at=vantage)
+
+    def protocols(self, at: str | None = None) -> "pd.DataFrame":
+        """How many frames and bytes each protocol has, by what it lies in; *at* a vantage point, there alone."""
+        from labkit.analysis.protocols import table
+
+        return table(self._study.index, None if at is None else self._vantage(at))
 
     def loss(self) -> "pd.DataFrame":
         """Packets captured and dropped per vantage point (dropped is missing where the file does not say)."""

@@ -101,7 +101,7 @@ def l7_refusal(name: str) -> str:
 def _unknown(mode: str, name: str, takes: tuple[str, ...]) -> str:
     meant = _SAME.get(name, name)
     if meant in takes:
-        return f"lab.balancer.{mode}() has no argument {name!r}: it is called {meant}."
+        return f"lab.balancer.{mode}() has no argument {name!r} (did you mean {meant!r}?): it takes {', '.join(takes)}."
     if meant in _NOT_BUILT:
         return f"lab.balancer.{mode}() has no {name} yet: built now are {', '.join(takes)}."
     return f"lab.balancer.{mode}() has no argument {name!r}{near_miss(name, takes)}: it takes {', '.join(takes)}."

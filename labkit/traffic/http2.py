@@ -215,11 +215,11 @@ class Http2Connection:
                 answer.over = True
             case h2.events.StreamReset():
                 if not (answer.status and answer.over):
-                    reason = f"the other side gave up the stream (HTTP/2 error code {int(event.error_code)})"
+                    reason = f"the other side gave up the stream (HTTP/2 error code {event.error_code!s})"
                     answer.failure = Failure("reset", reason)
                 answer.over = True
             case h2.events.ConnectionTerminated():
-                self._end(Failure("closed", f"the other side ended the connection (code {int(event.error_code)})"))
+                self._end(Failure("closed", f"the other side ended the connection (code {event.error_code!s})"))
 
     def _end(self, failure: Failure) -> None:
         """Nothing comes any more; with the lock held."""

@@ -32,7 +32,11 @@ class ExactHttpProtocol(HttpToolsProtocol):
         self._fields.append((name, value.rstrip(b" \t")))  # white space around a value is none of it: RFC 9110 §5.5
 
     def on_headers_complete(self) -> None:
-        exact = {"target": self.url, "headers": tuple(self._fields), "tls": tls_version(self.transport)}
+        exact: dict[object, object] = {
+            "target": self.url,
+            "headers": tuple(self._fields),
+            "tls": tls_version(self.transport),
+        }
         self.scope["extensions"] = {EXTENSION: exact}
         super().on_headers_complete()
 

@@ -39,6 +39,8 @@ def request_spec(
     given = _cookies(cookies)
     if given and any(name.lower() == "cookie" for name, _ in pairs):
         raise TrafficError("give cookies= or a Cookie header, not both: a request has one of them (RFC 6265 §5.4)")
+    if check_flag("http2", http2) and not tls:
+        raise TrafficError(f"http2=True is for https:// URLs, not {shown(url)}: HTTP/2 is agreed on within TLS (ALPN)")
     return {
         "method": check_text("a method", method, "GET"),
         "url": check_text("a URL", url, "http://lb/"),
@@ -46,7 +48,7 @@ def request_spec(
         "cookies": given,
         "body": b"" if body is None else check_data("a body", body, "body=json.dumps(...) sends it as JSON"),
         "timeout": check_seconds("timeout", timeout),
-        "http2": check_flag("http2", http2),
+        "http2": http2,
         "tls": tls,
     }
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator, Sequence
 from ipaddress import ip_address
 from typing import Any
 
-from mitmproxy.connection import Connection
+from mitmproxy.connection import Connection, Server
 from mitmproxy.proxy import commands
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.tls import ClientTLSLayer
@@ -53,8 +53,9 @@ class Tls:
 
     def start_server(self, data: TlsData) -> None:
         """A connection to a backend is there, and shall be TLS."""
+        assert isinstance(data.conn, Server)
+        assert data.conn.address
         address = data.conn.address
-        assert address
         name = self._name_of(address[0])
         data.conn.sni = name or address[0]
         data.ssl_conn = SSL.Connection(self._back)
@@ -127,4 +128,4 @@ def _agree(_: SSL.Connection, offered: list[bytes]) -> Any:
 def _expect(connection: SSL.Connection, setter: Callable[..., int], subject: bytes) -> None:
     """Accept no certificate but one for *subject*: pyOpenSSL has no call of its own for that."""
     parameters = SSL._lib.SSL_get0_param(connection._ssl)  # type: ignore[attr-defined]
-    SSL._openssl_assert(setter(parameters, subject, len(subject)) == 1)  # type: ignore[attr-defined]
+    SSL._openssl_assert(setter(parameters, subject, len(subject)) == 1)
