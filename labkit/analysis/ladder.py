@@ -39,7 +39,9 @@ def build(study: Study, routes: Routes, chosen: Chosen, *, full: bool = False) -
     left_out = len(walk.first) - sum(map(_packets, rows))
     mode = routes.modes.get(chosen.connections[0])
     box = next((rail.node for rail in rails if rail.role == "balancer"), None)
-    ladder = Ladder(tuple(rails), tuple(lines), tuple(rows), mode, box, left_out, "")
+    ladder = Ladder(
+        tuple(rails), tuple(lines), tuple(rows), mode, box, left_out, chosen.left_out, len(chosen.decisions), ""
+    )  # fmt: skip
     return replace(ladder, title=finding(ladder))
 
 
