@@ -38,7 +38,7 @@ class Chosen:
 
 
 def choose(study: Study, connection: object = None, request: object = None) -> Chosen:
-    """What was asked for: a connection's id, a request's id (a str in the first place too), or neither.
+    """What was asked for: a connection's id, a request's id (a str in the first place too) or row, or neither.
 
     CaptureError if there is none such, or nothing at all.
     """
@@ -62,7 +62,9 @@ def choose(study: Study, connection: object = None, request: object = None) -> C
 
 
 def _asked(study: Study, request: object) -> Chosen:
-    exchange = next((one for one in study.exchanges if one.event.get("request") == request), None)
+    row = index(request) if isinstance(request, Integral) and not isinstance(request, bool) else -1
+    named = (one for at, one in enumerate(study.exchanges) if at == row or one.event.get("request") == request)
+    exchange = next(named, None)
     if exchange is None:
         known = len(study.exchanges)
         has = f"{known:,} request{'s' if known > 1 else ''}" if known else "none: it was not captured at L7"

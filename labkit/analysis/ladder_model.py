@@ -70,14 +70,15 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The decision. packet: the one held last, at a rail; None if it was not captured. held: the bytes of the request
-    that had come by then, None if that is not known."""
+    """The decision. packet: the one held last, at a rail; None if it was not captured. held: the bytes that the
+    client had sent by then, None if that is not known; of: what they are bytes of."""
 
     mode: str
     connection: int
     packet: int | None
     rail: int | None
     held: int | None
+    of: str
     backend: str
     rule: str
     read: tuple[str, ...]
@@ -136,7 +137,7 @@ def finding(ladder: Ladder) -> str:
     if not choices:
         return told
     first = choices[0]
-    held = ", before any request" if first.held == 0 else f", holding {first.held or 0:,} bytes of the request"
+    held = ", before any request" if first.held == 0 else f", holding {first.held or 0:,} bytes of {first.of}"
     held = "" if first.held is None else held
     at = "" if first.packet is None else f" {'on' if first.mode == 'l4' else 'after'} packet {first.packet}"
     more = f" (and {ladder.decided - 1:,} more times)" if ladder.decided > 1 else ""

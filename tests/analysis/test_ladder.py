@@ -73,7 +73,8 @@ def test_at_l7_two_lines_end_in_the_balancer_and_no_arrow_crosses_it() -> None:
         assert {arrow.start, arrow.end} == ({0, 1} if arrow.connection == 1 else {2, 3})
         assert not any(stop.rewritten for stop in arrow.stops)
     (choice,) = choices(shown)
-    assert (choice.packet, choice.held, choice.rule) == (8, len(w.get()), "/api/*")
+    assert (choice.packet, choice.rail, choice.held, choice.rule) == (8, 1, len(w.get()), "/api/*")
+    assert choice.connection == 1
     before = arrows(shown)[3]
     assert (before.packets, before.says) == ((7, 8), "GET /api/users")
     assert shown.rows[4] is choice
@@ -137,6 +138,7 @@ def test_a_request_is_cut_out_of_its_connections() -> None:
     assert arrows(parts[0])[0].flags == "S"
     assert next(arrow.says for arrow in arrows(parts[1])) == "GET /api/1"
     assert arrows(parts[2])[-1].flags == "A"
+    assert ladder(recording, None, 1) == parts[1]  # by its row
     behind = ladder(recording, 3)  # asked for by its back connection: of the front one its own request alone
     assert [line.connection for line in behind.lines] == [1, 3]
     assert {number for arrow in arrows(behind) for number in arrow.packets} == packets[1]
@@ -167,6 +169,7 @@ def test_datagrams_and_ports_that_change() -> None:
     assert [(arrow.proto, arrow.seq, arrow.length) for arrow in arrows(shown)] == [("UDP", None, 10), ("UDP", None, 8)]
     assert arrows(shown)[0].stops[2].rewritten["udp.dport"] == (53, 5353)
     assert choices(shown)[0].packet == 2
+    assert shown.title.endswith("decided on packet 2, holding 10 bytes of the datagram")
 
 
 def test_ip_version_6() -> None:
