@@ -1,7 +1,7 @@
-"""How many HTTP/1 requests each client sent in clear, counted in the captured bytes of many connections at once.
+"""How many requests each client sent in clear, counted in the captured bytes of many connections at once.
 
 A stream that came whole and in order, of nothing but requests without a body, is counted as it lies there; every other
-one is put together by `streams` and read by `http`, which also say what counts.
+one is put together by `streams` and read by `http` or `http2`, which also say what counts.
 """
 
 import re
@@ -10,7 +10,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from . import http, streams
+from . import http, http2, streams
 from .frames import Bools, Ints
 from .index import ACK, SYN, TCP, Index
 from .sightings import Sightings
@@ -23,21 +23,24 @@ _BEGINS = re.compile(rb"(?:\r\n)*%s [^ \r\n]+ HTTP/1\.[01]\r?\n" % _TOKEN)
 
 
 def requests_sent(index: Index, sightings: Sightings, some: Sequence[int]) -> list[int]:
-    """For each of *some* sightings the requests that its client sent, as `http.requests` counts them."""
+    """For each of *some* sightings the requests that its client sent, as `http` and `http2` count them."""
     chosen = np.array(some, dtype=np.int64)
     pieces, bounds, simple = _pieces(index, sightings, chosen)
     counts = []
     for place, (first, last) in enumerate(pairwise(bounds)):
         data = b"".join(pieces[first:last])
-        plain = simple[place] and (not data or _BEGINS.match(data) is None)
-        if plain:
+        if simple[place] and _BEGINS.match(data) is None and not http2.spoken(data):
             counts.append(0)
         elif simple[place] and _PLAIN.fullmatch(data) and not _leads_on(data.lower()):
             counts.append(data.count(b"\r\n\r\n"))
         else:
-            stream = streams.sent(index, sightings, int(chosen[place]))
-            counts.append(sum(1 for _ in http.requests(stream.data)))
+            counts.append(_count(streams.sent(index, sightings, int(chosen[place])).data))
     return counts
+
+
+def _count(data: bytes) -> int:
+    """How many requests stand in clear in a client's stream."""
+    return len(http2.by_client(data).messages) if http2.spoken(data) else sum(1 for _ in http.requests(data))
 
 
 def _leads_on(lowered: bytes) -> bool:

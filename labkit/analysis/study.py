@@ -3,8 +3,9 @@
 This is what `Capture` and the views stand on. It holds no state of its own beyond what it derived.
 """
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -14,8 +15,10 @@ import pandas as pd
 from labkit.recording import Recording
 from labkit.wording import inert
 
-from . import clear, headers, index, tcp
+from . import carriage as carriage_
+from . import clear, headers, index, tcp, tls
 from . import connections as connections_
+from . import content as content_
 from . import decisions as decisions_
 from . import exchanges as exchanges_
 from . import sightings as sightings_
@@ -24,6 +27,8 @@ from .finder import Finder
 from .frames import Ints
 from .nodes import Nodes
 from .tables import integers, objects, words
+
+_KEPT = 64  # contents of connections that are remembered
 
 
 class Study:
@@ -76,6 +81,10 @@ class Study:
         return exchanges_.exchanges(self.recording.of_kind("request"), self.finder)
 
     @cached_property
+    def carriage(self) -> carriage_.Carriage:
+        return carriage_.Carriage(self.exchanges, self.content, self.index)
+
+    @cached_property
     def scene(self) -> decisions_.Scene:
         return decisions_.Scene(self.index, self.sightings, self.connections, self.finder, self.nodes)
 
@@ -85,9 +94,24 @@ class Study:
 
     @cached_property
     def requests_in_clear(self) -> dict[int, int]:
-        """For each connection the HTTP/1 requests that its client sent in clear, counted in its captured bytes."""
+        """For each connection the requests that its client sent in clear, counted in its captured bytes."""
         homes = [members[0] for members in self.connections.members]
         return dict(enumerate(clear.requests_sent(self.index, self.sightings, homes), start=1))
+
+    @cached_property
+    def keys(self) -> tls.KeyLog:
+        """The TLS secrets of the recording."""
+        return tls.KeyLog.of(line for event in self.recording.of_kind("secrets") for line in event.get("lines") or ())
+
+    @cached_property
+    def content(self) -> Callable[[int], content_.Content]:
+        """Gives what the two sides of a connection (by its id) said; remembers the last ones asked for."""
+
+        @lru_cache(_KEPT)
+        def of(connection: int) -> content_.Content:
+            return content_.content(self.index, self.sightings, self.connections.members[connection - 1], self.keys)
+
+        return of
 
     def packets_table(self, at: int | None = None) -> pd.DataFrame:
         """One row per packet, in time order; *at*: number of a vantage point, for its packets alone."""
