@@ -36,7 +36,7 @@ class Evidence:
             self.left_out += 1
             return
         try:
-            value = json.loads(body[4:].rstrip(b"\0"))
+            value = json.loads(body[4:].rstrip(b"\0").decode("utf-8", "surrogatepass"))
         except (ValueError, RecursionError):
             self.damaged += b'"labkit"' in body[:64]
             return
@@ -45,7 +45,9 @@ class Evidence:
         if "vantages" in value:
             self._places(value)
         elif events.is_sound(value.get("event")):
-            self.events.append(value["event"])
+            event = value["event"]
+            harmless = body.isascii() and b"\\" not in body and b"\x7f" not in body  # JSON has no other bare controls
+            self.events.append(events.Harmless(event) if harmless else event)
         else:
             self.damaged += 1
 
