@@ -36,7 +36,8 @@ class Evidence:
             self.left_out += 1
             return
         try:
-            value = json.loads(body[4:].rstrip(b"\0").decode("utf-8", "surrogatepass"))
+            text = body[4:].rstrip(b"\0").decode("utf-8", "surrogatepass")
+            value = json.loads(text)
         except (ValueError, RecursionError):
             self.damaged += b'"labkit"' in body[:64]
             return
@@ -46,7 +47,7 @@ class Evidence:
             self._places(value)
         elif events.is_sound(value.get("event")):
             event = value["event"]
-            harmless = body.isascii() and b"\\" not in body and b"\x7f" not in body  # JSON has no other bare controls
+            harmless = text.isascii() and "\\" not in text and "\x7f" not in text  # JSON has no other bare controls
             self.events.append(events.Harmless(event) if harmless else event)
         else:
             self.damaged += 1
