@@ -47,7 +47,8 @@ def _count(data: bytes) -> int:
 
 
 def _leads_on(lowered: bytes) -> bool:
-    return any(word in lowered for word in _LEADS_ON)
+    length, coding, upgrade, connect = _LEADS_ON
+    return length in lowered or coding in lowered or upgrade in lowered or connect in lowered
 
 
 def _pieces(index: Index, sightings: Sightings, chosen: Ints) -> tuple[list[bytes], list[int], list[bool]]:
