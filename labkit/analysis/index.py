@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from labkit.recording import Recording
 
+from . import common
 from .addresses import Addresses
 from .frames import MISSING, Bools, Frames, Ints, Words
 from .links import after_link
@@ -129,8 +130,15 @@ def build(recording: Recording) -> Index:
 
     def read(chunk: tuple[int, Ints | slice]) -> None:
         link_type, rows = chunk
-        original = packets["original"][rows].astype(np.int64)
-        for name, values in _columns(frames.take(rows), link_type, original, addresses).items():
+        some, original = frames.take(rows), packets["original"][rows].astype(np.int64)
+        if link_type == common.ETHERNET:
+            alike, quick = common.read(some, original, addresses)
+            for name, values in quick.items():
+                held[name][rows] = values
+            other = np.flatnonzero(~alike)
+            rows = rows.start + other if isinstance(rows, slice) else rows[other]
+            some, original = some.take(other), original[other]
+        for name, values in _columns(some, link_type, original, addresses).items():
             held[name][rows] = values
 
     with ThreadPoolExecutor(_THREADS) as threads:  # numpy works without the interpreter's lock
