@@ -75,11 +75,13 @@ def _with_header(
     """Enhanced packet blocks, and the packet blocks they replaced (*old*), whose interface has 16 bits only."""
     rows = np.zeros(len(positions), PACKET_DTYPE)
     described = np.array([each.position for each in section.interfaces], np.int64)
+    size = 4 * _HEAD
+    heads = np.ndarray((max(0, len(words) - _HEAD + 1),), f"V{size}", buffer=words, strides=(4,))  # one at every word
 
     def read(first: int) -> tuple[int, dict[int, bytes]]:
         """Fill in the rows from *first* on; how many there are, and what comments stand in them."""
         at = positions[first : first + _AT_ONCE]
-        head = words[(at >> 2)[:, np.newaxis] + np.arange(_HEAD)]
+        head = heads[at >> 2].view(words.dtype).reshape(-1, _HEAD)
         interface, captured, length = (head[:, column].astype(np.int64) for column in (2, 5, 1))
         if old:
             interface = interface & 0xFFFF if section.order == "<" else interface >> 16
