@@ -23,11 +23,13 @@ _OFFSET = 0x1FFF  # of a fragment
 _AS_THEY_ARE = ("ip_id", "ttl", "sport", "dport", "seq", "ack", "window", "checksum")
 
 
-def read(frames: Frames, original: Ints, addresses: Addresses) -> tuple[Bools, Mapping[str, Ints | int]]:
-    """Which packets have the shape, and the index's columns for those that have it. Frames of Ethernet only."""
+def read(
+    frames: Frames, original: Ints, addresses: Addresses, ethernet: Bools
+) -> tuple[Bools, Mapping[str, Ints | int]]:
+    """Which packets have the shape, and the columns of those. ethernet: which may have it, by their link."""
     fields = frames.whole(_SHAPE)
     total, words = fields["total"], fields["offset"] >> 12
-    alike: Bools = (frames.captured >= 52) & (fields["ethertype"] == 0x0800) & (fields["first"] == 0x45)
+    alike: Bools = ethernet & (frames.captured >= 52) & (fields["ethertype"] == 0x0800) & (fields["first"] == 0x45)
     alike &= (fields["proto"] == TCP) & (fields["bits"] & _OFFSET == 0) & (words >= 5) & (total != 0)
     payload = _L4 + words * 4
     end = np.minimum(total + _L3, original)

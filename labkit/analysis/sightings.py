@@ -49,12 +49,16 @@ class Sightings:
 
 def sight(index: Index) -> Sightings:
     """Group the packets that have ports into sightings."""
-    rows = np.flatnonzero((index.sport >= 0) & (index.dport >= 0) & (index.source >= 0) & (index.target >= 0))
-    one, two = (side[rows] for side in index.endpoints)
-    low, high = np.minimum(one, two), np.maximum(one, two)
-    vantage, proto = index.vantage[rows].astype(np.int64), index.proto[rows].astype(np.int64)
-    order, new = together([(vantage << 48 | low).view(np.uint64), (proto << 48 | high).view(np.uint64)])
-    rows, forward = rows[order], (one <= two)[order]
+    there = (index.sport >= 0) & (index.dport >= 0) & (index.source >= 0) & (index.target >= 0)
+    rows = np.flatnonzero(there).astype(np.int32)
+    some: Ints | slice = slice(None) if len(rows) == len(index) else rows
+    one, two = (side[some] for side in index.endpoints)
+    forward = one <= two
+    low, high = np.minimum(one, two), np.maximum(one, two, out=one)
+    for key, above in ((low, index.vantage[some]), (high, index.proto[some])):
+        key |= above.astype(np.int64) << 48
+    order, new = together([low.view(np.uint64), high.view(np.uint64)])
+    rows, forward = rows[order], forward[order]
     new |= _reopened(index, rows, forward, new)
     return _assemble(index, rows, forward, new)
 
