@@ -8,7 +8,8 @@ import contextlib
 import threading
 import time
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any, Self
@@ -16,6 +17,7 @@ from typing import Any, Self
 from labkit import runtime as runtimes
 from labkit.balancer.balancer import Balancer
 from labkit.capture import Capture
+from labkit.certificates import Authority
 from labkit.errors import CaptureError, LabError, LabNotRunning, TopologyError
 from labkit.runtime.protocol import Node, Runtime
 from labkit.taps import PRELOAD as TAPS_PRELOAD
@@ -46,7 +48,9 @@ class Lab:
         self._lock = threading.RLock()
         self._ending: Any = None
         self._state = "was not started"
-        self._balancer = Balancer(_provider(weakref.ref(self), self._topology.balancer.name), self._topology)
+        self._authority = Authority(self._topology)
+        identity = partial(_identity, self._authority, self._topology.balancer.name)
+        self._balancer = Balancer(_provider(weakref.ref(self), self._topology.balancer.name), self._topology, identity)
         self._hosts: dict[str, Host] = {node.name: self._host(node.name) for node in self._topology.nodes}
 
     def start(self) -> Self:
@@ -60,6 +64,8 @@ class Lab:
             self.stop()
             runtime = runtimes.choose(self._kind)
             self._ending = weakref.finalize(self, runtime.stop)
+            if self._secure:  # meanwhile, for it takes a tenth of a second
+                threading.Thread(target=self._authority.prepare, name="labkit certificates", daemon=True).start()
             try:
                 runtime.start(self._topology, (*TRAFFIC_PRELOAD, *TAPS_PRELOAD))
                 self._runtime = runtime
@@ -176,10 +182,37 @@ class Lab:
         if self._ending:
             self._ending()  # runs once, whoever calls it
 
+    @property
+    def _secure(self) -> bool:
+        """Whether anybody here serves TLS."""
+        return any(listener.protocol == "https" for listener in self._topology.listeners)
+
     def _host(self, name: str) -> Host:
         node = self._topology.node(name)
-        kind = Backend if node.role == "backend" else Host
-        return kind(node, _provider(weakref.ref(self), name))
+        running = _provider(weakref.ref(self), name)
+        trust = partial(_root, self._authority)
+        if node.role != "backend":
+            return Host(node, running, trust)
+        if not self._secure:
+            return Backend(node, running, trust)
+        return Backend(node, running, trust, certificate=partial(_certificate, self._authority, name))
+
+    def _secrets(self, since_ns: int, known: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """``secrets`` events of the clients' own connections, without those that *known* events tell already.
+
+        A client cannot know where its connection ends: if the proxy has told nothing of it, a backend's server ended
+        it. What the balancer's own clients open leads to the backends.
+        """
+        told = {handshake_of(line) for event in known if event["kind"] == "secrets" for line in event["lines"]}
+        events: list[Mapping[str, Any]] = []
+        for host in self._hosts.values():
+            leg = "back" if host.role == "balancer" else "through"
+            for time_ns, lines in host.secrets(since_ns):
+                own = [line for line in lines if handshake_of(line) not in told]
+                if own:
+                    event = {"kind": "secrets", "time_ns": max(time_ns, since_ns), "leg": leg, "lines": own}
+                    events.append(event)
+        return events
 
     def _node(self, name: str) -> Node:
         runtime = self._runtime
@@ -258,7 +291,9 @@ class Recorder(Capture):
             self.stop()
 
     def _events(self, lab: Lab) -> list[Mapping[str, Any]]:
-        return [topology_event(lab.topology, lab.runtime, self._since_ns), *lab.balancer.events(self._since_ns)]
+        topology = topology_event(lab.topology, lab.runtime, self._since_ns)
+        balancer = lab.balancer.events(self._since_ns)
+        return [topology, *balancer, *lab._secrets(self._since_ns, balancer)]
 
 
 def _close_elsewhere(taps: Taps) -> None:
@@ -289,6 +324,24 @@ def topology_event(topology: Topology, runtime: str, time_ns: int) -> dict[str, 
             for node in topology.nodes
         ],
     }
+
+
+def handshake_of(line: str) -> str:
+    """Which handshake a line of an NSS key log belongs to: its ClientHello's random, in hexadecimal."""
+    return line.split()[1]
+
+
+def _root(authority: Authority) -> str:
+    return authority.root
+
+
+def _certificate(authority: Authority, name: str) -> list[str]:
+    certificate = authority.certificate(name)
+    return [certificate.chain, certificate.key]
+
+
+def _identity(authority: Authority, name: str) -> list[str]:
+    return [*_certificate(authority, name), authority.root]
 
 
 def _provider(lab: "weakref.ref[Lab]", name: str) -> Callable[[], Node]:

@@ -4,7 +4,7 @@ What was lost ends the stream there, and is told; what came twice is taken once.
 its first payload stands for it.
 """
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -22,7 +22,8 @@ _HALF = 1 << 31
 class Stream:
     """data: in order and without gaps. from_start: it begins where the connection began.
 
-    starts, rows: the byte at starts[i], and those after it up to the next start, came in the packet at rows[i].
+    starts, rows: the byte at starts[i], and those after it up to the next start, came in the packet at rows[i]; in
+    several packets together, if a start stands there several times.
     missing: what follows and was not captured, in words; None if nothing is known to be missing.
     """
 
@@ -36,7 +37,7 @@ class Stream:
         """The packets (rows from 0) that carried the bytes [begin, end), in stream order, each once."""
         if end <= begin or not self.starts:
             return ()
-        first = max(0, bisect_right(self.starts, begin) - 1)
+        first = bisect_left(self.starts, self.starts[max(0, bisect_right(self.starts, begin) - 1)])
         last = bisect_right(self.starts, end - 1)
         return tuple(dict.fromkeys(self.rows[first:last]))
 

@@ -6,11 +6,12 @@ before that swap leaves the old mode as it was. A switch runs in a thread of its
 interrupt of the notebook cannot stop it halfway.
 """
 
+import contextlib
 import logging
 import threading
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -56,12 +57,16 @@ class _Live:
 class Balancer:
     """The balancer of a lab: ``lab.balancer``. All methods are thread-safe.
 
-    node: gives the balancer's node, or raises LabNotRunning when the lab does not run.
+    node: gives the balancer's node, or raises LabNotRunning when the lab does not run. identity: gives certificate,
+    key and the lab's root as PEM text, asked for where the topology has HTTPS listeners.
     """
 
-    def __init__(self, node: Callable[[], Node], topology: Topology) -> None:
+    def __init__(
+        self, node: Callable[[], Node], topology: Topology, identity: Callable[[], Sequence[str]] | None = None
+    ) -> None:
         self._node = node
         self._topology = topology
+        self._identity = identity
         self._lock = threading.RLock()
         self._live: _Live | None = None
 
@@ -71,8 +76,9 @@ class Balancer:
             node, topology = self._node(), self._topology
             kernel = NftablesEngine(node, topology, self._kernel_task_died)
             addresses = [str(address) for address in (topology.vip4, topology.vip6) if address]
-            listeners = [listener for listener in topology.listeners if listener.protocol == "http"]
-            proxy = MitmproxyEngine(node, addresses, listeners, self._died)
+            listeners = [listener for listener in topology.listeners if listener.protocol in ("http", "https")]
+            secure = any(listener.protocol == "https" for listener in listeners)
+            proxy = MitmproxyEngine(node, addresses, listeners, self._died, self._identity if secure else None)
             policy = plan_l4(topology)
             kernel.apply(policy.forwards)
             self._live = _Live(kernel, proxy, policy, policy.forwards)
@@ -101,18 +107,29 @@ class Balancer:
         live = self._running()
         uninterrupted(lambda: self._to_l4(live, policy))
 
-    def l7(self, routes: object = None, engine: object = "mitmproxy", **unknown: object) -> None:
+    def l7(
+        self,
+        routes: object = None,
+        engine: object = "mitmproxy",
+        tls: object = False,
+        reencrypt: object = False,
+        **unknown: object,
+    ) -> None:
         """End connections here and route each request, from the next connection on; those that exist go on as they are.
 
         routes: a list of `Route`, the first match wins; unless given, ``/<pool>/*`` for each pool and then everything
-        else over all backends. Starts the proxy if it died. Raises PolicyError for what cannot be done, EngineError
-        if the proxy does not come up; then the mode stays what it was.
+        else over all backends. tls: end TLS too, with the lab's own certificate, on HTTPS listeners; without it they
+        stay forwarded. reencrypt: what came over TLS goes on over TLS to the backends, not in clear. Starts the proxy
+        if it died. Raises PolicyError for what cannot be done, EngineError if the proxy does not come up; then the mode
+        stays what it was.
         """
-        plan_l7(self._topology, (), routes, engine, **unknown)  # what is wrong is said also when no lab runs
+        plan_l7(
+            self._topology, (), routes, engine, tls, reencrypt, **unknown
+        )  # what is wrong is said also when no lab runs
         live = self._running()
         live.proxy.start()
         live.proxy.ready(_READY_SECONDS)
-        uninterrupted(lambda: self._to_l7(live, plan_l7(self._topology, live.forwards, routes, engine)))
+        uninterrupted(lambda: self._to_l7(live, plan_l7(self._topology, live.forwards, routes, engine, tls, reencrypt)))
 
     @property
     def mode(self) -> Mode:
@@ -158,7 +175,7 @@ class Balancer:
         in_force = {event["kind"]: event for event in history if event["time_ns"] <= since_ns}
         opening = [{**event, "time_ns": since_ns} for event in in_force.values()]
         happened = [*live.proxy.events(), *live.kernel.decisions(since_ns), *history]
-        later = (event for event in happened if event["time_ns"] > since_ns)
+        later = [event for event in happened if event["time_ns"] > since_ns] + live.proxy.secrets(since_ns)
         return [*opening, *sorted(later, key=lambda event: int(event["time_ns"]))]
 
     def look(self) -> None:
@@ -180,6 +197,32 @@ class Balancer:
 
     def _repr_html_(self) -> str:
         return describe.as_html(self._summary())
+
+    @contextlib.contextmanager
+    def kept(self) -> Iterator[None]:
+        """Whatever is switched within, the policy of before is in force again afterwards, also after an interrupt.
+
+        Raises what switching raises, if it cannot be; a lab that has ended meanwhile has nothing to put back.
+        """
+        live = self._running()
+        policy, forwards = live.policy, live.forwards
+        try:
+            yield
+        finally:
+            if self._live is live and self._lab_runs():
+                uninterrupted(lambda: self._put_back(live, policy, forwards))
+
+    def _put_back(self, live: _Live, policy: L4Policy | L7Policy, forwards: tuple[Forward, ...]) -> None:
+        with self._lock:
+            if live.policy is policy:
+                return
+            if isinstance(policy, L7Policy):
+                live.proxy.start()
+                live.proxy.ready(_READY_SECONDS)
+                self._to_l7(live, policy)
+            else:
+                self._to_l4(live, policy)
+            live.forwards = forwards
 
     def _to_l4(self, live: _Live, policy: L4Policy) -> None:
         with self._lock:

@@ -24,8 +24,12 @@ def routes_text(policy: L7Policy, listening: Sequence[tuple[str, int]]) -> str:
     rows.append(("no match", "404", "answered here, no backend is contacted"))
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
     table = "\n".join(f"{path:{widths[0]}}  {pool:{widths[1]}}  {targets}" for path, pool, targets in rows)
-    where = " and ".join(endpoint(*one) for one in listening)
-    return f"# mitmproxy: routes on {where}; the first match wins, backends take turns\n{table}\n"
+    ports = {listener.port for listener in policy.listeners}
+    where = " and ".join(endpoint(*one) for one in listening if one[1] in ports)
+    secure = "".join(
+        f"# TLS ends on port {listener.port}; {_onwards(policy, listener)}\n" for listener in _secure(policy)
+    )
+    return f"# mitmproxy: routes on {where}; the first match wins, backends take turns\n{secure}{table}\n"
 
 
 def rules_text(routes: str, kernel: str) -> str:
@@ -42,9 +46,10 @@ def summary(topology: Topology, policy: L4Policy | L7Policy, notice: str | None)
             ("mode", "l7: connections end here, each request is routed"),
             ("engine", f"mitmproxy ({NOT_A_MEASUREMENT})"),
         ]
-        rows += [(_called(listener), f"ends here: {routes}") for listener in policy.listeners]
+        rows += [(_called(listener), f"{_ends(policy, listener)} here: {routes}") for listener in policy.listeners]
         rows += [
-            (_called(forward.listener), f"not HTTP, stays forwarded: {_spread(forward)}") for forward in policy.forwards
+            (_called(forward.listener), f"{_unopened(forward)}, stays forwarded: {_spread(forward)}")
+            for forward in policy.forwards
         ]
     else:
         rows += [
@@ -66,6 +71,28 @@ def as_html(rows: Rows) -> str:
     cell = 'style="text-align:left;padding:2px 12px 2px 0"'
     lines = (f"<tr><th {cell}>{escape(name)}</th><td {cell}>{escape(value)}</td></tr>" for name, value in rows)
     return f"<table>{''.join(lines)}</table>"
+
+
+def _secure(policy: L7Policy) -> list[Listener]:
+    return [listener for listener in policy.listeners if listener.protocol == "https"]
+
+
+def _onwards(policy: L7Policy, listener: Listener) -> str:
+    """How what came over TLS goes on."""
+    if policy.reencrypt:
+        return f"to the backends over TLS again, port {listener.target_port}"
+    return f"to the backends in clear, port {policy.http_port}"
+
+
+def _ends(policy: L7Policy, listener: Listener) -> str:
+    if listener not in _secure(policy):
+        return "ends"
+    return f"TLS ends here ({_onwards(policy, listener)}), and HTTP ends"
+
+
+def _unopened(forward: Forward) -> str:
+    """Why this listener's connections do not end in the proxy."""
+    return "TLS, not opened without tls=True" if forward.listener.protocol == "https" else "not HTTP"
 
 
 def _called(listener: Listener) -> str:

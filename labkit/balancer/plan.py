@@ -11,10 +11,11 @@ from typing import get_args
 from labkit.balancer.policy import Algorithm, Forward, L4Policy, L7Policy, Route, Target
 from labkit.balancer.refusals import l4_refusal, l7_refusal, pattern_refusal
 from labkit.errors import PolicyError
-from labkit.topology import Topology
+from labkit.topology import Listener, Topology
 from labkit.wording import near_miss, shown
 
 ALL = "all"  # the pool of every backend; no topology may use the name for another
+HTTP_PORT = 80  # where backends serve HTTP in clear, in a topology that does not say
 ENGINES = ("mitmproxy",)
 ALGORITHMS: tuple[str, ...] = get_args(Algorithm)
 
@@ -50,11 +51,14 @@ def plan_l7(
     /,
     routes: object = None,
     engine: object = "mitmproxy",
+    tls: object = False,
+    reencrypt: object = False,
     **unknown: object,
 ) -> L7Policy:
     """The HTTP listeners ended and routed by *routes*; the others forwarded as in *forwards*. Raises PolicyError.
 
     routes: a list of `Route`; None for one route ``/<pool>/*`` a pool, then everything else over all backends.
+    tls: HTTPS listeners are ended too; reencrypt: and what they carried goes on over TLS.
     """
     for name in unknown:
         raise PolicyError(l7_refusal(name))
@@ -62,18 +66,47 @@ def plan_l7(
         raise PolicyError(
             f"lab.balancer.l7() does not know the engine {shown(engine)}: built now is {', '.join(ENGINES)}."
         )
-    listeners = tuple(listener for listener in topology.listeners if listener.protocol == "http")
-    if not listeners:
-        raise PolicyError(
-            f"L7 routes HTTP requests, and {topology.name} has no HTTP listener: give it one, as in Listener(80)."
-        )
+    listeners = _ended(topology, _flag("tls", tls), _flag("reencrypt", reencrypt))
     chosen = default_routes(topology) if routes is None else _checked_routes(routes)
     pools = {
         route.pool: targets_of(topology, pool_members(topology, route.pool, f"Route({shown(route.path)})"))
         for route in chosen
     }
     others = tuple(forward for forward in forwards if forward.listener not in listeners)
-    return L7Policy(listeners, chosen, MappingProxyType(pools), others)
+    in_clear = [listener.target_port for listener in topology.listeners if listener.protocol == "http"]
+    return L7Policy(
+        listeners, chosen, MappingProxyType(pools), others, reencrypt is True, in_clear[0] if in_clear else HTTP_PORT
+    )
+
+
+def _ended(topology: Topology, tls: bool, reencrypt: bool) -> tuple[Listener, ...]:
+    """The listeners that end in the proxy."""
+    if reencrypt and not tls:
+        raise PolicyError(
+            "lab.balancer.l7(reencrypt=True) encrypts again what was decrypted here, and without tls=True nothing is: "
+            "TLS passes through unopened. Use l7(tls=True, reencrypt=True)."
+        )
+    protocols = ("http", "https") if tls else ("http",)
+    listeners = tuple(listener for listener in topology.listeners if listener.protocol in protocols)
+    if tls and all(listener.protocol == "http" for listener in listeners):
+        raise PolicyError(
+            f"lab.balancer.l7(tls=True) ends TLS on HTTPS listeners, and {topology.name} has none: "
+            'give it one, as in Listener(443, "https").'
+        )
+    if not listeners:
+        raise PolicyError(
+            f"L7 routes HTTP requests, and {topology.name} has no HTTP listener: give it one, as in Listener(80). "
+            "HTTPS is opened with tls=True alone."
+        )
+    return listeners
+
+
+def _flag(name: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise PolicyError(
+            f"lab.balancer.l7({name}={shown(value)}): {name} is True or False; the certificates are the lab's own."
+        )
+    return value
 
 
 def default_routes(topology: Topology) -> tuple[Route, ...]:

@@ -73,10 +73,13 @@ class L4Policy:
 class L7Policy:
     """Terminate *listeners*, route each request, forward the rest (*forwards*) as L4 does.
 
-    pools: name -> targets, for every pool a route names.
+    pools: name -> targets, for every pool a route names. reencrypt: what came over TLS goes on over TLS, to its
+    listener's port on the backends; otherwise in clear to *http_port* there.
     """
 
     listeners: tuple[Listener, ...]
     routes: tuple[Route, ...]
     pools: Mapping[str, tuple[Target, ...]] = field(default_factory=lambda: MappingProxyType({}))
     forwards: tuple[Forward, ...] = ()
+    reencrypt: bool = False
+    http_port: int = 80

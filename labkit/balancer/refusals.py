@@ -9,7 +9,7 @@ from labkit.balancer.matching import unescaped
 from labkit.wording import near_miss
 
 L4_TAKES = ("algorithm", "backends", "pool")
-L7_TAKES = ("routes", "engine")
+L7_TAKES = ("routes", "engine", "tls", "reencrypt")
 
 # What L4 is asked for -> what it cannot do, and what the client has not sent when the SYN decides.
 _BEFORE_THE_REQUEST = {
@@ -26,6 +26,7 @@ _BEFORE_THE_REQUEST = {
 }
 _UNOPENED = {
     "tls": "L4 cannot end TLS: it forwards bytes unopened, so the handshake is between client and backend.",
+    "reencrypt": "L4 cannot encrypt again: it never decrypts, so client and backend share the keys and L4 has none.",
     "rewrites": "L4 cannot change a request: it rewrites addresses and ports, and never opens what packets carry.",
 }
 _USE_ROUTES = "Use lab.balancer.l7(routes=[...])."
@@ -45,6 +46,26 @@ _AT_L7 = {
     for name in ("backends", "pool")
 }
 
+_OF_TLS = {
+    "mtls": "asks clients for certificates: any client may connect. Who asks can be told by its address",
+    "ciphers": "chooses ciphers: OpenSSL's own choice stands. A client's version can be forced, as in get(tls='1.2')",
+    "versions": "chooses TLS versions: 1.2 and 1.3 are spoken. A client's can be forced, as in get(tls='1.2')",
+    "certificate": "takes a certificate: the lab's own CA makes one for the VIP. Use l7(tls=True)",
+    "http2": "switches HTTP/2: clients that offer it by ALPN get it. Use l7(tls=True), and get(..., http2=True)",
+    "http3": "speaks HTTP/3: QUIC is not spoken here. Use l7(tls=True), and get(..., http2=True)",
+    "sni": "routes by SNI: routes look at the path. One certificate stands for every name of the VIP",
+}
+_AT_L7 |= {name: f"No engine built now {reason}." for name, reason in _OF_TLS.items()}
+_AT_L4 |= {
+    name: f"L4 has no say in TLS: the handshake is between client and backend, which L4 only forwards. {_ONLY_L7}"
+    for name in _OF_TLS
+}
+_AT_L4["sni"] = (
+    "L4 cannot route by SNI: it chooses the backend on the SYN, before the client has sent its ClientHello. "
+    "A TCP proxy can, and is not built yet."
+)
+_AT_L4["http3"] = "L4 forwards UDP as it is, and no backend speaks HTTP/3 (QUIC) here: it is not built yet."
+
 _SAME = {
     "route": "routes",
     "paths": "path",
@@ -53,7 +74,14 @@ _SAME = {
     "cookie": "cookies",
     "methods": "method",
     "websockets": "websocket",
-    "certificate": "tls",
+    **dict.fromkeys(("client_certificate", "client_certificates", "client_auth", "verify_clients"), "mtls"),
+    **dict.fromkeys(("cipher", "cipher_suites"), "ciphers"),
+    **dict.fromkeys(("version", "tls_version", "tls_versions", "min_version", "max_version"), "versions"),
+    **dict.fromkeys(("certificates", "cert", "certs", "key", "ca"), "certificate"),
+    **dict.fromkeys(("h2", "alpn"), "http2"),
+    **dict.fromkeys(("h3", "quic"), "http3"),
+    **dict.fromkeys(("re_encrypt", "backend_tls", "upstream_tls"), "reencrypt"),
+    **dict.fromkeys(("ssl", "https", "terminate"), "tls"),
     "rewrite": "rewrites",
 }
 
@@ -67,11 +95,14 @@ def l4_refusal(name: str) -> str:
 
 def l7_refusal(name: str) -> str:
     """Why ``lab.balancer.l7(name=...)`` is refused."""
-    return _AT_L7.get(name) or _unknown("l7", name, L7_TAKES)
+    return _AT_L7.get(_SAME.get(name, name)) or _unknown("l7", name, L7_TAKES)
 
 
 def _unknown(mode: str, name: str, takes: tuple[str, ...]) -> str:
-    if _SAME.get(name, name) in _NOT_BUILT.difference(takes):
+    meant = _SAME.get(name, name)
+    if meant in takes:
+        return f"lab.balancer.{mode}() has no argument {name!r} (did you mean {meant!r}?): it takes {', '.join(takes)}."
+    if meant in _NOT_BUILT:
         return f"lab.balancer.{mode}() has no {name} yet: built now are {', '.join(takes)}."
     return f"lab.balancer.{mode}() has no argument {name!r}{near_miss(name, takes)}: it takes {', '.join(takes)}."
 

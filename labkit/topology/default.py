@@ -9,6 +9,7 @@ from .validate import validate
 
 LISTENERS = (
     Listener(80, "http", "http"),
+    Listener(443, "https", "https"),
     Listener(7, "tcp", "tcp-echo"),
     Listener(7, "udp", "udp-echo"),
 )

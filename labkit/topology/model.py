@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Literal
 
 Role = Literal["client", "balancer", "backend"]
-Protocol = Literal["http", "tcp", "udp"]
+Protocol = Literal["http", "https", "tcp", "udp"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,9 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """Where the balancer accepts clients: a port of the VIP. ``http`` can be terminated at L7.
+    """Where the balancer accepts clients: a port of the VIP. ``http`` and ``https`` can be terminated at L7.
+
+    ``https`` is HTTP under TLS: untouched at L4, and at L7 unless the balancer is told to end TLS.
 
     port: on the VIP, 1-65535. backend_port: on the backends; the same port unless given.
     """

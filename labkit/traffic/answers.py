@@ -45,6 +45,7 @@ def describe(backend: str, scope: Scope, body: bytes) -> dict[str, Any]:
         "headers": [[name.decode("latin-1"), value.decode("latin-1")] for name, value in exact["headers"]],
         "body": text,
         "body_encoding": encoding,
+        "tls": exact["tls"],
         "peer": list(scope["client"]),
         "local": list(scope["server"]),
     }

@@ -9,6 +9,7 @@ import functools
 import http.client
 import os
 import socket
+import ssl
 from collections.abc import Callable
 from typing import Any
 
@@ -50,11 +51,43 @@ def from_exception(error: OSError | http.client.HTTPException) -> Failure:
         return Failure("cut short", f"the connection ended after {len(error.partial)} bytes of the body")
     if isinstance(error, http.client.HTTPException):
         return Failure("not http", f"the answer is not HTTP ({type(error).__name__}: {error})")
+    if isinstance(error, ssl.SSLError):
+        return from_tls(error)
     if isinstance(error, TimeoutError) and error.errno is None:
         return Failure("timed out", "no answer in the time given")
     if isinstance(error, socket.gaierror):
         return Failure("no address", f"the name has no address here ({error.strerror})")
     return from_errno(error.errno or 0)
+
+
+_ELSE = "lb and the backends have certificates of this lab's CA; others are not trusted here"
+TLS_CAUSES: dict[str, tuple[str, str]] = {
+    "WRONG_VERSION_NUMBER": ("not tls", "the other side does not speak TLS on that port: use http:// or ws://"),
+    "HTTP_REQUEST": ("not tls", "the other side does not speak TLS on that port: use http:// or ws://"),
+    "UNSUPPORTED_PROTOCOL": ("no tls version", "the other side does not speak that version of TLS: leave tls= out"),
+    "TLSV1_ALERT_PROTOCOL_VERSION": (
+        "no tls version",
+        "the other side does not speak that version of TLS: leave tls= out",
+    ),
+    "UNEXPECTED_EOF_WHILE_READING": ("closed", "the other side closed the connection within TLS"),
+}
+"""What OpenSSL's reason means to a client: (cause, explanation)."""
+
+
+def from_tls(error: ssl.SSLError) -> Failure:
+    """The failure that an error of the ssl module stands for; unknown ones keep OpenSSL's own words."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        told = error.verify_message.rstrip(".")
+        if error.verify_code in _NAMES_DIFFER:
+            remedy = "use a name or address of the host that answers, or of lb where it answers for lb"
+            return Failure("wrong name", f"the certificate is for somebody else ({told}): {remedy}")
+        return Failure("bad certificate", f"the certificate cannot be trusted ({told}): {_ELSE}")
+    reason = error.reason or ""
+    words = reason.lower().replace("_", " ") or str(error)
+    return Failure(*TLS_CAUSES.get(reason, ("tls", f"TLS failed ({words}): compare what both sides speak")))
+
+
+_NAMES_DIFFER = (62, 64)  # X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH
 
 
 def reported[**P](function: Callable[P, dict[str, Any]]) -> Callable[P, dict[str, Any]]:

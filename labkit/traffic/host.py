@@ -8,10 +8,11 @@ import html
 from collections.abc import Callable
 from typing import Any, Literal, overload
 
-from labkit.errors import TaskError
+from labkit.errors import TaskError, TrafficError
 from labkit.runtime import protocol
 from labkit.topology import Node
 from labkit.topology.model import Role
+from labkit.traffic import crafting
 from labkit.traffic import options as takes
 from labkit.traffic.open_things import TIMEOUT, Session, TcpConnection, UdpSocket, WebSocket
 from labkit.traffic.options import refuse_unknown
@@ -22,18 +23,25 @@ from labkit.traffic.remote import Line, new_key
 from labkit.traffic.reply import Reply
 from labkit.traffic.report import Load, LoadReport, load_arguments
 from labkit.traffic.server_handle import STARTING, ServerHandle
-from labkit.traffic.spec import CookiesIn, Data, HeadersIn, check_flag, check_seconds, request_spec
+from labkit.traffic.spec import CookiesIn, Data, HeadersIn, check_flag, check_seconds, request_spec, tls_options
+
+
+def no_authority() -> str:
+    """Stands for the authority of a host outside a lab."""
+    raise TrafficError("this host trusts no certificate authority: only the hosts of a Lab speak TLS")
 
 
 class Host:
     """A host of the lab. All methods are thread-safe; every one raises LabNotRunning while the lab does not run.
 
-    spec: the node's description. node: gives the running node, or raises LabNotRunning.
+    spec: the node's description. node: gives the running node, or raises LabNotRunning. trust: gives the certificate
+    (PEM) of the authority that its clients trust.
     """
 
-    def __init__(self, spec: Node, node: Callable[[], protocol.Node]) -> None:
+    def __init__(self, spec: Node, node: Callable[[], protocol.Node], trust: Callable[[], str] = no_authority) -> None:
         self._spec = spec
         self._node = node
+        self._trust = trust
 
     @property
     def name(self) -> str:
@@ -63,17 +71,21 @@ class Host:
         cookies: CookiesIn | None = None,
         body: Data | None = None,
         timeout: float = TIMEOUT,
+        http2: bool = False,
+        tls: str | None = None,
         **unknown: object,
     ) -> Reply:
-        """One HTTP/1.1 request on a connection of its own, which is closed after the answer.
+        """One HTTP request on a connection of its own, which is closed after the answer.
 
         headers: sent in the order and case given (a list of pairs may repeat a name); Host, User-Agent and Accept are
         added where absent. Names and values, also of cookies, are text, or bytes sent as they are. The URL's path goes
-        out byte for byte. timeout: seconds for all of it. Redirects are not followed. TrafficError (see its ``cause``)
-        if there is no answer; an answer of any status is a `Reply`.
+        out byte for byte. timeout: seconds for all of it. Over ``https://`` certificates are verified by the lab's own
+        authority; http2: speak HTTP/2 there (no request falls back to HTTP/1.1); tls: "1.2" or "1.3" forces a version.
+        Redirects are not followed. TrafficError (see its ``cause``) if there is no answer; an answer of any status is a
+        `Reply`.
         """
         refuse_unknown("request", unknown, takes.REQUEST)
-        spec = request_spec(method, url, headers, cookies, body, timeout)
+        spec = request_spec(method, url, headers, cookies, body, timeout, http2, tls_options(url, tls, self._trust))
         key = new_key("request")
         ask = self._line().ask
         return Reply.of(ask(f"{method} {url}", "http:request", key, spec, timeout=spec["timeout"], give_up=key))
@@ -90,14 +102,24 @@ class Host:
 
     def session(self) -> Session:
         """Requests that share one connection and keep cookies: ``with lab.alice.session() as s: s.get(...)``."""
-        return Session(self._line())
+        return Session(self._line(), self._trust)
 
     def websocket(
-        self, url: str, *, headers: HeadersIn | None = None, timeout: float = TIMEOUT, **unknown: object
+        self,
+        url: str,
+        *,
+        headers: HeadersIn | None = None,
+        timeout: float = TIMEOUT,
+        tls: str | None = None,
+        **unknown: object,
     ) -> WebSocket:
-        """An open WebSocket to a ``ws://`` URL. TrafficError with cause "status 404" where the upgrade is refused."""
+        """An open WebSocket to a ``ws://`` or ``wss://`` URL; tls: as for `request`.
+
+        TrafficError with cause "status 404" where the upgrade is refused.
+        """
         refuse_unknown("websocket", unknown, takes.WEBSOCKET)
-        return WebSocket(self._line(), url, headers, timeout)
+        options = tls_options(url, tls, self._trust)
+        return WebSocket(self._line(), url, headers, timeout, options)
 
     def tcp(self, host: str, port: int, *, timeout: float = TIMEOUT, **unknown: object) -> TcpConnection:
         """A TCP connection: ``with lab.alice.tcp("lb", 7) as c: c.send(b"hi\\n"); c.readline()``."""
@@ -182,10 +204,58 @@ class Host:
         """
         refuse_unknown("load", unknown, takes.LOAD)
         check_flag("background", background)
+        if isinstance(url, str) and url.lower().startswith("https:"):
+            raise TrafficError(
+                f"{self.name}: load over https:// is not built yet: use http://, or requests of a session"
+            )
         spec = request_spec("GET", url, headers, cookies, None, timeout)
         arguments = load_arguments(spec, connections, seconds, requests, new_connections)
         load = Load(self._line(), self._node(), f"load on {url}", arguments)
         return load if background else load.wait()
+
+    def send(self, packets: Any, *, interface: str | None = None, **unknown: object) -> int:
+        """Send scapy packets from here byte for byte; how many that were.
+
+        packets: one, or several, that begin with IP(), IPv6() or Ether(). What they leave open is as this host would
+        fill it in; they leave by its route, or through *interface*. Their TCP and UDP source ports are held for 120 s
+        after their last use, so that this host's kernel does not answer for them (RST, port unreachable).
+        TrafficError, with nothing sent, for what cannot be.
+        """
+        refuse_unknown("send", unknown, takes.SEND)
+        return crafting.send(self._line(), packets, interface)
+
+    def sr(
+        self,
+        packets: Any,
+        *,
+        timeout: float = crafting.TIMEOUT,
+        interface: str | None = None,
+        multi: bool = False,
+        **unknown: object,
+    ) -> tuple[Any, Any]:
+        """Send as `send` does and wait for answers: scapy's lists of (sent, received) and of those without an answer.
+
+        timeout: seconds after the last packet left; it ends earlier when all are answered. multi: a packet may have
+        several answers, so all the time is waited (at most for 100,000 in all). Packets that began with Ether() are
+        answered by frames.
+        """
+        refuse_unknown("sr", unknown, takes.SR)
+        return crafting.sr(self._line(), packets, timeout, interface, multi)
+
+    def sr1(
+        self, packets: Any, *, timeout: float = crafting.TIMEOUT, interface: str | None = None, **unknown: object
+    ) -> Any:
+        """Send as `send` does and give the first answer, a scapy packet; None if none came in *timeout* seconds.
+
+        >>> lab.alice.sr1(IP(dst=lab.vip) / TCP(dport=80, flags="S"))
+        """
+        refuse_unknown("sr1", unknown, takes.SR1)
+        return crafting.sr1(self._line(), packets, timeout, interface)
+
+    def secrets(self, since_ns: int) -> list[tuple[int, list[str]]]:
+        """(Unix time in ns, NSS key log lines) of each TLS connection of its clients open at *since_ns* or later."""
+        told = self._node().call("labkit.traffic.tls:secrets", since_ns, timeout=TIMEOUT)
+        return [(time_ns, lines) for time_ns, lines in told]
 
     def _line(self) -> Line:
         return Line(self.name, self._node())
@@ -198,8 +268,9 @@ class Host:
 
 
 class Backend(Host):
-    """A host that serves HTTP and WebSockets (port 80), TCP echo and UDP echo (port 7).
+    """A host that serves HTTP and WebSockets (port 80, under TLS 443), TCP echo and UDP echo (port 7).
 
+    certificate: gives [chain, key] as PEM text to serve TLS with, or None where it shall not be served.
     What was set stays set: after `kill` and `restore` the same application is served, as slowly as before.
     """
 
@@ -207,14 +278,17 @@ class Backend(Host):
         self,
         spec: Node,
         node: Callable[[], protocol.Node],
+        trust: Callable[[], str] = no_authority,
         *,
+        certificate: Callable[[], list[str] | None] = lambda: None,
         http_port: int = 80,
         tcp_port: int = 7,
         udp_port: int = 7,
+        https_port: int = 443,
     ) -> None:
-        super().__init__(spec, node)
-        ports = {"http_port": http_port, "tcp_port": tcp_port, "udp_port": udp_port}
-        self._server = ServerHandle(spec.name, node, ports)
+        super().__init__(spec, node, trust)
+        ports = {"http_port": http_port, "tcp_port": tcp_port, "udp_port": udp_port, "https_port": https_port}
+        self._server = ServerHandle(spec.name, node, ports, certificate)
 
     @property
     def serving(self) -> bool:
@@ -230,7 +304,7 @@ class Backend(Host):
         self._server.wait_ready(check_seconds("timeout", timeout))
 
     def serve(self, app: Any) -> None:
-        """Serve *app*, an ASGI application, on the HTTP port instead of the lab's own; None brings that back.
+        """Serve *app*, an ASGI application, on the HTTP ports instead of the lab's own; None brings that back.
 
         The server is started anew, so open connections are cut. An exception in *app* is a 500 with its traceback.
         TaskError if it cannot be served; then what was served before is served again.

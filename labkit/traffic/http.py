@@ -1,23 +1,29 @@
-"""HTTP/1.1 clients: call targets for a request on a connection of its own, and for sessions that keep one.
+"""HTTP clients: call targets for a request on a connection of its own, and for sessions that keep one.
 
-Runs in a node's worker. Requests are written by `labkit.traffic.message`, answers read by http.client. Nothing is
-followed, decoded or retried behind the user's back, with one exception: a session whose idle connection the server
-has closed opens a new one (RFC 9112 §9.3.1).
+Runs in a node's worker. Requests are written by `labkit.traffic.message`, answers read by http.client; HTTP/2 is
+`labkit.traffic.http2`. Nothing is followed, decoded or retried behind the user's back, with one exception: a session
+whose idle connection the server has closed opens a new one (RFC 9112 §9.3.1).
 """
 
 import http.client
 import select
 import socket
+import ssl
 import threading
 import time
 import urllib.request
+from email.message import Message
 from http.cookiejar import CookieJar
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from labkit.traffic.failure import Failure, reported
 from labkit.traffic.held import shelf
-from labkit.traffic.message import compose
+from labkit.traffic.message import compose, compose_fields
 from labkit.traffic.target import Target, connect, ends, hang_up, parse_url
+from labkit.traffic.tls import HTTP1, Secrets, handshake
+
+if TYPE_CHECKING:
+    from labkit.traffic.http2 import Http2Connection
 
 CHUNK = 256 * 1024
 LARGEST = 48 * 1024 * 1024
@@ -55,35 +61,53 @@ def session_cookies(key: str) -> dict[str, Any]:
     return {"cookies": shelf.get(key, Session).cookies()}
 
 
+class Place(NamedTuple):
+    """Where a connection leads, and how: what another request must agree on to share it."""
+
+    host: str
+    port: int
+    secure: bool
+    tls_version: str | None
+
+    @classmethod
+    def of(cls, target: Target, spec: dict[str, Any]) -> "Place":
+        return cls(target.host, target.port, target.secure, (spec["tls"] or {}).get("version"))
+
+
 class Session:
-    """One connection at a time, and a cookie jar. Thread-safe: requests queue for the connection."""
+    """One connection at a time, and a cookie jar. Thread-safe: requests queue for the connection, except in HTTP/2."""
 
     def __init__(self) -> None:
         self._busy = threading.Lock()
         self._jar = CookieJar()
         self._sock: socket.socket | None = None
-        self._peer: tuple[str, int] | None = None
+        self._secrets: Secrets | None = None
+        self._http2: Http2Connection | None = None
+        self._place: Place | None = None
         self._closed = False
 
     def exchange(self, spec: dict[str, Any]) -> dict[str, Any]:
         """Send a request, return its answer.
 
         spec: {"method", "url", "headers": [[name, value]], "cookies": {name: value}, "body": bytes, "timeout": seconds
-        for the whole exchange}. Result: {"status", "reason", "version", "headers": [[name, value]], "body": bytes,
-        "seconds" (connecting and answer), "local": [ip, port], "remote": [ip, port]}. Failure, OSError, HTTPException.
+        for the whole exchange, "http2": bool, "tls": for `labkit.traffic.tls.handshake`, or None}. Result: {"status",
+        "reason", "version", "headers": [[name, value]], "body": bytes, "seconds" (connecting and answer), "local":
+        [ip, port], "remote": [ip, port], "tls": version or None, "stream": number or None}. Failure, OSError,
+        HTTPException.
         """
         started = time.monotonic()
-        deadline = started + spec["timeout"]
         target = parse_url(spec["url"])
+        exchange = self._exchange2 if spec["http2"] else self._exchange1
+        answer = exchange(target, spec, started + spec["timeout"])
+        return answer | {"seconds": time.monotonic() - started}
+
+    def _exchange1(self, target: Target, spec: dict[str, Any], deadline: float) -> dict[str, Any]:
         carrier = urllib.request.Request(target.url)
         with self._busy:
-            self._jar.add_cookie_header(carrier)
-            kept = carrier.get_header("Cookie") or ""
-            pairs = (pair.partition("=") for pair in kept.split("; ") if pair)
-            cookies = {name: value for name, _, value in pairs} | spec["cookies"]
+            cookies = self._cookies_for(carrier) | spec["cookies"]
             data = compose(target, spec["method"], spec["headers"], cookies, spec["body"])
             try:
-                response, body, where = self._roundtrip(target, spec["method"], data, deadline)
+                response, body, where = self._roundtrip(target, spec, data, deadline)
             except BaseException:
                 self._drop()
                 raise
@@ -96,9 +120,35 @@ class Session:
             "version": VERSIONS[response.version],
             "headers": [[name, value] for name, value in response.headers.items()],
             "body": body,
-            "seconds": time.monotonic() - started,
+            "stream": None,
             **where,
         }
+
+    def _exchange2(self, target: Target, spec: dict[str, Any], deadline: float) -> dict[str, Any]:
+        carrier = urllib.request.Request(target.url)
+        with self._busy:
+            cookies = self._cookies_for(carrier) | spec["cookies"]
+            fields = compose_fields(target, spec["method"], spec["headers"], cookies, spec["body"])
+            connection = self._connection2(target, spec, deadline)
+        stream, answer = connection.exchange(fields, spec["body"], deadline)
+        with self._busy:
+            self._jar.extract_cookies(_Told(answer.headers), carrier)  # type: ignore[arg-type]
+        return {
+            "status": answer.status,
+            "reason": "",
+            "version": "HTTP/2",
+            "headers": answer.headers,
+            "body": bytes(answer.body),
+            "stream": stream,
+            "tls": connection.version,
+            **connection.where,
+        }
+
+    def _cookies_for(self, carrier: urllib.request.Request) -> dict[str, str]:
+        self._jar.add_cookie_header(carrier)
+        kept = carrier.get_header("Cookie") or ""
+        pairs = (pair.partition("=") for pair in kept.split("; ") if pair)
+        return {name: value for name, _, value in pairs}
 
     def cookies(self) -> dict[str, str]:
         return {cookie.name: cookie.value or "" for cookie in self._jar}
@@ -106,14 +156,31 @@ class Session:
     def close(self) -> None:
         """Close the connection; a request under way in another thread ends with a Failure."""
         self._closed = True
-        sock = self._sock
+        sock, http2 = self._sock, self._http2
+        if self._secrets:
+            self._secrets.end()
         if sock is not None:
             hang_up(sock)
+        if http2 is not None:
+            http2.close()
+
+    def _connection2(self, target: Target, spec: dict[str, Any], deadline: float) -> "Http2Connection":
+        """The open HTTP/2 connection, if it leads to *target*, or a new one."""
+        from labkit.traffic.http2 import Http2Connection  # with the first one: most hosts never need it
+
+        place = Place.of(target, spec)
+        if self._http2 is None or not self._http2.usable or self._place != place:
+            self._drop()
+            self._http2, self._place = Http2Connection(target, spec["tls"], deadline), place
+            if self._closed:
+                self._http2.close()
+        return self._http2
 
     def _roundtrip(
-        self, target: Target, method: str, data: bytes, deadline: float
+        self, target: Target, spec: dict[str, Any], data: bytes, deadline: float
     ) -> tuple[http.client.HTTPResponse, bytes, dict[str, Any]]:
-        kept = self._kept(target)
+        method = spec["method"]
+        kept = self._kept(Place.of(target, spec))
         if kept is not None:
             try:
                 return self._once(kept, method, data, deadline)
@@ -121,12 +188,12 @@ class Session:
                 if method not in REPEATABLE or self._closed:
                     raise
                 self._drop()
-        return self._once(self._connect(target, deadline), method, data, deadline)
+        return self._once(self._connect(target, spec, deadline), method, data, deadline)
 
     def _once(
         self, sock: socket.socket, method: str, data: bytes, deadline: float
     ) -> tuple[http.client.HTTPResponse, bytes, dict[str, Any]]:
-        where = ends(sock)
+        where = ends(sock) | {"tls": sock.version() if isinstance(sock, ssl.SSLSocket) else None}
         _allow(sock, deadline)
         sock.sendall(data)
         response = http.client.HTTPResponse(sock, method=method)
@@ -143,28 +210,49 @@ class Session:
             raise http.client.IncompleteRead(bytes(body), response.length)
         return response, bytes(body), where
 
-    def _kept(self, target: Target) -> socket.socket | None:
-        """The open connection, if it leads to *target* and the server has not closed it."""
+    def _kept(self, place: Place) -> socket.socket | None:
+        """The open connection, if it leads to *place* and the server has not closed it."""
         if self._sock is None:
             return None
         poll = select.poll()
         poll.register(self._sock, select.POLLIN)
-        if self._peer == (target.host, target.port) and not poll.poll(0):
+        if self._place == place and not poll.poll(0):
             return self._sock
         self._drop()
         return None
 
-    def _connect(self, target: Target, deadline: float) -> socket.socket:
-        self._sock = connect(target.host, target.port, deadline - time.monotonic())
-        self._peer = (target.host, target.port)
+    def _connect(self, target: Target, spec: dict[str, Any], deadline: float) -> socket.socket:
+        self._drop()
+        self._sock = sock = connect(target.host, target.port, deadline - time.monotonic())
+        self._place = Place.of(target, spec)
+        if target.secure:
+            with handshake(spec["tls"], HTTP1) as (context, self._secrets):
+                _allow(sock, deadline)
+                self._sock = sock = context.wrap_socket(sock, server_hostname=target.host)
         if self._closed:
             raise Failure("closed", "it was closed on this side: open a new one")
-        return self._sock
+        return sock
 
     def _drop(self) -> None:
+        if self._secrets is not None:
+            self._secrets.end()
         if self._sock is not None:
             self._sock.close()
-        self._sock = None
+        if self._http2 is not None:
+            self._http2.close()
+        self._sock = self._secrets = self._http2 = None
+
+
+class _Told:
+    """The headers of an answer as the cookie jar asks for them."""
+
+    def __init__(self, headers: list[list[str]]) -> None:
+        self._message = Message()
+        for name, value in headers:
+            self._message[name] = value
+
+    def info(self) -> Message:
+        return self._message
 
 
 def _allow(sock: socket.socket, deadline: float) -> None:

@@ -4,7 +4,7 @@ Each is a context manager and thread-safe. The connections themselves live in th
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Self
 
 from labkit.errors import TrafficError
@@ -22,6 +22,7 @@ from labkit.traffic.spec import (
     check_whole,
     header_pairs,
     request_spec,
+    tls_options,
 )
 
 TIMEOUT = 10.0
@@ -29,14 +30,15 @@ _BYTES = "bytes([1, 2]) makes bytes of numbers, str(5) makes text of one"
 
 
 class Session(Held):
-    """Requests over one connection, with a cookie jar.
+    """Requests over one connection, with a cookie jar. In HTTP/2 several threads' requests are on it at a time.
 
-    A request to another host or port, or one after the server closed the connection, opens a new connection.
-    Interrupting a request closes the session.
+    A request to another host or port, by another protocol or version, or one after the server closed the connection,
+    opens a new connection. Interrupting a request closes the session.
     """
 
-    def __init__(self, line: Line) -> None:
+    def __init__(self, line: Line, trust: Callable[[], str]) -> None:
         super().__init__(line, new_key("session"))
+        self._trust = trust
         line.ask("opening a session", "http:open_session", self._key, timeout=TIMEOUT, give_up=self._key)
 
     def request(
@@ -48,11 +50,13 @@ class Session(Held):
         cookies: CookiesIn | None = None,
         body: Data | None = None,
         timeout: float = TIMEOUT,
+        http2: bool = False,
+        tls: str | None = None,
         **unknown: object,
     ) -> Reply:
         """As `Host.request`, over the session's connection and with its cookies."""
         refuse_unknown("request", unknown, REQUEST)
-        spec = request_spec(method, url, headers, cookies, body, timeout)
+        spec = request_spec(method, url, headers, cookies, body, timeout, http2, tls_options(url, tls, self._trust))
         doing = f"{method} {url}"
         key = self._key
         return Reply.of(self._line.ask(doing, "http:session_request", key, spec, timeout=spec["timeout"], give_up=key))
@@ -120,10 +124,12 @@ class WebSocket(_Connected):
 
     _module = "websocket_client"
 
-    def __init__(self, line: Line, url: str, headers: HeadersIn | None, timeout: float) -> None:
+    def __init__(
+        self, line: Line, url: str, headers: HeadersIn | None, timeout: float, tls: dict[str, Any] | None
+    ) -> None:
         check_text("a URL", url, "ws://lb/ws/chat")
         pairs = header_pairs(headers)
-        super().__init__(line, f"WebSocket {url}", "open_websocket", url, pairs, timeout, timeout=timeout)
+        super().__init__(line, f"WebSocket {url}", "open_websocket", url, pairs, timeout, tls, timeout=timeout)
         self.headers = Headers(self.opened["headers"])
         self.seconds: float = self.opened["seconds"]
 

@@ -8,13 +8,16 @@ from collections.abc import Iterable
 from labkit.errors import TrafficError
 from labkit.wording import near_miss
 
-REQUEST = ("headers", "cookies", "body", "timeout")
-WEBSOCKET = ("headers", "timeout")
+REQUEST = ("headers", "cookies", "body", "timeout", "http2", "tls")
+WEBSOCKET = ("headers", "timeout", "tls")
 LOAD = ("connections", "seconds", "requests", "new_connections", "headers", "cookies", "timeout", "background")
 RUN = ("timeout", "background")
 CALL = ("timeout",)
 TCP = ("timeout",)
 UDP: tuple[str, ...] = ()
+SEND = ("interface",)
+SR1 = ("timeout", "interface")
+SR = ("timeout", "interface", "multi")
 
 _SAID = {
     "json": "body=json.dumps(...) sends JSON",
@@ -27,7 +30,14 @@ _SAID = {
     "method": "request() takes the method",
     "args": "call() passes what follows the function: call(function, 1, 2)",
     "kwargs": "a lambda can name arguments: call(lambda: function(a=1))",
-    **dict.fromkeys(("http2", "http3", "tls", "verify", "cert", "proxy", "proxies"), "it is not built yet"),
+    "verify": "certificates are always verified, by the lab's own CA",
+    "cert": "client certificates are not built yet: nobody here asks for one",
+    **dict.fromkeys(("tls_version", "ssl", "ssl_version"), 'tls="1.2" or tls="1.3" forces a version'),
+    **dict.fromkeys(("ciphers", "cipher"), "OpenSSL's own choice of ciphers stands"),
+    **dict.fromkeys(("http2", "http3", "tls", "proxy", "proxies"), "it is not built yet"),
+    "iface": "interface= names the way out",
+    "verbose": "it prints nothing anyway",
+    **dict.fromkeys(("inter", "retry", "count", "loop", "filter"), "send in a loop of your own"),
     **dict.fromkeys(("stream", "files", "rate", "rps"), "it is not built yet"),
 }
 

@@ -2,9 +2,10 @@
 
 ASGI lower-cases header names and takes the target apart; the lab shows what really came over the wire. An
 application finds it in ``scope["extensions"]["labkit"]``: {"target": bytes, "headers": [(name, value), …]} in order
-and in the sender's own case. What to answer is left to the application.
+and in the sender's own case, and {"tls": "TLSv1.3"} or None. What to answer is left to the application.
 """
 
+import asyncio
 import time
 from email.utils import formatdate
 from typing import Any
@@ -31,8 +32,19 @@ class ExactHttpProtocol(HttpToolsProtocol):
         self._fields.append((name, value.rstrip(b" \t")))  # white space around a value is none of it: RFC 9110 §5.5
 
     def on_headers_complete(self) -> None:
-        self.scope["extensions"] = {EXTENSION: {"target": self.url, "headers": tuple(self._fields)}}
+        exact: dict[object, object] = {
+            "target": self.url,
+            "headers": tuple(self._fields),
+            "tls": tls_version(self.transport),
+        }
+        self.scope["extensions"] = {EXTENSION: exact}
         super().on_headers_complete()
+
+
+def tls_version(transport: asyncio.BaseTransport) -> str | None:
+    """ "TLSv1.2", "TLSv1.3", or None for a connection in clear."""
+    session = transport.get_extra_info("ssl_object")
+    return session.version() if session else None
 
 
 class Answering(ServerState):

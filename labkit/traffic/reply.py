@@ -9,6 +9,7 @@ from typing import Any
 
 from labkit.errors import TrafficError
 
+_TOLD_AS_IS = ("status", "reason", "version", "seconds", "local", "remote", "tls", "stream")
 TOLD = frozenset({"backend", "method", "target", "headers", "peer"})
 
 
@@ -51,7 +52,8 @@ class Reply:
     """An HTTP answer.
 
     version: "HTTP/1.1". content: the body's bytes. seconds: connecting (if it had to) and answer, monotonic.
-    local, remote: [ip, port] of the connection as the client sees it: remote is whom it talked to.
+    local, remote: [ip, port] of the connection as the client sees it: remote is whom it talked to. tls: "TLSv1.3", or
+    None in clear. stream: the number of the HTTP/2 stream, or None in HTTP/1.
     """
 
     status: int
@@ -62,11 +64,13 @@ class Reply:
     seconds: float
     local: list[Any]
     remote: list[Any]
+    tls: str | None = None
+    stream: int | None = None
 
     @classmethod
     def of(cls, answer: Mapping[str, Any]) -> "Reply":
         """From what the client in the node handed back (`labkit.traffic.http`)."""
-        told = {name: answer[name] for name in ("status", "reason", "version", "seconds", "local", "remote")}
+        told = {name: answer[name] for name in _TOLD_AS_IS}
         return cls(headers=Headers(answer["headers"]), content=answer["body"], **told)
 
     @property
@@ -91,7 +95,7 @@ class Reply:
         """The request as the backend received it, or None if nobody tells.
 
         {"backend", "method", "target", "version", "headers": [[name, value]], "body", "body_encoding",
-        "peer": [ip, port], "local": [ip, port]}.
+        "tls": version or None, "peer": [ip, port], "local": [ip, port]}. In HTTP/2 ``:authority`` stands as "host".
         """
         if not self.headers.get("content-type", "").startswith("application/json"):
             return None

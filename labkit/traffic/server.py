@@ -1,7 +1,9 @@
 """The server of a backend: a task with one process and one event loop for HTTP, WebSocket, TCP echo and UDP echo.
 
-What is answered stands in `labkit.traffic.answers` and `labkit.traffic.echo`, how HTTP is received in
-`labkit.traffic.received`. Sends {"ready": {"http": port, "tcp": port, "udp": port}} when all of it listens.
+HTTP is served in clear and, where there is a certificate, under TLS too: there HTTP/1.1 and HTTP/2, by ALPN. What is
+answered stands in `labkit.traffic.answers` and `labkit.traffic.echo`, how HTTP is received in
+`labkit.traffic.received` and `labkit.traffic.http2_server`. Sends {"ready": {"http": port, "tcp": port, "udp": port}},
+with "https" where it is served, when all of it listens.
 Takes {"op": "slow", "seconds": s}: every answer from then on waits that long first; sends {"slow": s} when it is so.
 """
 
@@ -10,14 +12,17 @@ import contextlib
 import logging
 import signal
 import socket
+from collections.abc import Callable
 
 from labkit.errors import TaskError
 from labkit.runtime.protocol import TaskLink
 from labkit.traffic import user_app
 from labkit.traffic.answers import Answers
 from labkit.traffic.echo import TcpEcho, UdpEcho
-from labkit.traffic.received import Answering, ExactHttpProtocol, configure
+from labkit.traffic.http2_server import Http2
+from labkit.traffic.received import Answering, ExactHttpProtocol, configure, tls_version
 from labkit.traffic.sockets import allow_many_files, bound, listening
+from labkit.traffic.tls import server_context
 
 GOODBYE = 0.3
 
@@ -28,12 +33,15 @@ def main(
     http_port: int = 80,
     tcp_port: int = 7,
     udp_port: int = 7,
+    https_port: int = 443,
+    certificate: list[str] | None = None,
     app: bytes | None = None,
     delay: float = 0.0,
 ) -> None:
     """Task target: serve as the backend *name* until SIGTERM or until the owner is gone.
 
-    app: a pickled ASGI application (`labkit.traffic.pickled`) to serve instead of ours on the HTTP port.
+    certificate: [chain, key] as PEM; without one TLS is not served. app: a pickled ASGI application
+    (`labkit.traffic.pickled`) to serve instead of ours on the HTTP ports.
     delay: seconds before each answer. Ports may be 0 (chosen by the kernel, reported in "ready"). TaskError if
     a port is taken or the application cannot be loaded or started.
     """
@@ -44,13 +52,13 @@ def main(
     with contextlib.ExitStack() as closing:
         closing.callback(loop.close)
         closing.callback(_wind_up, loop)
-        http, tcp = (closing.enter_context(listening(name, port)) for port in (http_port, tcp_port))
-        udp = [closing.enter_context(sock) for sock in bound(name, udp_port, socket.SOCK_DGRAM)]
-        loop.run_until_complete(server.serve(http, tcp, udp))
+        tcp_ports = {"http": http_port, "tcp": tcp_port, **({"https": https_port} if certificate else {})}
+        socks = {kind: closing.enter_context(listening(name, port)) for kind, port in tcp_ports.items()}
+        socks["udp"] = [closing.enter_context(sock) for sock in bound(name, udp_port, socket.SOCK_DGRAM)]
+        loop.run_until_complete(server.serve(socks, certificate))
         closing.callback(server.goodbye, loop)
         loop.add_reader(link.fileno(), server.take, link, loop)
-        ports = {kind: socks[0].getsockname()[1] for kind, socks in (("http", http), ("tcp", tcp), ("udp", udp))}
-        link.send({"ready": ports})
+        link.send({"ready": {kind: first.getsockname()[1] for kind, (first, *_) in socks.items()}})
         loop.run_forever()
 
 
@@ -66,19 +74,23 @@ class Server:
             self._config = configure(user_app.Guarded(user_app.load(name, app), self._pause), lifespan=True)
         self._state = Answering(name)
         self._lifespan = self._config.lifespan_class(self._config)
+        self._http2 = Http2(self._config.app, lambda: self._state.default_headers, self._lifespan.state)
 
-    async def serve(self, http: list[socket.socket], tcp: list[socket.socket], udp: list[socket.socket]) -> None:
-        """Begin to serve on the listening sockets given."""
+    async def serve(self, socks: dict[str, list[socket.socket]], certificate: list[str] | None) -> None:
+        """Begin to serve on the sockets given: "http", "tcp" and "udp", and "https" if there is a *certificate*."""
         await self._lifespan.startup()
         if self._lifespan.should_exit:
             raise TaskError(f"{self.name} cannot serve the application: its start-up failed")
         loop = asyncio.get_running_loop()
-        for sock in http:
+        for sock in socks["http"]:
             await loop.create_server(self._http_connection, sock=sock, backlog=self._config.backlog)
+        context = server_context(*certificate) if certificate else None
+        for sock in socks.get("https", ()):
+            await loop.create_server(self._secure_connection, sock=sock, backlog=self._config.backlog, ssl=context)
         echo = TcpEcho(self.name, self._pause)
-        for sock in tcp:
+        for sock in socks["tcp"]:
             await asyncio.start_server(echo, sock=sock, backlog=self._config.backlog)
-        for sock in udp:
+        for sock in socks["udp"]:
             UdpEcho(self.name, sock, lambda: self.delay)
 
     def take(self, link: TaskLink, loop: asyncio.AbstractEventLoop) -> None:
@@ -92,8 +104,9 @@ class Server:
 
     def goodbye(self, loop: asyncio.AbstractEventLoop) -> None:
         """Cut the connections, so that no request gets a made-up answer; let the application shut down, briefly."""
-        for connection in tuple(self._state.connections):
-            connection.transport.abort()
+        http1 = (connection.transport for connection in self._state.connections)
+        for transport in (*http1, *self._http2.transports):
+            transport.abort()
         with contextlib.suppress(TimeoutError):
             loop.run_until_complete(asyncio.wait_for(self._lifespan.shutdown(), GOODBYE))
 
@@ -103,6 +116,27 @@ class Server:
 
     def _http_connection(self) -> asyncio.Protocol:
         return ExactHttpProtocol(self._config, self._state, self._lifespan.state)
+
+    def _secure_connection(self) -> asyncio.Protocol:
+        return _Agreed(self._http_connection, self._http2)
+
+
+class _Agreed(asyncio.Protocol):
+    """A connection whose TLS handshake is over: gives it to the protocol that was agreed on (ALPN)."""
+
+    def __init__(self, http1: Callable[[], asyncio.Protocol], http2: Http2) -> None:
+        self._http1 = http1
+        self._http2 = http2
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        protocol: asyncio.Protocol
+        if transport.get_extra_info("ssl_object").selected_alpn_protocol() == "h2":
+            protocol = self._http2.protocol(str(tls_version(transport)))
+        else:
+            protocol = self._http1()
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
 
 
 def _wind_up(loop: asyncio.AbstractEventLoop) -> None:

@@ -46,12 +46,22 @@ class Life:
 
 
 class ServerHandle:
-    """The server of the backend *name*, in the node that *node* gives. Thread-safe. *ports*: see `server.main`."""
+    """The server of the backend *name*, in the node that *node* gives. Thread-safe.
 
-    def __init__(self, name: str, node: Callable[[], Node], ports: dict[str, int]) -> None:
+    ports, and what *certificate* gives: see `server.main`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        node: Callable[[], Node],
+        ports: dict[str, int],
+        certificate: Callable[[], list[str] | None] = lambda: None,
+    ) -> None:
         self._name = name
         self._node = node
         self._ports = ports
+        self._certificate = certificate
         self._lock = threading.RLock()
         self._life: Life | None = None
         self._app: bytes | None = None
@@ -67,7 +77,7 @@ class ServerHandle:
             node = self._node()
             if self._life is None or not self._life.task.running:
                 arguments = {"name": self._name, "app": self._app, "delay": self._delay, **self._ports}
-                self._life = Life(node, arguments)
+                self._life = Life(node, arguments | {"certificate": self._certificate()})
 
     def wait_ready(self, timeout: float = STARTING) -> None:
         """Wait until it listens on all its ports. TaskError if it ended instead, or takes longer."""

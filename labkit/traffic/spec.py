@@ -4,7 +4,7 @@ Text is text: nothing else is turned into it, so that what goes over the wire is
 raises TrafficError, as a lesson, before anything is sent.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from labkit.errors import TrafficError
@@ -16,6 +16,7 @@ HeadersIn = Mapping[str, Word] | Mapping[bytes, Word] | Iterable[tuple[Word, Wor
 CookiesIn = Mapping[str, Word] | Mapping[bytes, Word]
 Data = str | bytes | bytearray | memoryview
 
+TLS_VERSIONS = ("1.2", "1.3")
 LARGEST = 48 * 1024 * 1024
 LONGEST = 86_400  # seconds: nothing here goes on for more than a day
 
@@ -27,12 +28,19 @@ def request_spec(
     cookies: CookiesIn | None,
     body: Data | None,
     timeout: float,
+    http2: bool = False,
+    tls: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The *spec* that `labkit.traffic.http.Session.exchange` takes. TrafficError for what is wrong."""
+    """The *spec* that `labkit.traffic.http.Session.exchange` takes. TrafficError for what is wrong.
+
+    tls: from `tls_options`.
+    """
     pairs = header_pairs(headers)
     given = _cookies(cookies)
     if given and any(name.lower() == "cookie" for name, _ in pairs):
         raise TrafficError("give cookies= or a Cookie header, not both: a request has one of them (RFC 6265 §5.4)")
+    if check_flag("http2", http2) and not tls:
+        raise TrafficError(f"http2=True is for https:// URLs, not {shown(url)}: HTTP/2 is agreed on within TLS (ALPN)")
     return {
         "method": check_text("a method", method, "GET"),
         "url": check_text("a URL", url, "http://lb/"),
@@ -40,7 +48,25 @@ def request_spec(
         "cookies": given,
         "body": b"" if body is None else check_data("a body", body, "body=json.dumps(...) sends it as JSON"),
         "timeout": check_seconds("timeout", timeout),
+        "http2": http2,
+        "tls": tls,
     }
+
+
+def tls_options(url: object, version: object, trust: Callable[[], str]) -> dict[str, Any] | None:
+    """What `labkit.traffic.tls.handshake` takes; None for a *url* without TLS. *trust*: gives the root, as PEM.
+
+    TrafficError for a *version* that is none, or that is given where there is no TLS.
+    """
+    if version is not None and version not in TLS_VERSIONS:
+        choices = " or ".join(f'"{choice}"' for choice in TLS_VERSIONS)
+        raise TrafficError(
+            f"tls is the version of TLS to speak, {choices}, not {shown(version)}: leave it out for both"
+        )
+    secure = isinstance(url, str) and url.partition("://")[0].lower() in ("https", "wss")
+    if version is not None and not secure:
+        raise TrafficError(f"tls={shown(version)} is for https:// and wss:// URLs, not {shown(url)}")
+    return {"trust": trust(), "version": version} if secure else None
 
 
 def header_pairs(headers: HeadersIn | None) -> list[list[str]]:

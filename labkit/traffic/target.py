@@ -16,7 +16,8 @@ from labkit.traffic.failure import Failure
 from labkit.wording import shown
 
 HOSTS = Path("/etc/hosts")
-DEFAULT_PORTS = {"http": 80, "ws": 80}
+DEFAULT_PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
+SECURE = frozenset({"https", "wss"})
 NOT_SPOKEN = re.compile(r"[\x00-\x20\x7f]")
 AUTHORITY = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[^:\[\]@]+))(?::(?P<port>[0-9]*))?")
 
@@ -37,11 +38,16 @@ class Target:
         return host if self.port == DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
 
     @property
+    def secure(self) -> bool:
+        """Whether TLS is spoken there."""
+        return self.scheme in SECURE
+
+    @property
     def url(self) -> str:
         return f"{self.scheme}://{self.authority}{self.path}"
 
 
-def parse_url(url: str, schemes: tuple[str, ...] = ("http",)) -> Target:
+def parse_url(url: str, schemes: tuple[str, ...] = ("http", "https")) -> Target:
     """Take *url* apart without changing its path: nothing is decoded, encoded or resolved. Failure if it is none."""
     wanted = " or ".join(f"{scheme}://" for scheme in schemes)
     scheme, separator, rest = url.partition("://")

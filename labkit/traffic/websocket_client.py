@@ -4,6 +4,7 @@ Runs in a node's worker. The protocol is the websockets library's; no compressio
 a capture holds what the user sent and nothing else.
 """
 
+import contextlib
 import time
 from typing import Any
 
@@ -16,6 +17,7 @@ from labkit.traffic.held import shelf
 from labkit.traffic.message import field_line
 from labkit.traffic.socket_client import Numbered
 from labkit.traffic.target import connect, ends, parse_url
+from labkit.traffic.tls import HTTP1, Secrets, handshake
 
 LARGEST = 16 * 1024 * 1024
 CLOSING = 2.0
@@ -27,49 +29,57 @@ ITS_OWN = frozenset(
 class WebSocket:
     """An open WebSocket."""
 
-    def __init__(self, connection: ClientConnection) -> None:
+    def __init__(self, connection: ClientConnection, secrets: Secrets | None) -> None:
         self.connection = connection
+        self._secrets = secrets
         self.received: Numbered[str | bytes] = Numbered(self.connection.recv)
 
     def close(self) -> None:
         self.connection.close()
+        if self._secrets:
+            self._secrets.end()
 
 
 @reported
-def open_websocket(key: str, url: str, headers: list[list[str]], timeout: float) -> dict[str, Any]:
-    """Call target: connect and upgrade.
+def open_websocket(
+    key: str, url: str, headers: list[list[str]], timeout: float, tls: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Call target: connect and upgrade. tls: for `labkit.traffic.tls.handshake`.
 
     Result: {"status": 101, "headers": [[name, value]] of the answer, "local", "remote": [ip, port], "seconds"}.
     """
     started = time.monotonic()
-    target = parse_url(url, ("ws",))
+    target = parse_url(url, ("ws", "wss"))
     for name, value in headers:
         field_line(name, value)
         if name.lower() in ITS_OWN:
             raise Failure("bad header", f"the upgrade to a WebSocket writes {name} itself: leave it out")
     sock = connect(target.host, target.port, timeout)
     where = ends(sock)
+    secure = handshake(tls, HTTP1) if tls and target.secure else contextlib.nullcontext((None, None))
     try:
-        connection = open_connection(
-            target.url,
-            sock=sock,
-            legacy=True,
-            proxy=None,
-            compression=None,
-            additional_headers=[(name, value) for name, value in headers],
-            user_agent_header="labkit",
-            open_timeout=max(timeout - (time.monotonic() - started), 0.001),
-            ping_interval=None,
-            close_timeout=CLOSING,
-            max_size=LARGEST,
-        )
+        with secure as (context, secrets):
+            connection = open_connection(
+                target.url,
+                sock=sock,
+                ssl=context,
+                legacy=True,
+                proxy=None,
+                compression=None,
+                additional_headers=[(name, value) for name, value in headers],
+                user_agent_header="labkit",
+                open_timeout=max(timeout - (time.monotonic() - started), 0.001),
+                ping_interval=None,
+                close_timeout=CLOSING,
+                max_size=LARGEST,
+            )
     except InvalidStatus as error:
         status = error.response.status_code
         raise Failure(f"status {status}", f"the upgrade was answered with status {status}, not 101") from error
     except (InvalidHandshake, InvalidURI, ValueError) as error:
         raise Failure("no upgrade", f"the upgrade failed: {error}") from error
     seconds = time.monotonic() - started
-    shelf.put(key, WebSocket(connection))
+    shelf.put(key, WebSocket(connection, secrets))
     response = connection.response
     pairs = [[name, value] for name, value in response.headers.raw_items()] if response else []
     return {"status": 101, "headers": pairs, "seconds": seconds, **where}

@@ -71,7 +71,7 @@ def test_at_l7_by_hand() -> None:
     assert frame.loc["ip.src", FOUR].tolist() == [ALICE, ALICE, LB_BACK, LB_BACK]
     wanted = {
         "eth.src": CLEAR, "ip.src": READ, "ip.dst": CLEAR, "tcp.dport": READ, "tcp.seq": CLEAR,
-        "http.method": READ, "http.target": USED, "http.version": CLEAR, "http.host": READ, "http.cookie": READ,
+        "http.method": READ, "http.target": USED, "http.version": READ, "http.host": READ, "http.cookie": READ,
         "http.header.via": CLEAR,
     }  # fmt: skip
     assert {name: states(frame.reset_index())[name] for name in wanted} == wanted

@@ -25,6 +25,7 @@ def test_summary_at_l4() -> None:
         "mode              l4: connections pass through, only addresses are rewritten",
         "engine            nftables in the kernel",
         "http (80/tcp)     forwarded: round robin over api1, api2",
+        "https (443/tcp)   forwarded: round robin over api1, api2",
         "tcp-echo (7/tcp)  forwarded: round robin over api1, api2",
         "udp-echo (7/udp)  forwarded: round robin over api1, api2",
     ]
@@ -36,4 +37,22 @@ def test_summary_at_l7_says_what_stays_forwarded_and_that_it_is_no_measurement()
     assert rows["engine"] == "mitmproxy (inspecting engine: not a speed measurement)"
     assert rows["http (80/tcp)"] == "ends here: /api/* → api, /images/* → images, * → all"
     assert rows["udp-echo (7/udp)"] == "not HTTP, stays forwarded: round robin over api1, api2"
+    assert rows["https (443/tcp)"] == "TLS, not opened without tls=True, stays forwarded: round robin over api1, api2"
     assert "something died &lt;here&gt;" in as_html(list(rows.items()))
+
+
+def test_where_tls_ends_and_how_it_goes_on_is_said() -> None:
+    plain = plan_l7(LAB, L4.forwards, tls=True)
+    again = plan_l7(LAB, L4.forwards, tls=True, reencrypt=True)
+    routes = "/api/* → api, /images/* → images, * → all"
+    for policy, onwards in (
+        (plain, "to the backends in clear, port 80"),
+        (again, "to the backends over TLS again, port 443"),
+    ):
+        rows = dict(summary(LAB, policy, None))
+        assert rows["https (443/tcp)"] == f"TLS ends here ({onwards}), and HTTP ends here: {routes}"
+        text = routes_text(policy, [("10.0.1.10", 80), ("10.0.1.10", 443)])
+        assert text.startswith("# mitmproxy: routes on 10.0.1.10:80 and 10.0.1.10:443; the first match wins")
+        assert f"\n# TLS ends on port 443; {onwards}\n" in text
+    closed = routes_text(plan_l7(LAB, L4.forwards), [("10.0.1.10", 80), ("10.0.1.10", 443)])
+    assert "443" not in closed, "what the proxy is ready to end but does not is no part of the rules"

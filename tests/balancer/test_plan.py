@@ -56,12 +56,33 @@ def test_l7_is_one_route_a_pool_then_everything_else_and_forwards_what_is_not_ht
         "all": ALL,
     }
     assert [listener.port for listener in policy.listeners] == [80]
-    assert [forward.listener.label for forward in policy.forwards] == ["tcp-echo", "udp-echo"]
+    assert [forward.listener.label for forward in policy.forwards] == ["https", "tcp-echo", "udp-echo"]
 
 
 def test_l7_keeps_the_backends_that_l4_chose_for_what_is_not_http() -> None:
     policy = plan_l7(LAB, plan_l4(LAB, pool="api").forwards)
-    assert [tuple(target.name for target in forward.targets) for forward in policy.forwards] == [("api1", "api2")] * 2
+    assert [tuple(target.name for target in forward.targets) for forward in policy.forwards] == [("api1", "api2")] * 3
+
+
+def test_l7_with_tls_ends_https_too_and_goes_on_in_clear_or_over_tls() -> None:
+    for reencrypt in (False, True):
+        policy = l7(tls=True, reencrypt=reencrypt)
+        assert [listener.port for listener in policy.listeners] == [80, 443]
+        assert [forward.listener.label for forward in policy.forwards] == ["tcp-echo", "udp-echo"]
+        assert (policy.reencrypt, policy.http_port) == (reencrypt, 80)
+
+
+def test_l7_goes_on_in_clear_to_the_port_where_the_backends_serve_http() -> None:
+    secure = replace(LAB, listeners=(Listener(443, "https"), Listener(80, "http", backend_port=8080)))
+    assert plan_l7(secure, (), tls=True).http_port == 8080
+    assert plan_l7(replace(LAB, listeners=(Listener(443, "https"),)), (), tls=True).http_port == 80
+
+
+def test_l7_without_anything_to_end_is_refused() -> None:
+    with pytest.raises(PolicyError, match="HTTPS is opened with tls=True alone"):
+        plan_l7(replace(LAB, listeners=(Listener(443, "https"),)), ())
+    with pytest.raises(PolicyError, match=r'has none: give it one, as in Listener\(443, "https"\)'):
+        plan_l7(replace(LAB, listeners=(Listener(80),)), (), tls=True)
 
 
 def test_l7_takes_routes_in_order_and_only_the_pools_they_name() -> None:
@@ -89,6 +110,11 @@ PATH = (
         ({"body": "x"}, ["cannot route by body", "SYN"]),
         ({"sticky": "cookie"}, ["cannot keep a session by cookie", "SYN"]),
         ({"tls": True}, ["cannot end TLS", "unopened"]),
+        ({"reencrypt": True}, ["never decrypts"]),
+        ({"mtls": True}, ["no say in TLS"]),
+        ({"ciphers": "AES"}, ["no say in TLS"]),
+        ({"sni": "lb"}, ["cannot route by SNI", "SYN", "ClientHello"]),
+        ({"http3": True}, ["QUIC", "not built yet"]),
         ({"websocket": True}, ["WebSocket"]),
         ({"engine": "mitmproxy"}, ["no engine to choose", "nftables"]),
         ({"weights": {"api1": 2}}, ["has no weights yet", "algorithm, backends, pool"]),
@@ -139,7 +165,18 @@ def test_l4_refuses_with_a_lesson(asked: dict[str, Any], words: list[str]) -> No
         ({"routes": [Route("/api/../x", "api")]}, ["§5.2.4"]),
         ({"routes": [Route("/api/%2E%2e", "api")]}, ["§5.2.4"]),
         ({"routes": [Route(7, "api")]}, ["not int"]),  # type: ignore[arg-type]
-        ({"tls": True}, ["has no tls yet", "routes, engine"]),
+        ({"tls": "1.2"}, ["tls is True or False", "certificates are the lab's own"]),
+        ({"reencrypt": 1, "tls": True}, ["reencrypt is True or False"]),
+        ({"reencrypt": True}, ["without tls=True nothing is", "l7(tls=True, reencrypt=True)"]),
+        ({"mtls": True}, ["asks clients for certificates"]),
+        ({"client_certificates": True}, ["asks clients for certificates"]),
+        ({"ciphers": "AES"}, ["chooses ciphers", "get(tls='1.2')"]),
+        ({"min_version": "1.3"}, ["chooses TLS versions"]),
+        ({"certificate": "x.pem"}, ["the lab's own CA makes one"]),
+        ({"http2": True}, ["offer it by ALPN"]),
+        ({"http3": True}, ["QUIC"]),
+        ({"sni": {}}, ["routes by SNI"]),
+        ({"ssl": True}, ["did you mean 'tls'?"]),
         ({"sticky": "cookie"}, ["has no sticky yet"]),
         ({"weights": {}}, ["has no weights yet"]),
         ({"backends": ["api1"]}, ["a request goes where its route says"]),

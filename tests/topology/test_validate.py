@@ -204,7 +204,7 @@ CASES: dict[str, tuple[Topology, str]] = {
     "port True": (listening(Listener(True)), "listeners[0].port: True is no port; use a whole number from 1 to 65535."),
     "protocol": (
         listening(Listener(80, "quic")),
-        "listeners[0].protocol: quic is no protocol; use 'http', 'tcp' or 'udp'.",
+        "listeners[0].protocol: quic is no protocol; use 'http', 'https', 'tcp' or 'udp'.",
     ),  # type: ignore[arg-type]
     "port taken": (
         listening(Listener(80), Listener(80, "tcp")),

@@ -19,6 +19,7 @@ def test_the_backend_receives_headers_in_the_order_and_case_given(alice, api1):
         "headers": [["Host", "api1"], ["User-Agent", "labkit"], *map(list, headers)],
         "body": "",
         "body_encoding": "text",
+        "tls": None,
         "peer": reply.local,
         "local": reply.remote,
     }
@@ -134,7 +135,7 @@ def test_answers_of_other_shapes(alice, node):
     ("url", "cause", "words"),
     [
         ("lb/", "bad url", "begins with http://"),
-        ("https://api1/", "bad url", "https:// is not spoken here"),
+        ("ftp://api1/", "bad url", "ftp:// is not spoken here, only http:// or https://"),
         ("http://api1/a b", "bad url", "percent-encode"),
         ("http://api1/ä", "bad url", "percent-encode"),
         ("http:///x", "bad url", "is not a host"),
@@ -177,10 +178,10 @@ def test_bytes_in_a_header_go_as_they_are_and_nothing_else_becomes_text(alice, a
     with alice.session() as session:
         for options in ({"headers": {"a": None}}, {"cookies": {"a": 5}}, {"body": 0}, {"http2": True}):
             for ask in (alice.get, alice.post, session.get, session.post):
-                with pytest.raises(TrafficError, match=r"is text|no option 'http2'"):
+                with pytest.raises(TrafficError, match=r"is text|http2=True is for https:// URLs"):
                     ask("http://api1/", **options)
-        with pytest.raises(TrafficError, match="no option 'http2'"):
-            session.request("GET", "http://api1/", http2=True)
+        with pytest.raises(TrafficError, match="no option 'http3'"):
+            session.request("GET", "http://api1/", http3=True)
 
 
 def test_a_method_is_one_word(alice, api1):

@@ -18,8 +18,13 @@ ALICE = Host(default().node("alice"), not_running)
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("http2", "get() has no option 'http2': it is not built yet; it takes headers, cookies, body, timeout"),
+        (
+            "http3",
+            "get() has no option 'http3': it is not built yet; it takes headers, cookies, body, timeout, http2, tls",
+        ),
         ("header", "get() has no option 'header' (did you mean 'headers'?); it takes headers, cookies, body, timeout"),
+        ("verify", "certificates are always verified, by the lab's own CA"),
+        ("cert", "client certificates are not built yet"),
         ("json", "body=json.dumps(...)"),
         ("colour", "no option 'colour'; it takes headers"),
         ("\udc80", r"no option '\udc80'; it takes"),
@@ -40,7 +45,16 @@ def test_what_is_taken_is_not_refused():
 @pytest.mark.parametrize(
     ("use", "words"),
     [
-        (lambda: ALICE.get("http://lb/", http2=True), r"get\(\) has no option 'http2'"),
+        (lambda: ALICE.get("http://lb/", http3=True), r"get\(\) has no option 'http3'"),
+        (lambda: ALICE.get("http://lb/", http2=True), r"http2=True is for https:// URLs"),
+        (lambda: ALICE.get("https://lb/", http2="yes"), r"trusts no certificate authority|True or False"),
+        (
+            lambda: ALICE.get("https://lb/", tls="1.1"),
+            r"""tls is the version of TLS to speak, "1.2" or "1.3", not '1.1'""",
+        ),
+        (lambda: ALICE.get("http://lb/", tls="1.2"), r"tls='1.2' is for https:// and wss:// URLs"),
+        (lambda: ALICE.websocket("ws://lb/", tls="1.3"), r"tls='1.3' is for https:// and wss:// URLs"),
+        (lambda: ALICE.load("https://lb/"), r"alice: load over https:// is not built yet"),
         (lambda: ALICE.get("http://lb/", method="HEAD"), r"get\(\) has no option 'method'"),
         (lambda: ALICE.post("http://lb/", data="x"), r"post\(\) has no option 'data'"),
         (lambda: ALICE.request("GET", "http://lb/", json={}), r"request\(\) has no option 'json'"),

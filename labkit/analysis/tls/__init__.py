@@ -8,7 +8,7 @@ said by `labkit.analysis.content`.
 
 from .hello import ClientHello, ServerHello, client_hello, is_tls, server_hello
 from .keylog import KeyLog
-from .records import is_record
+from .records import is_record, records
 from .session import Direction, Plain, Session, open_session
 
 __all__ = [
@@ -22,5 +22,6 @@ __all__ = [
     "is_record",
     "is_tls",
     "open_session",
+    "records",
     "server_hello",
 ]

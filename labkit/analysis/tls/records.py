@@ -44,7 +44,7 @@ class Messages:
     """Handshake messages out of the bodies of handshake records, which may split or join them (RFC 8446 §5.1)."""
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._rest = bytearray()
 
     def feed(self, body: bytes) -> Iterator[tuple[int, bytes]]:
         """The type and body of each message that is now whole."""
@@ -53,7 +53,8 @@ class Messages:
             end = 4 + int.from_bytes(self._rest[1:4])
             if len(self._rest) < end:
                 return
-            message, self._rest = self._rest[:end], self._rest[end:]
+            message = bytes(self._rest[:end])
+            del self._rest[:end]
             yield message[0], message[4:]
 
 

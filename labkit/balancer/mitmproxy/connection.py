@@ -1,6 +1,8 @@
 """One client connection: mitmproxy's handler with our layers, our hooks, and a floor under its crashes."""
 
+import asyncio
 import sys
+from collections import defaultdict
 from collections.abc import Callable
 from logging import INFO
 from types import TracebackType
@@ -12,31 +14,53 @@ from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.layers.http._hooks import HttpErrorHook, HttpRequestHeadersHook, HttpResponseHook
 from mitmproxy.proxy.mode_specs import ProxyMode
 from mitmproxy.proxy.server import LiveConnectionHandler
+from mitmproxy.proxy.server_hooks import ClientDisconnectedHook, ServerDisconnectedHook
+from mitmproxy.tls import TlsData
 
 from labkit.balancer.mitmproxy.answers import raw_answer
 from labkit.balancer.mitmproxy.layers import FrontHttp
-from labkit.balancer.mitmproxy.router import UNDECIDED, Router, record
+from labkit.balancer.mitmproxy.router import STREAM, UNDECIDED, Router, record
+from labkit.balancer.mitmproxy.tls import FrontTls, Tls
 
 _ExcInfo = Literal[True] | tuple[type[BaseException] | None, BaseException | None, TracebackType | None] | None
+_BACK_CONNECTIONS = 256  # to one backend: more than a client has streams, or one that waits could wait for ever
 _HOOKS: dict[str, Callable[[Router, HTTPFlow], None]] = {
     "requestheaders": Router.requestheaders,
     "request": Router.request,
     "responseheaders": Router.responseheaders,
     "websocket_message": Router.websocket_message,
 }
+_TLS_HOOKS: dict[str, Callable[[Tls, TlsData], None]] = {
+    "tls_start_client": Tls.start_client,
+    "tls_start_server": Tls.start_server,
+    "tls_established_client": Tls.ended_client,
+    "tls_failed_client": Tls.ended_client,
+    "tls_established_server": Tls.ended_server,
+    "tls_failed_server": Tls.ended_server,
+}
 _ENDS = HttpResponseHook | HttpErrorHook  # every request ends in one of them; nothing but bytes on their way follow
 
 
 class ClientConnection(LiveConnectionHandler):
-    """A client's connection and the backend connections made for it, until the client's ends."""
+    """A client's connection and the backend connections made for it, until the client's ends.
 
-    def __init__(self, reader: Any, writer: Any, options: Options, mode: ProxyMode, router: Router) -> None:
+    secure: it begins with TLS, which *tls* ends here.
+    """
+
+    def __init__(
+        self, reader: Any, writer: Any, options: Options, mode: ProxyMode, router: Router, tls: Tls | None, secure: bool
+    ) -> None:
         super().__init__(reader, writer, options, mode)
         context = self.layer.context
         context.server.address = UNDECIDED
+        tunnel = FrontTls(context) if secure else None
         self.layer = self._http = FrontHttp(context, router)
+        if tunnel:
+            self.layer, tunnel.child_layer = tunnel, self._http
+        self._tls = tls
         self._router = router
         self._under_way: dict[str, HTTPFlow] = {}
+        self.max_conns = defaultdict(lambda: asyncio.Semaphore(_BACK_CONNECTIONS))
 
     async def handle_hook(self, hook: commands.StartHook) -> None:
         try:
@@ -47,6 +71,8 @@ class ClientConnection(LiveConnectionHandler):
                     self._router.ending(hook.flow)
             elif act := _HOOKS.get(hook.name):
                 act(self._router, *hook.args())
+            elif self._tls:
+                self._tls_hook(self._tls, hook)
         except Exception:
             self.log(f"the balancer's {hook.name} hook failed", 40, exc_info=True)
 
@@ -55,7 +81,16 @@ class ClientConnection(LiveConnectionHandler):
         if isinstance(event, events.HookCompleted) and isinstance(event.command, _ENDS):
             flow = self._under_way.pop(event.command.flow.id, None)
             if flow:  # what the hook preceded has been written by now
-                self._router.finish(flow)
+                stream = self._http.back_stream(flow.server_conn, flow.metadata[STREAM])
+                self._router.finish(flow, stream)
+
+    def _tls_hook(self, tls: Tls, hook: commands.StartHook) -> None:
+        if isinstance(hook, ClientDisconnectedHook):
+            tls.closed(hook.client)
+        elif isinstance(hook, ServerDisconnectedHook):
+            tls.closed(hook.data.server)
+        elif act := _TLS_HOOKS.get(hook.name):
+            act(tls, *hook.args())
 
     def log(self, message: str, level: int = INFO, exc_info: _ExcInfo = None) -> None:
         """mitmproxy's log. An exception told here is one nobody handled: the connection cannot go on."""
@@ -66,11 +101,12 @@ class ClientConnection(LiveConnectionHandler):
     def _end_crashed(self, reason: str) -> None:
         io = self.transports.get(self.client)
         writer = io.writer if io and io.writer and not io.writer.is_closing() else None
-        answerable = writer is not None and not self._http.front.answering
+        front = self._http.front
+        answerable = writer is not None and front is not None and not front.answering and not self.client.tls
         for flow in self._under_way.values():
             if answerable:
                 record(flow).status = 500
-            self._router.finish(flow, reason)
+            self._router.finish(flow, failure=reason)
         self._under_way.clear()
         if io and writer:
             if answerable:

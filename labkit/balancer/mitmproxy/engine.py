@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from labkit.balancer.mitmproxy.keylog import KeyLog
 from labkit.balancer.mitmproxy.messages import listener_to_plain, policy_from_plain, policy_to_plain
 from labkit.balancer.policy import L7Policy
 from labkit.errors import EngineError, TaskError
@@ -27,6 +28,7 @@ _SECONDS = 5.0  # for an answer that takes a millisecond unless the proxy is at 
 class MitmproxyEngine:
     """The inspecting L7 engine in *node*, listening on *addresses* at the ports of *listeners*.
 
+    identity: gives certificate, key and the lab's root (PEM); without it listeners of HTTPS are left out.
     on_death: called with the reason, on the runtime's reader thread, when the proxy ends unasked.
     """
 
@@ -36,24 +38,30 @@ class MitmproxyEngine:
         addresses: Sequence[str],
         listeners: Sequence[Listener],
         on_death: Callable[[str], None],
+        identity: Callable[[], Sequence[str]] | None = None,
     ) -> None:
         self._node = node
         self._arguments = {
             "addresses": list(addresses),
             "listeners": [listener_to_plain(listener) for listener in listeners],
         }
+        self._identity = identity
         self._on_death = on_death
         self._starting = threading.Lock()
         self._run: _Run | None = None
         self._told = Told(maxlen=_KEPT)
+        self._secrets = KeyLog()
         self._died_ns = 0
 
     def start(self) -> None:
         """Begin starting the proxy, if none runs; `ready` waits for it. LabNotRunning if the node is gone."""
         with self._starting:
             if self._run is None or self._run.ended.is_set():
-                run = _Run(self._told, self._death)
-                run.task = self._node.start(_TASK, on_event=run.take, on_exit=run.end, **self._arguments)
+                run = _Run(self._told, self._secrets, self._death)
+                identity = list(self._identity()) if self._identity else None
+                run.task = self._node.start(
+                    _TASK, on_event=run.take, on_exit=run.end, identity=identity, **self._arguments
+                )
                 self._run = run
 
     def ready(self, timeout: float = 30.0) -> None:
@@ -87,6 +95,10 @@ class MitmproxyEngine:
                 if self.alive:
                     raise
         return list(self._told)
+
+    def secrets(self, since_ns: int) -> list[dict[str, Any]]:
+        """The ``secrets`` events of connections open since *since_ns*; complete for what `events` gave before."""
+        return self._secrets.since(since_ns)
 
     @property
     def forgotten(self) -> int:
@@ -144,13 +156,14 @@ class Told(deque[dict[str, Any]]):
 class _Run:
     """One life of the proxy: what it has told, and who waits for what."""
 
-    def __init__(self, told: "Told", on_death: Callable[[str], None]) -> None:
+    def __init__(self, told: "Told", secrets: KeyLog, on_death: Callable[[str], None]) -> None:
         self.task: Task  # set by whoever starts it, before anybody asks
         self.settled = threading.Event()  # it listens, or it is over
         self.ended = threading.Event()
         self.stopping = False
         self._reason = ""
         self._told = told
+        self._secrets = secrets
         self._on_death = on_death
         self._numbers = itertools.count(1)
         self._waiting: dict[int, queue.SimpleQueue[Message | None]] = {}
@@ -187,6 +200,10 @@ class _Run:
         match message["kind"]:
             case "request":
                 self._told.append(message)
+            case "secrets":
+                self._secrets.put(message)
+            case "closed":
+                self._secrets.close(message["connection"], message["time_ns"])
             case "reply":
                 waiting = self._waiting.get(message["id"])
                 if waiting:
@@ -196,6 +213,7 @@ class _Run:
 
     def end(self, reason: str | None) -> None:
         """The proxy's process is over (reader thread)."""
+        self._secrets.close_all(time.time_ns())
         self._reason = (reason or "it ended by itself").strip().splitlines()[-1]
         self.ended.set()
         self.settled.set()

@@ -20,10 +20,12 @@ class Exchange:
     """One request through the proxy; the fields of a ``request`` event (see `labkit.recording.model`)."""
 
     front: Side
+    front_stream: int | None = None
     method: str = ""
     target: str = ""
     host: str = ""
     version: str = ""
+    sni: str | None = None
     headers_received: Headers = field(default_factory=list)
     started_ns: int = field(default_factory=time.time_ns)
     request: str = field(default_factory=lambda: uuid4().hex[:12])
@@ -35,6 +37,7 @@ class Exchange:
     decided_ns: int | None = None
     ended_ns: int | None = None
     back: Side | None = None
+    back_stream: int | None = None
     headers_forwarded: Headers | None = None
     websocket: bool = False
     error: str | None = None

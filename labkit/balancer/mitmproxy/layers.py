@@ -4,7 +4,9 @@
   is put on record (mitmproxy's HTML pages name neither).
 - A request that cannot be parsed is answered 400 and put on record; mitmproxy tells no hook of it.
 - The body of a request that is already answered is thrown away as it comes, not collected.
-- Trailer fields are discarded, as RFC 9112 §7.1.2 allows; mitmproxy crashes on them.
+- Trailer fields are discarded, as RFC 9110 §6.5.1 allows; mitmproxy crashes on them in HTTP/1.1.
+- A connection to a backend that failed is forgotten, so that the next request tries again; an idle one in HTTP/1.1
+  carries the next request also where the client speaks HTTP/2 (mitmproxy opens one a request).
 """
 
 from collections.abc import Generator
@@ -12,21 +14,35 @@ from typing import Any
 
 import h11
 from h11._readers import ChunkedReader
-from mitmproxy.connection import ConnectionState
+from mitmproxy.connection import Connection, ConnectionState
 from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.context import Context
-from mitmproxy.proxy.layers.http import HttpLayer, HTTPMode, HttpStream, _http1
+from mitmproxy.proxy.layer import Layer
+from mitmproxy.proxy.layers.http import (
+    GetHttpConnection,
+    GetHttpConnectionCompleted,
+    HttpLayer,
+    HTTPMode,
+    HttpStream,
+    _http1,
+    _http2,
+)
 from mitmproxy.proxy.layers.http._base import HttpEvent, ReceiveHttp
 from mitmproxy.proxy.layers.http._events import (
     ErrorCode,
     RequestData,
+    RequestHeaders,
     RequestProtocolError,
+    RequestTrailers,
     ResponseProtocolError,
+    ResponseTrailers,
 )
 
 from labkit.balancer.mitmproxy.answers import raw_answer
+from labkit.balancer.mitmproxy.http2 import FrontHttp2
 from labkit.balancer.mitmproxy.journal import Exchange
-from labkit.balancer.mitmproxy.router import Router, front_side, record
+from labkit.balancer.mitmproxy.rewrite import as_http1
+from labkit.balancer.mitmproxy.router import BODILESS, STREAM, Router, body_size, front_side, record
 
 Commands = Generator[commands.Command, Any, None]
 
@@ -34,19 +50,40 @@ Commands = Generator[commands.Command, Any, None]
 class FrontHttp(HttpLayer):
     """HTTP of one client connection and of the backend connections made for it."""
 
+    front: "FrontConnection | FrontHttp2 | None" = None  # from the start on
+
     def __init__(self, context: Context, router: Router) -> None:
         super().__init__(context, HTTPMode.transparent)
-        self.front = FrontConnection(context.fork(), self)
         self.router = router
 
     def _handle_event(self, event: events.Event) -> Commands:
         if isinstance(event, events.Start):
-            self.connections[self.context.client] = self.front
+            kind = FrontHttp2 if self.context.client.alpn == b"h2" else FrontConnection
+            self.front = self.connections[self.context.client] = kind(self.context.fork(), self)
+        elif isinstance(event, events.ConnectionEvent) and event.connection not in self.connections:
+            return  # of a connection that failed and was forgotten
         yield from super()._handle_event(event)
 
     def make_stream(self, stream_id: int) -> Commands:
         self.streams[stream_id] = stream = Stream(self.context.fork(), stream_id)
         yield from self.event_to_child(stream, events.Start())
+
+    def get_connection(self, event: GetHttpConnection, *, reuse: bool = True) -> Commands:
+        for connection, layer in list(self.connections.items()):
+            if not event.connection_spec_matches(connection) or connection in self.waiting_for_establishment:
+                continue
+            if connection.error:
+                del self.connections[connection]
+            elif connection.connected and _idle(layer):
+                stream = self.command_sources.pop(event)
+                yield from self.event_to_child(stream, GetHttpConnectionCompleted(event, (connection, None)))
+                return
+        yield from super().get_connection(event, reuse=reuse)
+
+    def back_stream(self, connection: Connection, stream_id: int) -> int | None:
+        """The HTTP/2 stream that carried the client's stream to the backend; None in HTTP/1.1."""
+        inner = _innermost(self.connections.get(connection))
+        return inner.our_stream_id.get(stream_id) if isinstance(inner, _http2.Http2Client) else None
 
 
 class FrontConnection(_http1.Http1Server):
@@ -96,6 +133,26 @@ class FrontConnection(_http1.Http1Server):
 class Stream(HttpStream):
     """One request and its response."""
 
+    _bodiless = False
+
+    def _handle_event(self, event: events.Event) -> Commands:
+        if isinstance(event, RequestTrailers | ResponseTrailers):
+            return
+        if isinstance(event, RequestHeaders):
+            self._bodiless = event.end_stream
+        yield from super()._handle_event(event)
+
+    def check_invalid(self, request: bool) -> Generator[commands.Command, Any, bool]:
+        if request:  # the flow has just been made, and no hook has seen it
+            self.flow.metadata |= {STREAM: self.stream_id, BODILESS: self._bodiless}
+        return (yield from super().check_invalid(request))
+
+    def make_server_connection(self) -> Generator[commands.Command, Any, bool]:
+        opened: bool = yield from super().make_server_connection()
+        if opened and self.context.client.alpn == b"h2" and self.context.server.alpn != b"h2":
+            as_http1(self.flow.request, framed=body_size(self.flow) is not None)
+        return opened
+
     def handle_protocol_error(self, event: RequestProtocolError | ResponseProtocolError) -> Commands:
         backend = record(self.flow).backend
         if isinstance(event, ResponseProtocolError) and backend:
@@ -108,6 +165,19 @@ class Stream(HttpStream):
         if isinstance(event, RequestData) and self.flow.response:
             return
         yield from super().state_consume_request_body(event)
+
+
+def _innermost(layer: Layer | None) -> Layer | None:
+    """What speaks HTTP at the end of a stack of layers."""
+    while (child := getattr(layer, "child_layer", None)) is not None:
+        layer = child
+    return layer
+
+
+def _idle(layer: Layer) -> bool:
+    """Whether a connection in HTTP/1.1 has answered all it was asked, and can be asked again."""
+    inner = _innermost(layer)
+    return isinstance(inner, _http1.Http1Client) and inner.request is None and inner.state == inner.read_headers
 
 
 class _TrailersDiscarded(ChunkedReader):

@@ -2,7 +2,7 @@
 
 Owner to proxy: ``{"op": "policy", "id", "policy"}``, ``{"op": "routes", "id"}``, ``{"op": "flush", "id"}``.
 Proxy to owner: ``{"kind": "ready", "listening": [[ip, port]]}``; one ``{"kind": "reply", "id", ...}`` to every
-operation; ``request`` events as `labkit.recording.model` writes them.
+operation; ``request`` events and the messages of `tls`, the former as `labkit.recording.model` writes them.
 """
 
 from types import MappingProxyType
@@ -18,6 +18,8 @@ def policy_to_plain(policy: L7Policy) -> Plain:
     """Routes and pools of *policy*; its forwards are no concern of the proxy."""
     return {
         "listeners": [listener_to_plain(listener) for listener in policy.listeners],
+        "reencrypt": policy.reencrypt,
+        "http_port": policy.http_port,
         "routes": [[route.path, route.pool] for route in policy.routes],
         "pools": {
             name: [[target.name, target.address4, target.address6] for target in targets]
@@ -32,6 +34,8 @@ def policy_from_plain(plain: Plain) -> L7Policy:
         tuple(listener_from_plain(listener) for listener in plain["listeners"]),
         tuple(Route(path, pool) for path, pool in plain["routes"]),
         MappingProxyType(pools),
+        reencrypt=plain["reencrypt"],
+        http_port=plain["http_port"],
     )
 
 

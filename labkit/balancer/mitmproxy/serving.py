@@ -9,6 +9,7 @@ import logging
 import signal
 import socket
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from mitmproxy.options import Options
@@ -19,6 +20,7 @@ from labkit.balancer.mitmproxy.journal import Journal
 from labkit.balancer.mitmproxy.layers import discard_trailers
 from labkit.balancer.mitmproxy.messages import policy_from_plain, policy_to_plain
 from labkit.balancer.mitmproxy.router import Router
+from labkit.balancer.mitmproxy.tls import Tls
 from labkit.runtime.protocol import Message, TaskLink
 from labkit.topology import Listener
 
@@ -37,19 +39,25 @@ _EXTRA_OPTIONS: dict[str, tuple[type, Any]] = {  # what mitmproxy's layers ask f
 }
 
 
-def serve(link: TaskLink, addresses: Sequence[str], listeners: Sequence[Listener]) -> None:
-    """Listen on every address at every listener's port and serve until told to stop. OSError if one is taken."""
+def serve(
+    link: TaskLink, addresses: Sequence[str], listeners: Sequence[Listener], identity: Sequence[str] | None
+) -> None:
+    """Listen on every address at every listener's port and serve until told to stop. OSError if one is taken.
+
+    identity: what `Tls` takes; without one, listeners of HTTPS are left out.
+    """
     logging.basicConfig(level=logging.ERROR, format="%(message)s")
     discard_trailers()
-    asyncio.run(_Proxy(link, listeners).run(addresses))
+    asyncio.run(_Proxy(link, listeners, identity).run(addresses))
 
 
 class _Proxy:
-    def __init__(self, link: TaskLink, listeners: Sequence[Listener]) -> None:
+    def __init__(self, link: TaskLink, listeners: Sequence[Listener], identity: Sequence[str] | None) -> None:
         self._link = link
-        self._ports = [listener.port for listener in listeners]
+        self._listeners = [listener for listener in listeners if identity or listener.protocol == "http"]
         self._journal = Journal(link.send)
         self._router = Router(listeners, self._journal)
+        self._tls = Tls(identity, link.send, self._router.name_of) if identity else None
         self._options = _options()
         self._over = asyncio.Event()
         self._listening: list[list[Any]] = []
@@ -58,17 +66,20 @@ class _Proxy:
         loop = asyncio.get_running_loop()
         loop.set_task_factory(asyncio.eager_task_factory)  # as mitmproxy's own main loop has it
         loop.add_signal_handler(signal.SIGTERM, self._over.set)
-        sockets = [_listening_socket(address, port) for address in addresses for port in self._ports]
-        for sock in sockets:
-            await asyncio.start_server(self._accept, sock=sock, backlog=_BACKLOG)
-        self._listening = [list(sock.getsockname()[:2]) for sock in sockets]
+        for address in addresses:
+            for listener in self._listeners:
+                sock = _listening_socket(address, listener.port)
+                accept = partial(self._accept, listener.protocol == "https")
+                await asyncio.start_server(accept, sock=sock, backlog=_BACKLOG)
+                self._listening.append(list(sock.getsockname()[:2]))
         loop.add_reader(self._link.fileno(), self._orders)
         self._link.send({"kind": "ready", "listening": self._listening})
         self._orders()
         await self._over.wait()
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await ClientConnection(reader, writer, self._options, _MODE, self._router).handle_client()
+    async def _accept(self, secure: bool, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connection = ClientConnection(reader, writer, self._options, _MODE, self._router, self._tls, secure)
+        await connection.handle_client()
 
     def _orders(self) -> None:
         try:
