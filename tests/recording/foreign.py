@@ -2,6 +2,7 @@
 
 import json
 import struct
+from pathlib import Path
 
 from labkit.recording import Recording
 
@@ -82,4 +83,14 @@ def block_kinds(content: bytes) -> dict[int, int]:
         kind, length = struct.unpack_from("<II", content, position)
         position += length
         found[position] = kind
+    return found
+
+
+def records(path: Path) -> list[bytes]:
+    """The frames of a little-endian classic pcap file, in order."""
+    content, at, found = path.read_bytes(), 24, []
+    while at < len(content):
+        (length,) = struct.unpack_from("<I", content, at + 8)
+        found.append(content[at + 16 : at + 16 + length])
+        at += 16 + length
     return found
