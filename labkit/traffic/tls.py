@@ -86,6 +86,9 @@ def handshake(options: dict[str, Any], protocols: Sequence[str]) -> Iterator[tup
         context.keylog_filename = path
         try:
             yield context, made
+        except BaseException:
+            made.end()  # it came to nothing
+            raise
         finally:
             with open(path) as log:
                 made.lines = [line for line in log.read().splitlines() if line and not line.startswith("#")]

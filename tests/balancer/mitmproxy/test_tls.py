@@ -75,7 +75,7 @@ def test_who_does_not_speak_tls_is_turned_away_and_the_proxy_goes_on(secure: Sec
         assert b"HTTP" not in plain.recv(1000)
     old = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     old.load_verify_locations(cadata=secure.signer.root)
-    with pytest.warns(DeprecationWarning):
+    with pytest.warns(DeprecationWarning, match="TLSv1_1"):
         old.maximum_version = ssl.TLSVersion.TLSv1_1
     with pytest.raises(ssl.SSLError):
         old.wrap_socket(socket.create_connection(("127.0.0.1", secure.listeners[1].port)), server_hostname="lb")
