@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from labkit.balancer.policy import Route
     from labkit.capture import Capture
+    from labkit.comparison import compare
     from labkit.errors import LabError
+    from labkit.expectations import expect
     from labkit.lab import Lab
     from labkit.topology import Interface, Link, Listener, Node, Topology
 
@@ -30,9 +32,24 @@ _HOMES = {
     "Node": "labkit.topology",
     "Route": "labkit.balancer.policy",
     "Topology": "labkit.topology",
+    "compare": "labkit.comparison",
+    "expect": "labkit.expectations",
 }
 
-__all__ = ["Capture", "Interface", "Lab", "LabError", "Link", "Listener", "Node", "Route", "Topology", "__version__"]
+__all__ = [
+    "Capture",
+    "Interface",
+    "Lab",
+    "LabError",
+    "Link",
+    "Listener",
+    "Node",
+    "Route",
+    "Topology",
+    "__version__",
+    "compare",
+    "expect",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from labkit.errors import CaptureError
 from labkit.recording import Recording
-from labkit.wording import shown
+from labkit.wording import inert, shown
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from labkit.analysis.routes import Routes
     from labkit.analysis.study import Study
+    from labkit.views.follow import Conversation
+    from labkit.views.headers import Headers
     from labkit.views.picture import Picture
 
 
@@ -37,11 +39,16 @@ class Capture:
             self.fill(recording)
 
     @classmethod
-    def load(cls, path: str | PathLike[str]) -> "Capture":
-        """A capture from a pcapng or pcap file. NotACapture if it is something else, CaptureError if unreadable."""
-        from labkit.recording.pcapng import read_pcapng
+    def load(cls, path: str | PathLike[str], *, packets: int | None = None) -> "Capture":
+        """A capture from a pcapng or pcap file. NotACapture if it is something else, CaptureError if unreadable.
 
-        return Capture(read_pcapng(_path(path)))
+        packets: read the first ones alone (None: 20 million at most).
+        """
+        from labkit.recording.pcapng import MOST_PACKETS, read_pcapng
+
+        if packets is not None and not (_is_number(packets) and packets > 0):
+            raise CaptureError(f"packets says how many are read at most: a number from 1, not {shown(packets)}.")
+        return Capture(read_pcapng(_path(path), MOST_PACKETS if packets is None else index(packets)))
 
     def save(self, path: str | PathLike[str]) -> Any:
         """Write a pcapng file with all the evidence; gives its path. CaptureError if it cannot be written."""
@@ -94,9 +101,11 @@ class Capture:
         return self._study.packets_table(None if at is None else self._vantage(at))
 
     def packet(self, number: int) -> Any:
-        """Packet *number* (from 1) as a scapy Packet. CaptureError if there is none."""
+        """Packet *number* (from 1) as a scapy Packet; a notebook shows its fields and bytes. CaptureError if none."""
         from labkit.analysis.packet import packet
+        from labkit.views.packet import show_in_notebooks
 
+        show_in_notebooks()
         try:
             return packet(self.recording, _number(number))
         except (IndexError, TypeError) as error:
@@ -141,13 +150,59 @@ class Capture:
             raise CaptureError(
                 f"full is True or False, not {shown(full)}; visibility(connection=1) picks a connection."
             )
-        known = len(self._study.connections)
-        if connection is not None and not (_is_number(connection) and 1 <= connection <= known):
-            has = f"connections 1 to {known}" if known else "no connections"
-            raise CaptureError(
-                f"This capture has no connection {shown(connection)}; it has {has}. See cap.connections()."
-            )
+        if connection is not None:
+            self._connection(connection)
         return table(self._study, self._routes, connection, full=full)
+
+    def follow(self, connection: int, limit: int = 2_000) -> "Conversation":
+        """What each side of a connection said, in order of time: HTTP/1.1, HTTP/2, WebSocket, or bytes.
+
+        connection: an id from `connections()`. TLS is decrypted with the keys that the recording has; without them the
+        answer says so. limit: bytes of a body that are shown; `.turns`, `.client` and `.server` have all.
+        """
+        from labkit.analysis.follow import follow
+        from labkit.views.follow import Conversation
+
+        if not (_is_number(limit) and limit >= 0):
+            raise CaptureError(
+                f"limit is a number of bytes to show of a body, not {shown(limit)}; leave it out for 2,000."
+            )
+        study, number = self._study, index(self._connection(connection))
+        ends = study.finder.ends(study.connections.home(number))
+        names = [study.nodes.at(address) for address, _ in ends]
+        followed = follow(study.content(number), study.index)
+        return Conversation(followed, number, {"client": names[0], "server": names[1]}, index(limit))
+
+    def headers(self, request: str | int | None = None) -> "Headers":
+        """How a request's headers changed on their way through a terminating balancer.
+
+        request: an id from `exchanges()`, or the number of a row there (from 0); without one, the first request.
+        CaptureError if there is none such.
+        """
+        from labkit.analysis.headerdiff import diff
+        from labkit.views.headers import Headers
+
+        study = self._study
+        exchange = study.exchanges[self._exchange(request)]
+        sides = (("sent", exchange.front), ("received", exchange.back))
+        known = ((name, study.content(number)) for name, number in sides if number is not None)
+        why = [f"{name}: {content.why}" for name, content in known if content.why and not content.opened]
+        return Headers(diff(exchange.event, study.carriage.front(exchange), study.carriage.back(exchange), why))
+
+    def ladder(
+        self, connection: int | str | None = None, exchange: str | int | None = None, *, full: bool = False
+    ) -> "Picture":
+        """The sequence diagram across vantage points: one arrow through the balancer at L4, two that meet there at L7.
+
+        connection: an id from `connections()`, shown with those it is paired with. exchange: an id from `exchanges()`
+        (also as the first argument), or the number of a row there (from 0). Without both, the first that tells
+        something. full: every packet, where long runs are counted otherwise. CaptureError if there is none such.
+        """
+        from labkit.analysis import ladder, ladder_choice
+        from labkit.views.ladder import ladder_picture
+
+        chosen = ladder_choice.choose(self._study, connection, exchange)
+        return ladder_picture(ladder.build(self._study, self._routes, chosen, full=full))
 
     def graph(self) -> "nx.MultiDiGraph[str]":
         """Hosts and the connections between them: one edge through the balancer at L4, two that meet there at L7."""
@@ -160,6 +215,24 @@ class Capture:
         from labkit.views.graph import connection_diagram
 
         return connection_diagram(self.graph(), self.finding)
+
+    def conversations(self, by: Literal["port", "address"] = "port", at: str | None = None) -> "pd.DataFrame":
+        """Who talked with whom, as Wireshark counts it: frames and their bytes each way, one row per vantage point.
+
+        by="address": hosts, whatever their ports. *at* a vantage point, its own alone (CaptureError if unknown).
+        """
+        from labkit.analysis.conversations import table
+
+        if by not in ("port", "address"):
+            raise CaptureError(f'Conversations are told apart by="port" or by="address", not {shown(by)}.')
+        vantage = None if at is None else self._vantage(at)
+        return table(self._study.index, self._study.vantages, ports=by == "port", at=vantage)
+
+    def protocols(self, at: str | None = None) -> "pd.DataFrame":
+        """How many frames and bytes each protocol has, by what it lies in; *at* a vantage point, there alone."""
+        from labkit.analysis.protocols import table
+
+        return table(self._study.index, None if at is None else self._vantage(at))
 
     def loss(self) -> "pd.DataFrame":
         """Packets captured and dropped per vantage point (dropped is missing where the file does not say)."""
@@ -186,6 +259,30 @@ class Capture:
         self.recording  # noqa: B018
         return self._the_routes
 
+    def _connection(self, connection: int) -> int:
+        known = len(self._study.connections)
+        if _is_number(connection) and 1 <= connection <= known:
+            return connection
+        has = f"connections 1 to {known}" if known else "no connections"
+        raise CaptureError(f"This capture has no connection {shown(connection)}; it has {has}. See cap.connections().")
+
+    def _exchange(self, request: str | int | None) -> int:
+        """The row of `exchanges()` that *request* means."""
+        known = [str(exchange.event.get("request")) for exchange in self._study.exchanges]
+        if not known:
+            raise CaptureError(
+                "This capture has no requests of a terminating balancer, so no header was rewritten by one. "
+                "cap.follow(connection) shows the headers on a connection."
+            )
+        if request is None:
+            return 0
+        if isinstance(request, str) and request in known:
+            return known.index(request)
+        if _is_number(request) and 0 <= index(request) < len(known):  # type: ignore[arg-type]
+            return index(request)  # type: ignore[arg-type]
+        has = f"rows 0 to {len(known) - 1}, the first with the id {known[0]!r}"
+        raise CaptureError(f"This capture has no request {shown(request)}; it has {has}. See cap.exchanges().")
+
     def _vantage(self, name: str) -> int:
         names = self._study.vantages
         if name in names:
@@ -198,6 +295,8 @@ class Capture:
         if not self.complete:
             return "Capture: still being made"
         lines = [self.finding, f"seen at: {', '.join(self._study.vantages) or 'nowhere'}", self._loss_text()]
+        filters = dict.fromkeys(vantage.filter for vantage in self.recording.vantages if vantage.filter)
+        lines += [f"captured only: {inert(filter)}" for filter in filters]
         lines += [f"not in the file: {lack}" for lack in self.recording.lacks]
         return "Capture: " + "\n  ".join(lines)
 

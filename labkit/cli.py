@@ -10,7 +10,6 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from labkit import __version__
 from labkit.errors import LabError
@@ -56,8 +55,9 @@ def _parser() -> argparse.ArgumentParser:
     notebooks = _command(commands, "notebooks", _notebooks, "open the notebooks in JupyterLab")
     notebooks.add_argument("options", nargs="*", metavar="OPTION", help="for JupyterLab, after --: -- --no-browser")
 
-    opened = _command(commands, "open", _open, "sum up a capture file in the terminal")
+    opened = _command(commands, "open", _open, "explain a capture file, in the terminal and as a page")
     opened.add_argument("capture", metavar="CAPTURE", help="a pcapng or pcap file")
+    opened.add_argument("--html", type=Path, metavar="FILE", help="write the same there as one HTML file")
     return parser
 
 
@@ -149,51 +149,13 @@ def _notebooks(asked: argparse.Namespace) -> int:
 
 def _open(asked: argparse.Namespace) -> int:
     from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
 
     from labkit.capture import Capture
+    from labkit.reading import read, write_page
 
-    capture = Capture.load(asked.capture)
-    console = Console()
-    console.print(f"[bold]{escape(capture.finding)}[/]")
-    for lack in capture.recording.lacks:
-        console.print(f"not in the file: {escape(lack)}")
-    loss = [[row.vantage, f"{row.captured:,}", _cell(row.dropped)] for row in capture.loss().itertuples()]
-    connections = capture.connections()
-    rows = [_connection(row) for row in connections.head(_ROWS).itertuples()]
-    for title, headings, lines in (
-        (f"Vantage points: {len(loss)}", _LOSS, loss),
-        (f"Connections: {len(connections)}", _CONNECTIONS, rows),
-    ):
-        table = Table(title=title, title_justify="left", title_style="bold")
-        for heading in headings:
-            table.add_column(heading)
-        for line in lines:
-            table.add_row(*map(escape, line))
-        console.print(table)
-    if len(connections) > _ROWS:
-        console.print(f"{len(connections) - _ROWS} more are not shown.")
+    capture, console = Capture.load(asked.capture), Console()
+    read(capture, console)
+    if asked.html:
+        write_page(capture, asked.capture, asked.html)
+        console.print(f"wrote {asked.html}", highlight=False, markup=False, soft_wrap=True)
     return 0
-
-
-_ROWS = 20
-_LOSS = ("vantage", "captured", "dropped")
-_CONNECTIONS = ("", "pair", "client", "server", "state", "packets", "bytes", "seen at")
-
-
-def _connection(row: Any) -> list[str]:
-    """One connection in few words; out and in, from the client's side."""
-    ends = [_endpoint(*end) for end in ((row.client, row.client_port), (row.server, row.server_port))]
-    counts = [f"{row.packets_out}+{row.packets_in}", f"{row.bytes_out:,}+{row.bytes_in:,}"]
-    return [str(row.connection), _cell(row.paired_with), *ends, row.state, *counts, _cell(row.seen_at)]
-
-
-def _endpoint(address: str, port: object) -> str:
-    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
-
-
-def _cell(value: object) -> str:
-    if isinstance(value, list | tuple):
-        return ", ".join(map(str, value))
-    return "" if value is None or value != value else str(value)

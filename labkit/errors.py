@@ -46,5 +46,11 @@ class CaptureError(LabError):
     """A capture could not be made, read or interpreted."""
 
 
+class NotAsExpected(LabError, AssertionError):
+    """A capture does not show what was expected of it; ``packets``: numbers of those that contradict it."""
+
+    packets: tuple[int, ...] = ()
+
+
 class NotACapture(CaptureError):
     """The file is not a capture in a format labkit reads."""

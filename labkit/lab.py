@@ -22,7 +22,9 @@ from labkit.errors import CaptureError, LabError, LabNotRunning, TopologyError
 from labkit.runtime.protocol import Node, Runtime
 from labkit.taps import PRELOAD as TAPS_PRELOAD
 from labkit.taps.collector import Taps
-from labkit.taps.places import choose
+from labkit.taps.filters import compile_filter
+from labkit.taps.limits import Limits
+from labkit.taps.places import addresses, choose
 from labkit.topology import Topology, default, read, validate
 from labkit.traffic import PRELOAD as TRAFFIC_PRELOAD
 from labkit.traffic.host import Backend, Host
@@ -122,13 +124,24 @@ class Lab:
         hosts = (self._hosts[node.name] for node in self._topology.backends)
         return tuple(host for host in hosts if isinstance(host, Backend))
 
-    def capture(self, *vantages: str) -> "Recorder":
+    def capture(
+        self,
+        *vantages: str,
+        filter: str | None = None,
+        packets: int | None = None,
+        bytes: int | None = None,
+        seconds: float | None = None,
+    ) -> "Recorder":
         """A capture at *vantages* (all when none is named), to be used as a context manager.
 
-        Raises CaptureError for a vantage point that the lab does not have.
+        filter: as for tcpdump ("tcp port 80"); node names may stand for addresses ("host alice"). packets, bytes (of
+        frames) and seconds: it ends by itself when one is reached, at all vantage points at the same time, and says
+        that it is cut short. Raises CaptureError for what the lab does not have and for a filter that makes no sense.
         """
-        choose(self._topology, vantages)  # an unknown one is refused here, not later
-        return Recorder(self, vantages)
+        choose(self._topology, vantages)  # what is wrong is refused here, not later
+        if filter is not None:
+            compile_filter(filter, addresses(self._topology))
+        return Recorder(self, vantages, filter, Limits(packets, bytes, seconds))
 
     def panel(self) -> Any:
         """The control surface: mode switch, requests, the connection diagram (ipywidgets)."""
@@ -214,10 +227,14 @@ class Lab:
 class Recorder(Capture):
     """A capture being made: ``with lab.capture() as cap``. Afterwards it is a `Capture` like any other."""
 
-    def __init__(self, lab: Lab, vantages: Sequence[str]) -> None:
+    def __init__(
+        self, lab: Lab, vantages: Sequence[str], filter: str | None = None, limits: Limits | None = None
+    ) -> None:
         super().__init__(None)
         self._lab: Lab | None = lab  # until it ends: a capture that is kept must not keep its lab
         self._vantages = vantages
+        self._filter = filter
+        self._limits = limits
         self._taps: Taps | None = None
         self._discarded: Any = None
         self._lock = threading.Lock()
@@ -229,7 +246,7 @@ class Recorder(Capture):
         if self._taps is not None or lab is None:
             raise CaptureError("This capture was used already. Make a new one with lab.capture().")
         nodes = {name: lab._node(name) for name in lab.nodes}
-        taps = Taps(nodes, lab.topology, self._vantages)
+        taps = Taps(nodes, lab.topology, self._vantages, filter=self._filter, limits=self._limits)
         lab.balancer.look()
         self._since_ns = time.time_ns()
         try:

@@ -1,9 +1,16 @@
 """How a wrong value is put into a message: pure text, for every part that refuses something."""
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 
 MOST = 60
+
+# What acts on the one who displays it instead of being seen: control characters (C0, DEL, C1), separators of lines,
+# marks that turn the direction of writing (Unicode TR 9, TR 36), halves of characters, and what XML cannot hold.
+_ACTS = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ufffe\uffff\ud800-\udfff]"
+)
 
 
 def shown(value: object) -> str:
@@ -24,6 +31,13 @@ def short(text: str, most: int = 300) -> str:
 def printable(text: str) -> str:
     """*text* with its lone surrogates escaped, so that it can be encoded."""
     return text.encode("utf-8", "backslashreplace").decode()
+
+
+def inert(text: str) -> str:
+    """*text* from anywhere, harmless to show: what would act on a terminal or a page is escaped, as in ``\\x1b``."""
+    if text.isascii() and text.isprintable():
+        return text
+    return _ACTS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def encodable(text: str) -> bool:

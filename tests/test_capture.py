@@ -50,9 +50,13 @@ def test_packets_at_one_vantage_point_keep_their_numbers() -> None:
 
 def test_a_table_that_is_changed_changes_nothing_else() -> None:
     cap = capture(l4_wire(1))
-    for frame, column in ((cap.packets(), "src"), (cap.connections(), "state")):
-        frame.loc[:, column] = "overwritten"
-    assert "overwritten" not in set(cap.packets()["src"]) | set(cap.connections()["state"])
+    before = cap.packets(), cap.connections()
+    for frame in (cap.packets(), cap.connections(), cap.trajectories()):
+        for column in frame.columns:
+            frame[column].array[:] = frame[column].array[::-1].copy()
+            frame[column] = "overwritten"
+    assert cap.packets().equals(before[0])
+    assert cap.connections().equals(before[1])
 
 
 @pytest.mark.parametrize(

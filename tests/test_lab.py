@@ -20,6 +20,7 @@ from labkit.errors import (
     TopologyError,
     TrafficError,
 )
+from tests.inside import kill_by_name
 
 BACKENDS = ["api1", "api2", "images1", "images2"]
 
@@ -169,26 +170,6 @@ def test_a_dead_proxy_is_reported_and_comes_back_with_one_call(lab, rounds):
 
 def kill_the_proxy(lab: Lab) -> None:
     assert lab.lb.call(kill_by_name, "mitmproxy.task") == 1
-
-
-def kill_by_name(name: str) -> int:
-    """Inside a host: SIGKILL to the lab's processes of that name that this host's agent started."""
-    import contextlib
-    import os
-    from pathlib import Path
-
-    mine = os.readlink("/proc/self/ns/net")
-    killed = 0
-    for entry in Path("/proc").iterdir():
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # one that has just ended
-            if (
-                entry.name.isdigit()
-                and (entry / "comm").read_text().strip() == name
-                and os.readlink(entry / "ns/net") == mine
-            ):
-                os.kill(int(entry.name), 9)
-                killed += 1
-    return killed
 
 
 def wait_for_death(lab: Lab) -> None:

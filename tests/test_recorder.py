@@ -13,7 +13,7 @@ import pytest
 from labkit import Capture, Lab
 from labkit.errors import CaptureError
 from labkit.lab import Recorder
-from tests.test_lab import kill_by_name
+from tests.inside import kill_by_name
 
 ANOTHER_RULE = "nft add rule inet labkit prerouting tcp dport 81 counter"
 

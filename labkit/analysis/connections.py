@@ -5,15 +5,16 @@ somebody says so. So an L4 connection has one id at all its vantage points, and 
 the proxy's `request` events pair those. Ids count from 1 in order of first packet.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 
+from . import icmp
 from .frames import MISSING, Ints
 from .index import Index, protocol_name
-from .sightings import Sightings
+from .sightings import Sightings, sightings_about
 from .tables import objects
 from .tcp import Story
 from .trajectories import Trajectories
@@ -21,6 +22,7 @@ from .trajectories import Trajectories
 COLUMNS = (
     "connection", "seen_at", "paired_with", "proto", "client", "client_port", "server", "server_port", "state",
     "packets_out", "packets_in", "bytes_out", "bytes_in", "retransmissions", "handshake_seconds", "closed_by",
+    "out_of_order", "duplicate_acks", "zero_windows",
 )  # fmt: skip
 
 
@@ -44,40 +46,43 @@ class Connections:
         return self.members[connection - 1][0]
 
 
-def merge(sightings: Sightings, trajectories: Trajectories) -> Connections:
-    """Make connections of the sightings that share packets."""
+def merge(index: Index, sightings: Sightings, trajectories: Trajectories) -> Connections:
+    """Make connections of the sightings that share packets. ICMP errors belong to what they are about."""
     before, after = trajectories.steps
     shared = trajectories.same_flow[after]
     one, two = sightings.of_packet[before[shared]], sightings.of_packet[after[shared]]
     both = (one >= 0) & (two >= 0) & (one != two)
-    pairs = np.unique(np.stack([one[both], two[both]]), axis=1).T.tolist()
-    root = _components(len(sightings), pairs)
+    pairs = one[both].astype(np.int64) << 32 | two[both]
+    pairs.sort()
+    pairs = pairs[np.diff(pairs, prepend=-1) != 0]
+    root = _components(len(sightings), pairs >> 32, pairs & 0xFFFFFFFF)
     _, of_sighting = np.unique(root, return_inverse=True)
     of_sighting = of_sighting.astype(np.int64) + 1  # a component's root is its lowest, so its earliest, sighting
-    arrival = _arrival(sightings)
-    members: list[list[int]] = [[] for _ in range(int(of_sighting.max(initial=0)))]
-    for sighting in np.argsort(arrival, kind="stable").tolist():
-        members[int(of_sighting[sighting]) - 1].append(sighting)
-    of_packet = np.full(len(sightings.of_packet), MISSING, dtype=np.int64)
-    some = sightings.of_packet >= 0
-    of_packet[some] = of_sighting[sightings.of_packet[some]]
-    return Connections(of_sighting, of_packet, tuple(tuple(one) for one in members))
+    arrival = np.argsort(_arrival(sightings), kind="stable")
+    ordered = arrival[np.argsort(of_sighting[arrival], kind="stable")]
+    bounds = np.cumsum(np.bincount(of_sighting)).tolist() if len(of_sighting) else [0]
+    every = ordered.tolist()
+    members = tuple(tuple(every[first:last]) for first, last in pairwise(bounds))
+    of_packet = np.full(len(sightings.of_packet), MISSING, dtype=np.int32)
+    of_packet[sightings.rows] = np.repeat(of_sighting, np.diff(sightings.begin))
+    errors = icmp.embedded(index)
+    about = sightings_about(index, sightings, errors)
+    of_packet[errors.rows] = np.where(about >= 0, np.append(of_sighting, 0)[about], MISSING)
+    return Connections(of_sighting, of_packet, members)
 
 
-def _components(count: int, pairs: Iterable[tuple[int, int]]) -> Ints:
-    """For each of *count* things the lowest one that it is joined with by *pairs*, directly or not."""
-    root = list(range(count))
-
-    def find(thing: int) -> int:
-        while root[thing] != thing:
-            root[thing] = root[root[thing]]
-            thing = root[thing]
-        return thing
-
-    for one, two in pairs:
-        a, b = find(one), find(two)
-        root[max(a, b)] = min(a, b)
-    return np.array([find(thing) for thing in range(count)], dtype=np.int64)
+def _components(count: int, one: Ints, two: Ints) -> Ints:
+    """For each of *count* things the lowest one that it is joined with by the pairs *one*, *two*, directly or not."""
+    root = np.arange(count, dtype=np.int64)
+    while len(one):
+        low = np.minimum(root[one], root[two])
+        np.minimum.at(root, root[one], low)
+        np.minimum.at(root, root[two], low)
+        while (root != root[root]).any():
+            root = root[root]
+        apart = root[one] != root[two]
+        one, two = one[apart], two[apart]
+    return root
 
 
 def _arrival(sightings: Sightings) -> Ints:
@@ -99,7 +104,7 @@ def table(
     ids = connections.of_sighting[chosen] if rows else chosen
     points = [tuple(dict.fromkeys(vantages[int(sightings.vantage[s])] for s in one)) for one in members]
     names = np.array([*index.addresses, ""], dtype=object)
-    counts = _counts(index, sightings)
+    counted = counts(index, sightings)
     handshake = story.handshake_ns[chosen]
     columns = {
         "connection": ids,
@@ -111,10 +116,13 @@ def table(
         "server": objects(names[sightings.server[chosen]]),
         "server_port": sightings.server_port[chosen],
         "state": objects([story.state[s] for s in rows]),
-        **{name: values[chosen] for name, values in counts.items()},
+        **{name: values[chosen] for name, values in counted.items()},
         "retransmissions": story.retransmissions[chosen],
         "handshake_seconds": np.where(handshake >= 0, handshake / 1e9, np.nan),
         "closed_by": objects([story.closed_by[s] for s in rows]),
+        "out_of_order": story.troubles.out_of_order[chosen],
+        "duplicate_acks": story.troubles.duplicate_acks[chosen],
+        "zero_windows": story.troubles.zero_windows[chosen],
     }
     frame = pd.DataFrame(columns, columns=list(COLUMNS))
     if per_vantage:
@@ -122,13 +130,13 @@ def table(
     return frame
 
 
-def _counts(index: Index, sightings: Sightings) -> dict[str, Ints]:
+def counts(index: Index, sightings: Sightings) -> dict[str, Ints]:
     """Packets and payload bytes of every sighting, out (from the client) and in."""
-    rows, counts = sightings.rows, {}
+    rows, found = sightings.rows, {}
     for name, sent in (("out", True), ("in", False)):
         mine = rows[sightings.from_client[rows] == sent]
         of = sightings.of_packet[mine]
-        counts[f"packets_{name}"] = np.bincount(of, minlength=len(sightings)).astype(np.int64)
+        found[f"packets_{name}"] = np.bincount(of, minlength=len(sightings)).astype(np.int64)
         bytes_ = np.bincount(of, weights=index.payload_length[mine].clip(0), minlength=len(sightings))
-        counts[f"bytes_{name}"] = bytes_.astype(np.int64)
-    return {name: counts[name] for name in ("packets_out", "packets_in", "bytes_out", "bytes_in")}
+        found[f"bytes_{name}"] = bytes_.astype(np.int64)
+    return {name: found[name] for name in ("packets_out", "packets_in", "bytes_out", "bytes_in")}

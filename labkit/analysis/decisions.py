@@ -4,7 +4,7 @@ At L4 that packet is the connection's first one as it reached the balancer; at L
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,24 +12,13 @@ import pandas as pd
 
 from .connections import Connections
 from .exchanges import Exchange
-from .finder import Finder, endpoint_of
+from .finder import Endpoint, Finder, endpoint_of
 from .index import Index
 from .nodes import Nodes
 from .sightings import Sightings
 from .tables import records
 
 COLUMNS = ("time", "mode", "connection", "read", "rule", "backend", "packet", "vantage")
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """One choice of a backend. row: the packet (0-based) the balancer held last, None where it was not captured."""
-
-    event: Mapping[str, Any]
-    mode: str
-    time_ns: int
-    connection: int | None
-    row: int | None
 
 
 @dataclass(frozen=True)
@@ -68,6 +57,28 @@ class Scene:
         return rows[np.asarray(self.sightings.from_client[rows])]
 
 
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One choice of a backend."""
+
+    event: Mapping[str, Any]
+    mode: str
+    time_ns: int
+    connection: int | None
+    scene: Scene = field(repr=False, compare=False)
+
+    @property
+    def row(self) -> int | None:
+        """The packet (0-based) the balancer held last, None where it was not captured."""
+        if self.connection is None:
+            return None
+        if self.event["kind"] == "request":
+            sighting = self.scene.arrival(self.connection, None)
+            return None if sighting is None else self.scene.last_payload(sighting, self.time_ns)
+        sighting = self.scene.arrival(self.connection, _ends(self.event))
+        return None if sighting is None else self.scene.first_sent(sighting)
+
+
 def decisions(scene: Scene, forwarded: Sequence[Mapping[str, Any]], found: Sequence[Exchange]) -> list[Decision]:
     """The decisions of the `decision` events and of the exchanges that chose a rule or a backend, in order of time."""
     every = [_forwarded(scene, event) for event in forwarded]
@@ -75,39 +86,35 @@ def decisions(scene: Scene, forwarded: Sequence[Mapping[str, Any]], found: Seque
     return sorted(every, key=lambda decision: decision.time_ns)
 
 
-def _forwarded(scene: Scene, event: Mapping[str, Any]) -> Decision:
+def _ends(event: Mapping[str, Any]) -> tuple[Endpoint, Endpoint]:
     client = endpoint_of((event["client"], event["client_port"]))
-    server = endpoint_of((event["server"], event["server_port"]))
-    connection = scene.finder.opened(event["proto"], client, server, event["time_ns"])
-    sighting = None if connection is None else scene.arrival(connection, (client, server))
-    row = None if sighting is None else scene.first_sent(sighting)
-    return Decision(event, event.get("mode", "l4"), int(event["time_ns"]), connection, row)
+    return client, endpoint_of((event["server"], event["server_port"]))
+
+
+def _forwarded(scene: Scene, event: Mapping[str, Any]) -> Decision:
+    connection = scene.finder.opened(event["proto"], *_ends(event), event["time_ns"])
+    return Decision(event, event.get("mode", "l4"), int(event["time_ns"]), connection, scene)
 
 
 def _routed(scene: Scene, exchange: Exchange) -> Decision:
-    decided = int(exchange.event["decided_ns"])
-    sighting = None if exchange.front is None else scene.arrival(exchange.front, None)
-    row = None if sighting is None else scene.last_payload(sighting, decided)
-    return Decision(exchange.event, "l7", decided, exchange.front, row)
+    return Decision(exchange.event, "l7", int(exchange.event["decided_ns"]), exchange.front, scene)
 
 
 def table(made: Sequence[Decision], index: Index, vantages: Sequence[str]) -> pd.DataFrame:
     """One row per decision. packet: number of the packet held last, at `vantage`; None where it was not captured."""
-    frame = records(
-        [
-            {
-                "time": decision.time_ns,
-                "mode": decision.mode,
-                "connection": decision.connection,
-                "read": tuple(decision.event.get("read") or ()),
-                "rule": decision.event.get("rule"),
-                "backend": decision.event.get("backend"),
-                "packet": None if decision.row is None else decision.row + 1,
-                "vantage": None if decision.row is None else vantages[int(index.vantage[decision.row])],
-            }
-            for decision in made
-        ],
-        COLUMNS,
-    )
+    frame = records([_row(decision, decision.row, index, vantages) for decision in made], COLUMNS)
     frame["time"] = pd.to_datetime(frame["time"], unit="ns").astype("datetime64[ns]")
     return frame
+
+
+def _row(decision: Decision, row: int | None, index: Index, vantages: Sequence[str]) -> dict[str, Any]:
+    return {
+        "time": decision.time_ns,
+        "mode": decision.mode,
+        "connection": decision.connection,
+        "read": tuple(decision.event.get("read") or ()),
+        "rule": decision.event.get("rule"),
+        "backend": decision.event.get("backend"),
+        "packet": None if row is None else row + 1,
+        "vantage": None if row is None else vantages[int(index.vantage[row])],
+    }

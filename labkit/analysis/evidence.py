@@ -48,7 +48,8 @@ def terminated(request: Mapping[str, Any], rules: Mapping[str, Any] | None) -> E
     """The evidence of an L7 decision: what the proxy held and used, and what the rules before it load."""
     used = frozenset(request.get("read") or ())
     loaded = frozenset(rules.get("reads") or ()) if rules else frozenset()
-    return Evidence(used, used | loaded | frozenset(request.get("held") or ()), True)
+    parsed = {"http.version"} if request.get("version") else set()  # which the record itself tells
+    return Evidence(used, used | loaded | parsed | frozenset(request.get("held") or ()), True)
 
 
 def rules_at(events: Iterable[Mapping[str, Any]], time_ns: int) -> Mapping[str, Any] | None:

@@ -3,58 +3,85 @@
 A tuple may be used again, so time decides between its connections; what it leaves open is answered with None.
 """
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property, lru_cache
 from typing import Any
 
+import numpy as np
+
 from .connections import Connections
-from .index import Index, protocol_name
+from .index import TCP, UDP, Index
 from .nodes import canonical
+from .runs import begins, together
 from .sightings import Sightings
 from .tcp import Story
 
 Endpoint = tuple[str, int]
 _SLACK_NS = 5_000_000  # events are stamped by other code than packets, a moment earlier or later
+_PROTOCOLS = {"TCP": TCP, "UDP": UDP}
 _OVER = ("closed", "reset")
 
 
 class Finder:
-    """Looks connections up by what they were called at any vantage point."""
+    """Looks connections up by what they were called at any vantage point. story: called when states matter."""
 
-    def __init__(self, index: Index, sightings: Sightings, connections: Connections, story: Story) -> None:
+    def __init__(
+        self, index: Index, sightings: Sightings, connections: Connections, story: Callable[[], Story]
+    ) -> None:
         self._index, self._sightings, self._story, self._connections = index, sightings, story, connections
-        self._by_ends: dict[tuple[str | None, frozenset[Endpoint]], list[int]] = defaultdict(list)
-        for sighting in range(len(sightings)):
-            self._by_ends[self._key(sighting)].append(sighting)
+        s = sightings
+        self._ends = [side.tolist() for side in (s.client, s.client_port, s.server, s.server_port)]
+        self._first: list[int] = index.time_ns[s.first].tolist()
+        self._numbers = {name: number for number, name in enumerate(index.addresses)}
+
+    @cached_property
+    def _by_ends(self) -> tuple[Mapping[int, int], list[int], list[int]]:
+        """Sightings with the same protocol and ends: the key's run, where runs begin, their sightings."""
+        s = self._sightings
+        one = s.client.astype(np.int64) << 16 | s.client_port
+        two = s.server.astype(np.int64) << 16 | s.server_port
+        low, high = np.minimum(one, two), np.maximum(one, two)
+        words = [low.view(np.uint64), (high | s.proto.astype(np.int64) << 48).view(np.uint64)]
+        order, new = together(words)
+        first, second = (word[order[new]].tolist() for word in words)
+        keys = {a << 64 | b: run for run, (a, b) in enumerate(zip(first, second, strict=True))}
+        return keys, begins(new).tolist(), order.tolist()
+
+    def _with_ends(self, proto: str, one: Endpoint, two: Endpoint) -> list[int]:
+        """Sightings of "TCP" or "UDP" between these ends, in order of their first packet."""
+        source, target = self._numbers.get(one[0]), self._numbers.get(two[0])
+        if source is None or target is None:
+            return []
+        runs, begin, sightings = self._by_ends
+        low, high = source << 16 | one[1], target << 16 | two[1]
+        if low > high:
+            low, high = high, low
+        run = runs.get(low << 64 | _PROTOCOLS.get(proto, 0) << 48 | high)
+        return [] if run is None else sightings[begin[run] : begin[run + 1]]
 
     def ends(self, sighting: int) -> tuple[Endpoint, Endpoint]:
         """Client and server of a sighting, as seen there."""
-        s, names = self._sightings, self._index.addresses
-        client = (names[int(s.client[sighting])], int(s.client_port[sighting]))
-        return client, (names[int(s.server[sighting])], int(s.server_port[sighting]))
-
-    def _key(self, sighting: int) -> tuple[str | None, frozenset[Endpoint]]:
-        return protocol_name(int(self._sightings.proto[sighting])), frozenset(self.ends(sighting))
+        names, (client, client_port, server, server_port) = self._index.addresses, self._ends
+        return (names[client[sighting]], client_port[sighting]), (names[server[sighting]], server_port[sighting])
 
     def opened(self, proto: str, client: Endpoint, server: Endpoint, by_ns: int) -> int | None:
         """The connection with these ends that was opened last before *by_ns*; None if there is none."""
-        every = self._by_ends.get((proto, frozenset((client, server))), [])
-        found = [sighting for sighting in every if self._began(sighting) <= by_ns + _SLACK_NS]
-        latest = max(found, key=self._began, default=None)
+        latest, began = None, None
+        for sighting in self._with_ends(proto, client, server):
+            first = self._first[sighting]
+            if first <= by_ns + _SLACK_NS and (began is None or first > began):
+                latest, began = sighting, first
         return None if latest is None else int(self._connections.of_sighting[latest])
 
     def alive(self, client: Endpoint, server: Endpoint, from_ns: int, to_ns: int) -> int | None:
         """The TCP connection with these ends that was open at some time in [from_ns, to_ns]; None unless it is one."""
         found = {
             int(self._connections.of_sighting[s])
-            for s in self._by_ends.get(("TCP", frozenset((client, server))), ())
-            if self._began(s) <= to_ns + _SLACK_NS
-            and (self._story.state[s] not in _OVER or self._ended(s) >= from_ns - _SLACK_NS)
+            for s in self._with_ends("TCP", client, server)
+            if self._first[s] <= to_ns + _SLACK_NS
+            and (self._story().state[s] not in _OVER or self._ended(s) >= from_ns - _SLACK_NS)
         }
         return found.pop() if len(found) == 1 else None
-
-    def _began(self, sighting: int) -> int:
-        return int(self._index.time_ns[self._sightings.first[sighting]])
 
     def _ended(self, sighting: int) -> int:
         return int(self._index.time_ns[self._sightings.last[sighting]])
@@ -62,7 +89,10 @@ class Finder:
 
 def endpoint_of(pair: Sequence[Any]) -> Endpoint:
     """An event's [ip, port] as the index writes it."""
-    return canonical(str(pair[0])), int(pair[1])
+    return _canonical(str(pair[0])), int(pair[1])
+
+
+_canonical = lru_cache(maxsize=4096)(canonical)
 
 
 def connection_of(finder: Finder, side: Mapping[str, Any] | None, from_ns: int | None, to_ns: int | None) -> int | None:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from labkit.recording import Recording
 
-Ints = npt.NDArray[np.int64]
+Ints = npt.NDArray[np.signedinteger[Any]]
 Bools = npt.NDArray[np.bool_]
 Words = npt.NDArray[np.uint64]
 
@@ -29,29 +29,67 @@ def buffer_of(data: Any) -> npt.NDArray[np.uint8]:
     return array
 
 
-class Frames:
-    """Where the packets' bytes are. start: in the buffer; captured: how many there are; both int64, one per packet."""
+def layout(size: int, **fields: tuple[int, str]) -> npt.DTypeLike:
+    """The shape of a header of *size* bytes: name=(offset, format), for `Frames.header`."""
+    offsets, formats = zip(*fields.values(), strict=True)
+    return np.dtype({"names": list(fields), "offsets": offsets, "formats": formats, "itemsize": size})
 
-    def __init__(self, buffer: npt.NDArray[np.uint8], start: Ints, captured: Ints) -> None:
+
+class Frames:
+    """Where the packets' bytes are. start: in the buffer; captured: how many there are; one per packet.
+
+    Both are kept as they are given, so that those of a whole recording cost no memory beyond its own.
+    """
+
+    def __init__(self, buffer: npt.NDArray[np.uint8], start: npt.NDArray[Any], captured: npt.NDArray[Any]) -> None:
         self.buffer = buffer
-        self.start = start
-        self.captured = captured
+        self._start = start
+        self._captured = captured
 
     @classmethod
     def of(cls, recording: Recording) -> "Frames":
         packets = recording.packets
-        return cls(buffer_of(recording.data), packets["offset"].astype(np.int64), packets["captured"].astype(np.int64))
+        return cls(buffer_of(recording.data), packets["offset"], packets["captured"])
+
+    @property
+    def start(self) -> Ints:
+        return self._start.astype(np.int64, copy=False)
+
+    @property
+    def captured(self) -> Ints:
+        return self._captured.astype(np.int64, copy=False)
 
     def __len__(self) -> int:
-        return len(self.start)
+        return len(self._start)
 
-    def take(self, rows: Ints) -> "Frames":
+    def take(self, rows: Ints | slice) -> "Frames":
         """The packets at *rows* (0-based), in that order."""
-        return Frames(self.buffer, self.start[rows], self.captured[rows])
+        return Frames(self.buffer, self._start[rows].astype(np.int64), self._captured[rows].astype(np.int64))
+
+    def header(self, at: Ints | int, shape: npt.DTypeLike) -> dict[str, Ints]:
+        """The fields of a header at position *at*, gathered in one go: unsigned, -1 where not captured or at < 0."""
+        dtype = np.dtype(shape)
+        position = np.broadcast_to(np.asarray(at, dtype=np.int64), (len(self),))
+        begin, captured = self.start + position, self.captured
+        whole = (position >= 0) & (position + dtype.itemsize <= captured)
+        complete = bool(whole.all())
+        most = len(self.buffer) - dtype.itemsize
+        if most < 0:
+            return {name: np.full(len(self), MISSING, dtype=np.int64) for name in dtype.names or ()}
+        every = np.ndarray((most + 1,), f"V{dtype.itemsize}", buffer=self.buffer, strides=(1,))
+        values = every[begin if complete else np.where(whole, begin, 0)].view(dtype)
+        fields = {name: values[name].astype(np.int64) for name in dtype.names or ()}
+        if not complete:
+            short = np.flatnonzero(~whole)
+            some = Frames(self.buffer, self.start[short], captured[short])
+            for name, (kind, offset) in ((name, dtype.fields[name][:2]) for name in dtype.names or ()):  # type: ignore[index]
+                where = position[short]
+                fields[name][short] = some.read(np.where(where >= 0, where + offset, MISSING), kind.itemsize)
+        return fields
 
     def read(self, at: Ints | int, width: int) -> Ints:
         """Big-endian unsigned integers of *width* bytes (1 to 6) at position *at*; -1 where not captured or at < 0."""
-        position = np.broadcast_to(np.asarray(at, dtype=np.int64), self.start.shape)
+        position = np.broadcast_to(np.asarray(at, dtype=np.int64), (len(self),))
         there = (position >= 0) & (position + width <= self.captured)
         where = np.where(there, self.start + position, 0)
         value = np.zeros(len(self), dtype=np.int64)
@@ -64,16 +102,18 @@ class Frames:
         """Bytes [at, at + length) of the packet at *row*, as far as captured."""
         if at < 0:
             return b""
-        start, captured = int(self.start[row]), int(self.captured[row])
+        start, captured = int(self._start[row]), int(self._captured[row])
         return self.buffer[start + at : start + min(at + length, captured)].tobytes() if at < captured else b""
 
     def digest(self, at: Ints, length: Ints) -> Words:
         """A 64-bit digest of *length* bytes from *at* of each packet (0 for none). Equal bytes give equal digests."""
         out = np.zeros(len(self), dtype=np.uint64)
+        at, length = at.astype(np.int64, copy=False), length.astype(np.int64, copy=False)
         some = np.flatnonzero((length > 0) & (at >= 0))
         counts = (length[some] + 7) // 8
+        start = self.start
         for rows, words in _chunks(some, counts):
-            out[rows] = _digest(self.buffer, self.start[rows] + at[rows], length[rows], words)
+            out[rows] = _digest(self.buffer, start[rows] + at[rows], length[rows], words)
         return out
 
 

@@ -2,12 +2,14 @@
 
 Nodes are hosts (`role`: client, balancer or backend; `vantages`; `address`). At L4 a connection is one edge from
 client to backend with `via` naming the balancer it runs through; at L7 it takes two edges, client → balancer and
-balancer → backend. Edges carry `connections` (how many), `mode` and `proto`.
+balancer → backend. Edges carry `connections` (how many), `mode`, `proto`, `states` (how many are in which), and
+`packets_out`, `packets_in`, `bytes_out`, `bytes_in` (of payload; out: from the edge's source).
 """
 
 from collections import Counter
 
 import networkx as nx
+import numpy as np
 
 from .routes import Route, Routes
 from .study import Study
@@ -24,10 +26,31 @@ def build(study: Study, routes: Routes) -> "nx.MultiDiGraph[str]":
         for name, role in ((route.source, "client"), (route.target, "backend")):
             if name not in graph:
                 graph.add_node(name, role=role, vantages=(), address=None)
-    counts = Counter((r.source, r.target, r.mode or "unknown", r.proto, r.via) for r in routes.all)
-    for (source, target, mode, proto, via), count in counts.items():
-        graph.add_edge(source, target, f"{mode}/{proto}", connections=count, mode=mode, proto=proto, via=via)
+    bundles: dict[tuple[str, str, str, str, str | None], list[int]] = {}
+    for r in routes.all:
+        bundles.setdefault((r.source, r.target, r.mode or "unknown", r.proto, r.via), []).append(r.connection)
+    table = study.connections_table()  # connection i stands in row i - 1
+    amounts = {name: table[name].to_numpy() for name in _AMOUNTS}
+    states = table["state"].tolist()
+    for (source, target, mode, proto, via), some in bundles.items():
+        rows = np.array(some) - 1
+        sums = {name: int(column[rows].sum()) for name, column in amounts.items()}
+        held = dict(sorted(Counter(str(states[row]) for row in rows.tolist()).items()))
+        graph.add_edge(
+            source,
+            target,
+            f"{mode}/{proto}",
+            connections=len(some),
+            mode=mode,
+            proto=proto,
+            via=via,
+            states=held,
+            **sums,
+        )
     return graph
+
+
+_AMOUNTS = ("packets_out", "packets_in", "bytes_out", "bytes_in")
 
 
 def _roles(routes: list[Route]) -> dict[str, str]:

@@ -1,88 +1,159 @@
-"""HTTP/1.1 requests in a stream of bytes (RFC 9112), for showing what was on the wire.
+"""HTTP messages, and those of HTTP/1.1 in a stream of bytes (RFC 9112), for showing what was on the wire.
 
-It reads what well-behaved clients send and stops where it no longer understands: judging requests is the balancer's.
+It reads what well-behaved clients and servers send and stops where it no longer understands: judging requests is the
+balancer's. HTTP/2 gives the same messages out of its frames (`http2`).
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([^ \r\n]+) (HTTP/1\.[01])\r?\n")
-_FIELD = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*(.*?)[ \t]*\r?\n")
+Headers = tuple[tuple[str, str], ...]
+Spans = tuple[tuple[int, int], ...]
+
+_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+_LINE = re.compile(rb"(" + _TOKEN + rb") ([^ \r\n]+) (HTTP/1\.[01])\r?\n")
+_STATUS = re.compile(rb"(HTTP/1\.[01]) ([1-9][0-9]{2})(?: ([^\r\n]*))?\r?\n")
+_FIELD = re.compile(rb"(" + _TOKEN + rb"):[ \t]*(.*?)[ \t]*\r?\n")
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?\r\n")
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request as sent. headers: names and values in order, as written. complete: its whole body is there."""
+    """A request as sent. headers: names and values in order, as written. complete: its whole body is there.
+
+    authority: HTTP/2's, which stands for Host. stream: HTTP/2's. spans: where in the bytes of its side it stands.
+    """
 
     method: str
     target: str
     version: str
-    headers: tuple[tuple[str, str], ...]
+    headers: Headers
     body: bytes
     complete: bool
+    authority: str | None = None
+    stream: int | None = None
+    spans: Spans = ()
 
     def header(self, name: str) -> str | None:
         """The value of a header (case does not matter), several joined by commas (RFC 9110 §5.3), or None."""
-        values = [value for own, value in self.headers if own.lower() == name.lower()]
-        return ("; " if name.lower() == "cookie" else ", ").join(values) if values else None
+        return joined(self.headers, name)
+
+    @property
+    def host(self) -> str | None:
+        return self.authority if self.authority is not None else self.header("host")
+
+    @property
+    def upgrades(self) -> bool:
+        """Whether the bytes after it may be no HTTP."""
+        return self.version != "HTTP/2" and (self.method == "CONNECT" or self.header("upgrade") is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """An answer as sent, interim ones (1xx) too. The fields are as a `Request`'s."""
+
+    status: int
+    reason: str
+    version: str
+    headers: Headers
+    body: bytes
+    complete: bool
+    stream: int | None = None
+    spans: Spans = ()
+
+    def header(self, name: str) -> str | None:
+        return joined(self.headers, name)
+
+
+def joined(headers: Iterable[tuple[str, str]], name: str) -> str | None:
+    """All values of a header as one (RFC 9110 §5.3), cookies by semicolons (RFC 9113 §8.2.3), or None."""
+    values = [value for own, value in headers if own.lower() == name.lower()]
+    return ("; " if name.lower() == "cookie" else ", ").join(values) if values else None
 
 
 def requests(data: bytes) -> Iterator[Request]:
     """The requests whose heads are complete, in order; ends after an upgrade or at what is not HTTP/1."""
     at = 0
-    while (found := _head(data, at)) is not None:
-        line, headers, at = found
-        request, at = _with_body(data, at, line, headers)
+    while (found := _head(data, at, _LINE)) is not None:
+        begin, line, headers, at = found
+        method, target, version = line
+        body, end = _body(data, at, headers, until_close=False)
+        at = len(data) if end is None else end
+        request = Request(method, target, version, headers, body, end is not None, spans=((begin, at),))
         yield request
-        if not request.complete or request.method == "CONNECT" or request.header("upgrade") is not None:
+        if not request.complete or request.upgrades:
             return
 
 
-def _head(data: bytes, at: int) -> tuple[tuple[str, str, str], tuple[tuple[str, str], ...], int] | None:
+def responses(data: bytes, methods: Iterable[str], *, closed: bool = True) -> Iterator[Response]:
+    """The answers to requests with these *methods*, in order; ends after a switch of protocols.
+
+    closed: whether the stream goes to the connection's end, which may be what ends a body (RFC 9112 §6.3).
+    """
+    at, asked = 0, iter(methods)
+    method = next(asked, None)
+    while method is not None and (found := _head(data, at, _STATUS)) is not None:
+        begin, (version, status, reason), headers, at = found
+        code = int(status)
+        interim = code < 200 and code != 101
+        end: int | None
+        switched = code == 101 or (method == "CONNECT" and code < 300)
+        if code < 200 or code in (204, 304) or method == "HEAD" or switched:
+            body, end = b"", at
+        else:
+            framed = any(name.lower() in ("content-length", "transfer-encoding") for name, _ in headers)
+            body, end = _body(data, at, headers, until_close=not framed)
+            if not framed and not closed:
+                end = None
+        at = len(data) if end is None else end
+        yield Response(code, reason, version, headers, body, end is not None, spans=((begin, at),))
+        if end is None or switched:
+            return
+        method = method if interim else next(asked, None)
+
+
+def _head(data: bytes, at: int, first: re.Pattern[bytes]) -> tuple[int, tuple[str, str, str], Headers, int] | None:
+    """Where a head begins, the three parts of its first line, its fields, and where it ends; None if there is none."""
     while data[at : at + 2] == b"\r\n":  # RFC 9112 §2.2
         at += 2
-    line = _LINE.match(data, at)
+    line = first.match(data, at)
     if line is None:
         return None
-    at, headers = line.end(), []
+    begin, at, headers = at, line.end(), []
     while field := _FIELD.match(data, at):
         headers.append((_text(field[1]), _text(field[2])))
         at = field.end()
     end = next((mark for mark in (b"\r\n", b"\n") if data.startswith(mark, at)), None)
     if end is None:
         return None
-    return (_text(line[1]), _text(line[2]), _text(line[3])), tuple(headers), at + len(end)
+    return begin, (_text(line[1]), _text(line[2]), _text(line[3] or b"")), tuple(headers), at + len(end)
 
 
-def _with_body(
-    data: bytes, at: int, line: tuple[str, str, str], headers: tuple[tuple[str, str], ...]
-) -> tuple[Request, int]:
-    bare = Request(*line, headers=headers, body=b"", complete=True)
-    if "chunked" in (bare.header("transfer-encoding") or "").lower():
-        body, end = _chunked(data, at)
-    else:
-        length = bare.header("content-length") or "0"
-        wanted = int(length) if length.isdigit() else 0
-        body = data[at : at + wanted]
-        end = at + wanted if len(body) == wanted else None
-    request = Request(*line, headers=headers, body=body, complete=end is not None)
-    return request, len(data) if end is None else end
+def _body(data: bytes, at: int, headers: Headers, *, until_close: bool) -> tuple[bytes, int | None]:
+    """The body that begins at *at* and where it ends, None if it does not (RFC 9112 §6)."""
+    if until_close:
+        return data[at:], len(data)
+    if "chunked" in (joined(headers, "transfer-encoding") or "").lower():
+        return _chunked(data, at)
+    length = joined(headers, "content-length") or "0"
+    wanted = int(length) if length.isascii() and length.isdigit() and len(length) < 19 else 0
+    body = data[at : at + wanted]
+    return body, at + wanted if len(body) == wanted else None
 
 
 def _chunked(data: bytes, at: int) -> tuple[bytes, int | None]:
     """The body of chunks (RFC 9112 §7.1) and where it ends, None if it does not."""
-    body = b""
+    body = bytearray()
     while chunk := _CHUNK.match(data, at):
         size, at = int(chunk[1], 16), chunk.end()
         if size == 0:
             while field := _FIELD.match(data, at):  # trailers
                 at = field.end()
-            return body, at + 2 if data.startswith(b"\r\n", at) else None
+            return bytes(body), at + 2 if data.startswith(b"\r\n", at) else None
         body += data[at : at + size]
         at += size + 2
-    return body, None
+    return bytes(body), None
 
 
 def _text(raw: bytes) -> str:

@@ -6,6 +6,8 @@ Judged by where its packets were seen, by whose its addresses are, and by the ba
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
+
 from .index import protocol_name
 from .study import Study
 
@@ -59,13 +61,13 @@ class Routes:
         Without either, the mode that was in force when it began (none known: it is absent).
         """
         study = self._study
-        found = {}
+        found: dict[int, str] = {}
         switches = [(int(event["time_ns"]), str(event["mode"])) for event in study.recording.of_kind("mode")]
-        for number in range(1, len(study.connections) + 1):
-            began = int(study.index.time_ns[study.sightings.first[study.connections.home(number)]])
-            before = [mode for time_ns, mode in switches if time_ns <= began] or [mode for _, mode in switches[:1]]
-            if before:
-                found[number] = before[-1]
+        if switches:
+            homes = np.array([members[0] for members in study.connections.members], dtype=np.int64)
+            began = study.index.time_ns[study.sightings.first[homes]]
+            before = np.searchsorted([time_ns for time_ns, _ in switches], began, side="right") - 1
+            found = {number: switches[max(0, place)][1] for number, place in enumerate(before.tolist(), start=1)}
         for decision in study.decisions:
             if decision.connection is not None:
                 found[decision.connection] = decision.mode
@@ -76,30 +78,46 @@ class Routes:
     def _route(self, number: int) -> Route:
         study = self._study
         members = study.connections.members[number - 1]
-        nodes, finder = study.nodes, study.finder
-        (client, _), _ = finder.ends(members[0])
-        _, (server, _) = finder.ends(members[-1])
-        source = nodes.at(client)
-        target = self._host(members[-1], source) or self._chosen.get(number) or nodes.at(server)
-        changed = any(finder.ends(sighting) != finder.ends(members[0]) for sighting in members)
-        at_balancer = sum(nodes.is_balancer(int(study.sightings.vantage[s])) for s in members)
-        through = (changed or at_balancer > 0) and nodes.balancer not in (source, target)
+        nodes, finder, balancer = study.nodes, study.finder, self._balancer
+        first, last = finder.ends(members[0]), finder.ends(members[-1])
+        source = nodes.at(first[0][0])
+        target = self._host(members[-1], source) or self._chosen.get(number) or nodes.at(last[1][0])
+        changed = any(finder.ends(sighting) != first for sighting in members[1:])
+        at_balancer = sum(self._at_balancer[self._vantage[sighting]] for sighting in members)
+        through = (changed or at_balancer > 0) and balancer not in (source, target)
         arrived = changed or at_balancer > 1 or (through and self._host(members[-1], source) is not None)
-        proto = protocol_name(int(study.sightings.proto[members[0]])) or ""
-        via = (nodes.balancer or "lb") if through else None
+        via = (balancer or "lb") if through else None
         passed = True if arrived else False if self._ended(number, target) else None
+        proto = protocol_name(int(study.sightings.proto[members[0]])) or ""
         return Route(number, proto, self.modes.get(number), source, target, via, passed)
+
+    @cached_property
+    def _balancer(self) -> str | None:
+        return self._study.nodes.balancer
+
+    @cached_property
+    def _at_balancer(self) -> list[bool]:
+        """Of each vantage point, whether it is one of the balancer's."""
+        nodes = self._study.nodes
+        return [nodes.is_balancer(vantage) for vantage in range(len(nodes.at_vantage))]
+
+    @cached_property
+    def _vantage(self) -> list[int]:
+        """Of each sighting, its vantage point."""
+        return list(self._study.sightings.vantage.tolist())
+
+    @cached_property
+    def _terminated(self) -> set[int | None]:
+        """Connections that carried a request to a terminating proxy."""
+        return {exchange.front for exchange in self._study.exchanges}
 
     def _ended(self, number: int, target: str) -> bool:
         """Whether a connection not seen behind the balancer was not there: by record, or for want of packets."""
         nodes = self._study.nodes
-        terminated = any(exchange.front == number for exchange in self._study.exchanges)
-        return (
-            terminated or sum(map(nodes.is_balancer, range(len(nodes.at_vantage)))) > 1 or target in nodes.backends_seen
-        )
+        return number in self._terminated or sum(self._at_balancer) > 1 or target in nodes.backends_seen
 
     def _host(self, sighting: int, other: str) -> str | None:
         """The client or backend at whose own vantage point this sighting is; None at a balancer's, or at *other*."""
         nodes = self._study.nodes
-        node = nodes.at_vantage[int(self._study.sightings.vantage[sighting])]
+        node = nodes.at_vantage[self._vantage[sighting]]
         return node if nodes.roles.get(node) in ("client", "backend") and node != other else None

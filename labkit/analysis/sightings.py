@@ -4,12 +4,15 @@ A new SYN with another initial sequence number on a tuple whose conversation has
 (RFC 9293 §3.6.1). Which sightings are the same connection is said by `connections`, from packets they share.
 """
 
+from collections import defaultdict
 from dataclasses import dataclass
 
 import numpy as np
 
 from .frames import MISSING, Bools, Ints
+from .icmp import Embedded
 from .index import ACK, FIN, RST, SYN, TCP, Index
+from .runs import begins, reordered, together
 
 _EPHEMERAL = 32768  # where Linux begins to take client ports from
 
@@ -47,17 +50,13 @@ class Sightings:
 def sight(index: Index) -> Sightings:
     """Group the packets that have ports into sightings."""
     rows = np.flatnonzero((index.sport >= 0) & (index.dport >= 0) & (index.source >= 0) & (index.target >= 0))
-    one = (index.source[rows] << 16) | index.sport[rows]
-    two = (index.target[rows] << 16) | index.dport[rows]
+    one, two = (side[rows] for side in index.endpoints)
     low, high = np.minimum(one, two), np.maximum(one, two)
-    order = np.lexsort((high, low, index.proto[rows], index.vantage[rows]))
+    vantage, proto = index.vantage[rows].astype(np.int64), index.proto[rows].astype(np.int64)
+    order, new = together([(vantage << 48 | low).view(np.uint64), (proto << 48 | high).view(np.uint64)])
     rows, forward = rows[order], (one <= two)[order]
-    keys = np.stack([index.vantage[rows], index.proto[rows], low[order], high[order]])
-    new = np.ones(len(rows), dtype=bool)
-    new[1:] = (keys[:, 1:] != keys[:, :-1]).any(axis=0)
     new |= _reopened(index, rows, forward, new)
-    group = np.cumsum(new) - 1
-    return _assemble(index, rows, forward, group)
+    return _assemble(index, rows, forward, new)
 
 
 def _reopened(index: Index, rows: Ints, forward: Bools, new: Bools) -> Bools:
@@ -111,17 +110,13 @@ def _running(marks: Bools) -> Ints:
     return np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(marks)])
 
 
-def _assemble(index: Index, rows: Ints, forward: Bools, group: Ints) -> Sightings:
-    count = int(group[-1]) + 1 if len(group) else 0
-    starts = np.flatnonzero(np.diff(group, prepend=-1))
-    rank = np.argsort(rows[starts], kind="stable")  # sightings in order of their first packet
-    place = np.empty(count, dtype=np.int64)
-    place[rank] = np.arange(count)
-    number = place[group]
-    order = np.argsort(number, kind="stable")
-    rows, forward, number = rows[order], forward[order], number[order]
-    begin = np.append(np.flatnonzero(np.diff(number, prepend=-1)), len(rows)).astype(np.int64)
-    first, last = rows[begin[:-1]], rows[begin[1:] - 1] if count else rows[:0]
+def _assemble(index: Index, rows: Ints, forward: Bools, new: Bools) -> Sightings:
+    begin = begins(new)
+    rank = np.argsort(rows[begin[:-1]], kind="stable")  # sightings in order of their first packet
+    place, begin = reordered(begin, rank)
+    rows, forward = rows[place].astype(np.int32), forward[place]
+    number = np.repeat(np.arange(len(rank), dtype=np.int32), np.diff(begin))
+    first, last = rows[begin[:-1]], rows[begin[1:] - 1]
     by_client = forward == _client_is_forward(index, rows, forward, number, begin)[number]
     opening = begin[:-1]
     sent = by_client[opening]
@@ -129,7 +124,7 @@ def _assemble(index: Index, rows: Ints, forward: Bools, group: Ints) -> Sighting
     def end(of_sender: Ints, of_receiver: Ints) -> Ints:
         return np.where(sent, of_sender[first], of_receiver[first])
 
-    of_packet = np.full(len(index), MISSING, dtype=np.int64)
+    of_packet = np.full(len(index), MISSING, dtype=np.int32)
     of_packet[rows] = number
     from_client = np.zeros(len(index), dtype=bool)
     from_client[rows] = by_client
@@ -166,3 +161,25 @@ def _client_is_forward(index: Index, rows: Ints, forward: Bools, number: Ints, b
         found = np.flatnonzero((flags > 0) & (flags & (SYN | ACK) == pattern))[::-1]
         is_client[number[found]] = forward[found] == sender_is_client
     return is_client
+
+
+def sightings_about(index: Index, sightings: Sightings, errors: Embedded) -> Ints:
+    """For each ICMP error the sighting, at its vantage point, of the packet that it carries; -1 if there is none.
+
+    Of several on the same tuple it is the last that began before the error.
+    """
+    found = np.full(len(errors), MISSING, dtype=np.int64)
+    if not len(errors):
+        return found
+    known: dict[tuple[int, ...], list[int]] = defaultdict(list)
+    s = sightings
+    ends = zip(s.client.tolist(), s.client_port.tolist(), s.server.tolist(), s.server_port.tolist(), strict=True)
+    for number, (vantage, proto, end) in enumerate(zip(s.vantage.tolist(), s.proto.tolist(), ends, strict=True)):
+        known[(vantage, proto, *end)].append(number)
+        known[(vantage, proto, *end[2:], *end[:2])].append(number)
+    e = errors
+    columns = (index.vantage[e.rows], e.proto, e.source, e.sport, e.target, e.dport)
+    for place, key in enumerate(zip(*(column.tolist() for column in columns), strict=True)):
+        begun = [number for number in known.get(key, ()) if s.first[number] < e.rows[place]]
+        found[place] = begun[-1] if begun else MISSING
+    return found

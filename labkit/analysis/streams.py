@@ -1,14 +1,17 @@
 """The bytes that one side of a connection sent, put together from the captured segments (RFC 9293 §3.4).
 
-What was lost ends the stream there; what came twice is taken once. A datagram protocol has no stream: its first
-payload stands for it.
+What was lost ends the stream there, and is told; what came twice is taken once. A datagram protocol has no stream:
+its first payload stands for it.
 """
 
-from dataclasses import dataclass
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from .index import SYN, TCP, Index
+from .frames import Ints
+from .index import ACK, FIN, SYN, TCP, Index
 from .sightings import Sightings
 
 _SPACE = 1 << 32
@@ -17,33 +20,77 @@ _HALF = 1 << 31
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """data: in order and without gaps. from_start: it begins where the connection began."""
+    """data: in order and without gaps. from_start: it begins where the connection began.
+
+    starts, rows: the byte at starts[i], and those after it up to the next start, came in the packet at rows[i]; in
+    several packets together, if a start stands there several times.
+    missing: what follows and was not captured, in words; None if nothing is known to be missing.
+    """
 
     data: bytes
     from_start: bool
+    starts: Sequence[int] = field(default=(), compare=False)
+    rows: Sequence[int] = field(default=(), compare=False)
+    missing: str | None = field(default=None, compare=False)
+
+    def rows_of(self, begin: int, end: int) -> tuple[int, ...]:
+        """The packets (rows from 0) that carried the bytes [begin, end), in stream order, each once."""
+        if end <= begin or not self.starts:
+            return ()
+        first = bisect_left(self.starts, self.starts[max(0, bisect_right(self.starts, begin) - 1)])
+        last = bisect_right(self.starts, end - 1)
+        return tuple(dict.fromkeys(self.rows[first:last]))
 
 
 def sent(index: Index, sightings: Sightings, sighting: int, *, by_client: bool = True) -> Stream:
     """What one side sent, as seen at one vantage point."""
-    rows = sightings.packets(sighting)
-    rows = rows[np.asarray(sightings.from_client[rows]) == by_client]
+    every = sightings.packets(sighting)
+    mine = np.asarray(sightings.from_client[every]) == by_client
+    rows = every[mine]
     if int(sightings.proto[sighting]) != TCP:
         some = rows[index.payload_length[rows] > 0]
-        return Stream(index.bytes_of(int(some[0])) if len(some) else b"", True)
+        if not len(some):
+            return Stream(b"", True)
+        return Stream(index.bytes_of(int(some[0])), True, (0,), (int(some[0]),))
     rows = rows[index.seq[rows] >= 0]
     syn = rows[index.flag(SYN, rows)]
     carrying = rows[index.payload_length[rows] > 0]
-    if not len(carrying):
-        return Stream(b"", bool(len(syn)))
-    start = int(index.seq[syn[0]]) + 1 if len(syn) else int(index.seq[carrying[0]])
+    start = int(index.seq[syn[0]]) + 1 if len(syn) else int(index.seq[carrying[0]]) if len(carrying) else None
+    stream = _put_together(index, carrying, start or 0, bool(len(syn)))
+    if stream.missing is None and start is not None:
+        return _with_end(index, stream, rows, every[~mine], start)
+    return stream
+
+
+def _put_together(index: Index, carrying: Ints, start: int, from_start: bool) -> Stream:
     at = (index.seq[carrying] + index.flag(SYN, carrying) - start + _HALF) % _SPACE - _HALF
-    data = bytearray()
+    data, starts, rows, missing = bytearray(), [], [], None
     for place in np.argsort(at, kind="stable").tolist():
-        begin = int(at[place])
-        piece = index.bytes_of(int(carrying[place]))
+        begin, row = int(at[place]), int(carrying[place])
         if begin > len(data):
+            missing = f"{begin - len(data):,} bytes before packet {row + 1} were not captured"
             break
-        data += piece[len(data) - begin :]
-        if len(piece) < int(index.payload_length[carrying[place]]) and begin + len(piece) >= len(data):
-            break  # the capture cut this packet short
-    return Stream(bytes(data), bool(len(syn)))
+        piece = index.bytes_of(row)
+        new = piece[len(data) - begin :]
+        if new:
+            starts.append(len(data))
+            rows.append(row)
+            data += new
+        if len(piece) < int(index.payload_length[row]) and begin + len(piece) >= len(data):
+            missing = f"packet {row + 1} was cut short when it was captured"
+            break
+    return Stream(bytes(data), from_start, starts, rows, missing)
+
+
+def _with_end(index: Index, stream: Stream, mine: Ints, others: Ints, start: int) -> Stream:
+    """The stream, and whether its sender closed it or its receiver acknowledged it further on than it goes."""
+    fin = mine[index.flag(FIN, mine)]
+    closed = index.seq[fin] + index.flag(SYN, fin) + np.maximum(index.payload_length[fin], 0)
+    acked = index.ack[others[index.flag(ACK, others)]] - (1 if len(fin) else 0)
+    ends = (np.concatenate([closed, acked]) - start + _HALF) % _SPACE - _HALF
+    lost = int(ends.max(initial=0)) - len(stream.data)
+    if lost <= (0 if len(fin) else 1):  # without a FIN: what is acknowledged beyond may be one that was not captured
+        return stream
+    return Stream(
+        stream.data, stream.from_start, stream.starts, stream.rows, f"the last {lost:,} bytes were not captured"
+    )

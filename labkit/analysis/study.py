@@ -3,7 +3,9 @@
 This is what `Capture` and the views stand on. It holds no state of its own beyond what it derived.
 """
 
-from functools import cached_property
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -11,14 +13,22 @@ import numpy as np
 import pandas as pd
 
 from labkit.recording import Recording
+from labkit.wording import inert
 
+from . import carriage as carriage_
+from . import clear, headers, index, tcp, tls
 from . import connections as connections_
+from . import content as content_
 from . import decisions as decisions_
 from . import exchanges as exchanges_
-from . import headers, http, index, sightings, streams, tcp, trajectories
+from . import sightings as sightings_
+from . import trajectories as trajectories_
 from .finder import Finder
+from .frames import Ints
 from .nodes import Nodes
-from .tables import integers, objects
+from .tables import integers, objects, words
+
+_KEPT = 64  # contents of connections that are remembered
 
 
 class Study:
@@ -40,16 +50,23 @@ class Study:
         return index.build(self.recording)
 
     @cached_property
-    def sightings(self) -> sightings.Sightings:
-        return sightings.sight(self.index)
+    def _grouped(self) -> tuple[sightings_.Sightings, trajectories_.Trajectories]:
+        """Found side by side: both take long, and numpy works without the interpreter's lock."""
+        with ThreadPoolExecutor(1) as beside:
+            joined = beside.submit(trajectories_.join, self.index)
+            return sightings_.sight(self.index), joined.result()
 
-    @cached_property
-    def trajectories(self) -> trajectories.Trajectories:
-        return trajectories.join(self.index)
+    @property
+    def sightings(self) -> sightings_.Sightings:
+        return self._grouped[0]
+
+    @property
+    def trajectories(self) -> trajectories_.Trajectories:
+        return self._grouped[1]
 
     @cached_property
     def connections(self) -> connections_.Connections:
-        return connections_.merge(self.sightings, self.trajectories)
+        return connections_.merge(self.index, self.sightings, self.trajectories)
 
     @cached_property
     def story(self) -> tcp.Story:
@@ -57,11 +74,15 @@ class Study:
 
     @cached_property
     def finder(self) -> Finder:
-        return Finder(self.index, self.sightings, self.connections, self.story)
+        return Finder(self.index, self.sightings, self.connections, lambda: self.story)
 
     @cached_property
     def exchanges(self) -> list[exchanges_.Exchange]:
         return exchanges_.exchanges(self.recording.of_kind("request"), self.finder)
+
+    @cached_property
+    def carriage(self) -> carriage_.Carriage:
+        return carriage_.Carriage(self.exchanges, self.content, self.index)
 
     @cached_property
     def scene(self) -> decisions_.Scene:
@@ -73,42 +94,66 @@ class Study:
 
     @cached_property
     def requests_in_clear(self) -> dict[int, int]:
-        """For each connection the HTTP/1 requests that its client sent in clear, counted in its captured bytes."""
-        homes = {number: self.connections.home(number) for number in range(1, len(self.connections) + 1)}
-        sent = {number: streams.sent(self.index, self.sightings, home).data for number, home in homes.items()}
-        return {number: sum(1 for _ in http.requests(data)) for number, data in sent.items()}
+        """For each connection the requests that its client sent in clear, counted in its captured bytes."""
+        homes = [members[0] for members in self.connections.members]
+        return dict(enumerate(clear.requests_sent(self.index, self.sightings, homes), start=1))
+
+    @cached_property
+    def keys(self) -> tls.KeyLog:
+        """The TLS secrets of the recording."""
+        return tls.KeyLog.of(line for event in self.recording.of_kind("secrets") for line in event.get("lines") or ())
+
+    @cached_property
+    def content(self) -> Callable[[int], content_.Content]:
+        """Gives what the two sides of a connection (by its id) said; remembers the last ones asked for."""
+
+        @lru_cache(_KEPT)
+        def of(connection: int) -> content_.Content:
+            return content_.content(self.index, self.sightings, self.connections.members[connection - 1], self.keys)
+
+        return of
 
     def packets_table(self, at: int | None = None) -> pd.DataFrame:
         """One row per packet, in time order; *at*: number of a vantage point, for its packets alone."""
         i = self.index
-        rows = np.arange(len(i)) if at is None else np.flatnonzero(i.vantage == at)
-        names = np.array([*i.addresses, None], dtype=object)  # -1 takes the last: None
+        rows = slice(None) if at is None else np.flatnonzero(i.vantage == at)
 
-        def text(codes: Any, write: Any) -> "pd.Series[Any]":
+        def text(codes: Any, write: Any) -> pd.Categorical:
             values, place = np.unique(codes[rows], return_inverse=True)
-            return objects(np.array([*(write(value) for value in values.tolist()), None], dtype=object)[place])
+            return words(place, [write(value) for value in values.tolist()])
 
         return pd.DataFrame(
             {
-                "number": rows + 1,
-                "time": i.time_ns[rows].view("datetime64[ns]"),
-                "vantage": objects(np.array([*self.vantages, None], dtype=object)[i.vantage[rows]]),
-                "connection": integers(self.connections.of_packet[rows]),
-                "src": objects(names[i.source[rows]]),
-                "dst": objects(names[i.target[rows]]),
-                "sport": integers(i.sport[rows]),
-                "dport": integers(i.dport[rows]),
+                "number": np.arange(1, len(i) + 1)[rows],
+                "time": np.array(i.time_ns[rows]).view("datetime64[ns]"),
+                "vantage": words(i.vantage[rows], self.vantages),
+                "connection": integers(self.connections.of_packet[rows], np.int32),
+                "src": words(i.source[rows], i.addresses),
+                "dst": words(i.target[rows], i.addresses),
+                "sport": integers(i.sport[rows], np.int32),
+                "dport": integers(i.dport[rows], np.int32),
                 "proto": text(i.proto, index.protocol_name),
                 "flags": text(i.flags, index.flag_names),
                 "seq": integers(i.seq[rows]),
                 "ack": integers(i.ack[rows]),
-                "window": integers(i.window[rows]),
-                "ttl": integers(i.ttl[rows]),
-                "ip_id": integers(i.ip_id[rows]),
+                "window": integers(i.window[rows], np.int32),
+                "ttl": integers(i.ttl[rows], np.int32),
+                "ip_id": integers(i.ip_id[rows], np.int32),
                 "payload_length": integers(i.payload_length[rows]),
                 "frame_length": i.frame_length[rows],
-            }
+                "comment": self._comments(np.arange(len(i))[rows]),
+            },
+            copy=False,
         )
+
+    def _comments(self, rows: Ints) -> "pd.Series[Any]":
+        """What is written in the file about each packet, harmless to show; None where nothing is."""
+        column = np.full(len(rows), None, dtype=object)
+        for number, text in self.recording.comments.items():
+            place = int(np.searchsorted(rows, number - 1))
+            if place < len(rows) and rows[place] == number - 1:
+                column[place] = inert(text)
+        return objects(column)
 
     def connections_table(self, per: Literal["vantage"] | None = None) -> pd.DataFrame:
         return connections_.table(

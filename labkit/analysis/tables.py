@@ -8,14 +8,25 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
-from .frames import Ints
+from .frames import MISSING, Ints
 
 
-def integers(values: Ints) -> pd.api.extensions.ExtensionArray:
-    """Nullable integers; -1 is missing."""
-    return pd.arrays.IntegerArray(values.astype(np.int64), values < 0)
+def integers(values: Ints, kind: npt.DTypeLike = np.int64) -> pd.api.extensions.ExtensionArray:
+    """Nullable integers of *kind*; -1 is missing."""
+    return pd.arrays.IntegerArray(values.astype(kind), values < 0)
+
+
+def words(codes: Ints, names: Sequence[str | None]) -> pd.Categorical:
+    """A text column of few distinct texts: codes are places in *names*; -1, and names that are None, are missing."""
+    distinct = list(dict.fromkeys(name for name in names if name is not None))
+    place = {name: number for number, name in enumerate(distinct)}
+    renumbered = np.array(
+        [*(place.get(name, MISSING) if name is not None else MISSING for name in names), MISSING], dtype=np.int32
+    )
+    return pd.Categorical.from_codes(renumbered[codes], categories=pd.Index(distinct, dtype=object))
 
 
 def objects(values: Iterable[Any]) -> "pd.Series[Any]":

@@ -1,20 +1,21 @@
 """Trajectories: the same packet, recognised wherever it was seen.
 
-Packets are the same if IP ID, protocol, fragment offset, TCP seq, ack and flags, payload length and payload digest
-are equal: nothing that address translation changes. Where that names several packets (retransmitted, duplicated,
-without an ID), they are told apart by order in time, by a TTL that never rises and by the endpoints that stayed;
-where even that leaves a choice, the trajectory says so (`certain` False). There is no vantage point on a switch.
+Packets are the same if IP ID, protocol, fragment offset, TCP seq, ack and flags, payload length and, where that leaves
+any doubt, the payload's digest are equal: nothing that address translation changes. Of a protocol without sequence
+numbers the digest always counts. Where all that names several packets (retransmitted, duplicated, without an ID), they
+are told apart by `lookalikes`; where even that leaves a choice, the trajectory says so (`certain` False). There is no
+vantage point on a switch.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
-from .frames import MISSING, Bools, Ints
+from .frames import MISSING, Bools, Ints, Words
 from .index import TCP, Index
-
-_OPEN_AT_MOST = 64  # identical packets in flight at once; older ones are taken to have arrived
-_SAME, _FORWARDED, _UNRELATED, _SWITCHED = range(4)  # how well one observation follows another
+from .invariants import payload_digest, translation_constant
+from .lookalikes import RANKS, UNRELATED, tell_apart
+from .runs import begins, holds_twice, reordered, together
 
 
 @dataclass(frozen=True)
@@ -49,163 +50,139 @@ class Trajectories:
 
 def join(index: Index) -> Trajectories:
     """Find the trajectories of all IP packets."""
-    rows, group = _alike(index)
-    count = int(group[-1]) + 1 if len(group) else 0
-    rank = _rank(index, rows[:-1], rows[1:])
-    step = group[1:] == group[:-1]
-    clear = np.ones(count, dtype=bool)  # every vantage point once, and each step possible
-    clear[group[1:][step & (rank == MISSING)]] = False
-    clear[_visited_twice(index.vantage[rows], group)] = False
-    certain = np.ones(len(rows), dtype=bool)  # of each packet; a trajectory is, if all of its packets are
-    weak = (index.proto[rows] != TCP) & (index.ip_id[rows] <= 0)
-    certain[1:][step & (rank == _UNRELATED) & weak[1:]] = False
-    previous = np.full(len(rows), MISSING, dtype=np.int64)
-    previous[1:][step] = rows[:-1][step]
-    same_flow = certain.copy()
-    label = group.copy()
-    begin = np.append(np.flatnonzero(np.diff(group, prepend=-1)), len(rows))
-    fresh = count
-    for number in np.flatnonzero(~clear).tolist():
-        where = slice(int(begin[number]), int(begin[number + 1]))
-        told = _tell_apart(index, rows[where])
-        label[where] = [fresh + turn for turn in told.turn]
-        certain[where], previous[where], same_flow[where] = told.certain, told.previous, told.same_flow
-        fresh += max(told.turn) + 1
-    return _numbered(len(index), rows, label, certain, previous, same_flow)
-
-
-def _alike(index: Index) -> tuple[Ints, Ints]:
-    """Rows of the IP packets, those with equal keys together and in order of time; and the number of each one's key."""
     rows = np.flatnonzero(index.l4 >= 0)
-    absent = {name: np.maximum(getattr(index, name)[rows], 0) for name in ("ip_id", "flags", "fragment", "seq", "ack")}
-    length = index.payload_length[rows] + 1
-    kind = (index.version[rows] == 6).astype(np.int64) << 8 | index.proto[rows]
-    one = kind << 54 | absent["ip_id"] << 38 | absent["flags"] << 29 | absent["fragment"] << 16
-    two = absent["seq"] << 32 | absent["ack"]
-    keys = (index.digest[rows], two, length, one)
-    order = np.lexsort((rows, -index.ttl[rows], index.time_ns[rows], *keys))
-    new = np.zeros(len(rows), dtype=bool)
-    new[:1] = True
-    for key in keys:
-        ordered = key[order]
-        new[1:] |= ordered[1:] != ordered[:-1]
-    return rows[order], np.cumsum(new) - 1
+    words = _keys(index, rows)
+    alike = _alike(index, rows, words)
+    doubtful = alike.open | alike.differ
+    if doubtful.any() and _by_payload(index, rows, words, alike, doubtful):
+        alike = _alike(index, rows, words)
+    return _assembled(index, alike)
 
 
-def _visited_twice(vantage: Ints, group: Ints) -> Ints:
-    """Groups in which a vantage point occurs more than once."""
-    order = np.lexsort((vantage, group))
-    twice = (group[order][1:] == group[order][:-1]) & (vantage[order][1:] == vantage[order][:-1])
-    return np.asarray(group[order][1:][twice])
+@dataclass(frozen=True)
+class _Alike:
+    """IP packets, those with equal keys together and in order of time.
 
-
-def _rank(index: Index, before: Ints, after: Ints) -> Ints:
-    """How well *after* follows *before*, for pairs of rows: 0 is best, -1 impossible."""
-    from_same = (index.source[before] == index.source[after]) & (index.sport[before] == index.sport[after])
-    to_same = (index.target[before] == index.target[after]) & (index.dport[before] == index.dport[after])
-    step = np.sign(index.ttl[after] - index.ttl[before])
-    tcp = (index.proto[before] == TCP).astype(np.int64)
-    return np.asarray(_RANKS[from_same.astype(np.int64) + to_same, step + 1, tcp])
-
-
-def _ranks() -> Ints:
-    """The table of `_rank`: [endpoints kept, TTL step + 1, is it TCP]. A TTL never rises (RFC 791 §3.2).
-
-    A router lowers the TTL and may change one endpoint, or both. Where the TTL stays, endpoints stay: that was one
-    link; only TCP, whose sequence numbers leave no doubt, may have met a translator that keeps the TTL.
+    order, rows: which packets, as positions among them and as rows. begin: of the groups. unsure: for each packet,
+    whether the step to it is a guess. open: groups that are not one packet seen at each vantage point once, for
+    certain. differ: groups whose checksums speak against equal payloads.
     """
-    table = np.full((3, 3, 2), MISSING, dtype=np.int64)
-    table[2, :2, :] = _SAME
-    table[1, 0, :] = _FORWARDED
-    table[0, 0, :] = _UNRELATED
-    table[1, 1, 1] = _SWITCHED
-    return table
+
+    order: Ints
+    rows: Ints
+    begin: Ints
+    unsure: Bools
+    open: Bools
+    differ: Bools
+
+    @property
+    def of(self) -> Ints:
+        """The group of each packet."""
+        return np.repeat(np.arange(len(self.begin) - 1), np.diff(self.begin))
 
 
-_RANKS = _ranks()
+def _keys(index: Index, rows: Ints) -> list[Words]:
+    """What no address translation changes, as three words a packet; the third is the digest, at first without TCP's."""
+
+    def column(values: Ints) -> Ints:
+        return np.maximum(values[rows], 0).astype(np.int64)
+
+    proto, length = index.proto[rows].astype(np.int64), index.payload_length[rows].astype(np.int64) + 1
+    kind = (index.version[rows] == 6).astype(np.int64) << 8 | proto
+    one = kind << 55 | (length & 0x1FFFF) << 38 | column(index.ip_id) << 22 | column(index.flags) << 13
+    one |= column(index.fragment)
+    two = column(index.seq) << 32 | column(index.ack)
+    three = (length >> 17).view(np.uint64)
+    other = np.flatnonzero(proto != TCP)
+    if len(other):
+        three[other] ^= payload_digest(index, rows[other])
+    return [one.view(np.uint64), two.view(np.uint64), three]
 
 
-@dataclass
-class _Open:
-    """A trajectory that may go on: its turn among its like, and its packets' positions and vantage points so far."""
-
-    turn: int
-    packets: list[int]
-    seen: list[int]
-
-
-@dataclass
-class _Told:
-    """The outcome for one group of like packets, one entry a packet."""
-
-    turn: list[int] = field(default_factory=list)
-    certain: list[bool] = field(default_factory=list)
-    previous: list[int] = field(default_factory=list)
-    same_flow: list[bool] = field(default_factory=list)
-
-
-def _tell_apart(index: Index, rows: Ints) -> _Told:
-    """Follow each of several like packets: first in, first out, among those that fit best and have come furthest."""
-    told, doubtful, flows = _Told(), set[int](), _Flows(index, rows)
-    running: list[_Open] = []
-    begun = 0
-    for position, vantage in enumerate(index.vantage[rows].tolist()):
-        fits = [(rank, one) for one in running if vantage not in one.seen and (rank := flows.rank(one, position)) >= 0]
-        if not fits:
-            chosen, previous, sure = _Open(begun, [], []), MISSING, True
-            begun += 1
-            running = [*running[1 - _OPEN_AT_MOST :], chosen]
-        else:
-            best = min((rank, -len(one.seen)) for rank, one in fits)
-            equals = [one for rank, one in fits if (rank, -len(one.seen)) == best]
-            chosen, previous = equals[0], int(rows[equals[0].packets[-1]])
-            sure = len({flows.tuple_of(one) for one in equals}) == 1 and best[0] != _UNRELATED
-            if len(equals) > 1 or best[0] == _UNRELATED:
-                doubtful.update(one.turn for one in equals)
-        chosen.packets.append(position)
-        chosen.seen.append(vantage)
-        told.turn.append(chosen.turn)
-        told.previous.append(previous)
-        told.same_flow.append(sure)
-    told.certain = [turn not in doubtful for turn in told.turn]
-    return told
+def _alike(index: Index, rows: Ints, words: list[Words]) -> _Alike:
+    order, new = together(words)
+    ordered = rows[order]
+    begin = begins(new)
+    step = ~new[1:]
+    time_ns = index.time_ns
+    if len(time_ns) and (time_ns[1:] == time_ns[:-1]).any():
+        _turn_round(index, order, ordered, begin)
+    rank = _rank(index, ordered)
+    constant = translation_constant(index, ordered)
+    open_ = holds_twice(index.vantage[ordered], begin, int(index.vantage.max(initial=0)) + 1)
+    differ = np.zeros(len(begin) - 1, dtype=bool)
+    for groups, where in ((open_, rank == MISSING), (differ, constant[1:] != constant[:-1])):
+        groups[np.searchsorted(begin, np.flatnonzero(step & where) + 1, side="right") - 1] = True
+    unsure = np.zeros(len(ordered), dtype=bool)
+    places = np.flatnonzero(step & (rank == UNRELATED)) + 1
+    unsure[places] = (index.proto[ordered[places]] != TCP) & (index.ip_id[ordered[places]] <= 0)
+    return _Alike(order, ordered, begin, unsure, open_, differ)
 
 
-class _Flows:
-    """Endpoints and TTL of one group's packets as plain numbers, and `_rank` for a pair of them."""
-
-    def __init__(self, index: Index, rows: Ints) -> None:
-        columns = (index.source, index.sport, index.target, index.dport)
-        self.tuples = list(zip(*(column[rows].tolist() for column in columns), strict=True))
-        self.ttl: list[int] = index.ttl[rows].tolist()
-        tcp = int(index.proto[rows[0]] == TCP)
-        self.ranks: list[list[int]] = _RANKS[:, :, tcp].tolist()
-
-    def tuple_of(self, one: _Open) -> tuple[int, ...]:
-        return self.tuples[one.packets[-1]]
-
-    def rank(self, one: _Open, after: int) -> int:
-        before = one.packets[-1]
-        a, b = self.tuples[before], self.tuples[after]
-        step = int(self.ttl[after] > self.ttl[before]) - int(self.ttl[after] < self.ttl[before])
-        return self.ranks[int(a[:2] == b[:2]) + int(a[2:] == b[2:])][step + 1]
+def _turn_round(index: Index, order: Ints, rows: Ints, begin: Ints) -> None:
+    """Of packets of one group with the same time those with the higher TTL come first: *order* and *rows*, in place."""
+    time_ns, ttl = index.time_ns[rows], index.ttl[rows]
+    wrong = np.flatnonzero((time_ns[1:] == time_ns[:-1]) & (ttl[1:] > ttl[:-1])) + 1
+    group = np.searchsorted(begin, wrong, side="right") - 1
+    for number in np.unique(group[begin[group] != wrong]).tolist():
+        where = slice(int(begin[number]), int(begin[number + 1]))
+        turned = np.lexsort((rows[where], -ttl[where].astype(np.int64), time_ns[where]))
+        order[where], rows[where] = order[where][turned], rows[where][turned]
 
 
-def _numbered(size: int, rows: Ints, label: Ints, certain: Bools, previous: Ints, same_flow: Bools) -> Trajectories:
+def _by_payload(index: Index, rows: Ints, words: list[Words], alike: _Alike, doubtful: Bools) -> bool:
+    """Make the payload digest a part of doubtful TCP packets' keys; whether that tells any of them apart."""
+    places = np.flatnonzero(doubtful[alike.of])
+    places = places[(index.proto[alike.rows[places]] == TCP) & (index.payload_length[alike.rows[places]] > 0)]
+    if not len(places):
+        return False
+    digest = index.digest_of(alike.rows[places])
+    words[2][alike.order[places]] ^= digest
+    group = alike.of[places]
+    return bool(((group[1:] == group[:-1]) & (digest[1:] != digest[:-1])).any())
+
+
+def _assembled(index: Index, alike: _Alike) -> Trajectories:
+    """Follow the packets of open groups one by one, then number everything."""
+    rows, begin = alike.rows, alike.begin
+    certain = ~alike.unsure  # of each packet; a trajectory is, if all of its packets are
+    same_flow = certain.copy()
+    previous = np.full(len(index), MISSING, dtype=np.int32)
+    step = np.ones(len(rows), dtype=bool)
+    step[begin[:-1]] = False
+    after = np.flatnonzero(step)
+    previous[rows[after]] = rows[after - 1]
+    cuts = [begin]
+    for number in np.flatnonzero(alike.open).tolist():
+        where = slice(int(begin[number]), int(begin[number + 1]))
+        told = tell_apart(index, rows[where])
+        previous[rows[where]] = told.previous
+        turn = np.array(told.turn)
+        order = np.argsort(turn, kind="stable")
+        rows[where] = rows[where][order]
+        certain[where], same_flow[where] = np.array(told.certain)[order], np.array(told.same_flow)[order]
+        cuts.append(np.flatnonzero(np.diff(turn[order])) + 1 + where.start)
+    return _numbered(len(index), rows, np.sort(np.concatenate(cuts)), certain, previous, same_flow)
+
+
+def _numbered(size: int, rows: Ints, begin: Ints, certain: Bools, previous: Ints, same_flow: Bools) -> Trajectories:
     """Put the trajectories in order of their first packet."""
-    order = np.argsort(label, kind="stable")  # within a label the order of time stays
-    ordered = label[order]
-    starts = np.flatnonzero(np.diff(ordered, prepend=-1))
-    number = np.empty(len(starts), dtype=np.int64)
-    number[np.argsort(rows[order][starts], kind="stable")] = np.arange(len(starts))
-    of_row = number[np.cumsum(np.diff(ordered, prepend=-1) != 0) - 1]
-    again = np.argsort(of_row, kind="stable")
-    rows_out, of_row = rows[order][again], of_row[again]
-    doubt = np.zeros(len(starts), dtype=bool)
-    doubt[of_row[~certain[order][again]]] = True
-    spread = {name: np.full(size, MISSING, dtype=np.int64) for name in ("of_packet", "previous")}
-    spread["of_packet"][rows_out], spread["previous"][rows] = of_row, previous
     flow = np.zeros(size, dtype=bool)
     flow[rows] = same_flow
-    begin = np.append(np.flatnonzero(np.diff(of_row, prepend=-1)), len(of_row)).astype(np.int64)
-    return Trajectories(spread["of_packet"], rows_out, begin, ~doubt, spread["previous"], flow)
+    rank = np.argsort(rows[begin[:-1]], kind="stable")
+    sure = np.logical_and.reduceat(certain, begin[:-1])[rank] if len(rows) else certain
+    place, begin = reordered(begin, rank)
+    rows = rows[place].astype(np.int32)
+    of_packet = np.full(size, MISSING, dtype=np.int32)
+    of_packet[rows] = np.repeat(np.arange(len(rank), dtype=np.int32), np.diff(begin))
+    return Trajectories(of_packet, rows, begin, sure, previous, flow)
+
+
+def _rank(index: Index, rows: Ints) -> Ints:
+    """How well each of *rows* but the first follows the one before it: 0 is best, -1 impossible."""
+    source, target = (side[rows] for side in index.endpoints)
+    kept = (source[1:] == source[:-1]).astype(np.int8) + (target[1:] == target[:-1])
+    ttl = index.ttl[rows]
+    step = (ttl[1:] > ttl[:-1]).astype(np.int8) - (ttl[1:] < ttl[:-1])
+    tcp = index.proto[rows[:-1]] == TCP
+    return np.asarray(RANKS.ravel()[kept * np.int8(6) + (step + np.int8(1)) * np.int8(2) + tcp])

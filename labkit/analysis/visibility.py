@@ -4,7 +4,7 @@ One request is shown (at L7 on its two connections), or one connection. Addresse
 client's first packet; HTTP is parsed from the captured bytes. The verdicts are `evidence`'s.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -12,15 +12,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from . import evidence, headers, http, tls
+from . import evidence, fields, headers, http, tls
+from .carriage import Carried, messages
+from .evidence import ENCRYPTED
 from .exchanges import Exchange
+from .fields import Values
 from .index import protocol_name
 from .routes import Routes
 from .streams import Stream, sent
 from .study import Study
 from .tables import records
-
-Values = dict[str, object]  # field -> value on the wire at one vantage point
 
 # The eight telling rows; "ip" stands for the version's own prefix. The first name that has a value stands for its row.
 _TELLING: dict[str, tuple[tuple[str, ...], ...]] = {
@@ -37,9 +38,6 @@ _TELLING: dict[str, tuple[tuple[str, ...], ...]] = {
         ("ip.id", "ip6.flow"), ("udp.sport",), ("udp.dport",), ("payload",),
     ),
 }  # fmt: skip
-_LAYERS = {"tls": "TLS", "http": "HTTP", "payload": "Payload"}
-_SECRET = ("http.method", "http.target", "http.host", "http.cookie", "http.body")  # what TLS hides of a request
-_SHOWN = 60  # bytes of a body or payload that are shown as they are
 
 
 @dataclass(frozen=True)
@@ -99,7 +97,7 @@ def _carries(study: Study, connection: int) -> bool:
 
 
 class _Seen:
-    """The values of all fields at every vantage point of a subject."""
+    """The values of all fields at every vantage point of a subject, as they stood on the wire there."""
 
     def __init__(self, study: Study, subject: Subject) -> None:
         self._study, self._subject = study, subject
@@ -111,6 +109,7 @@ class _Seen:
         lower = {field.name: field.shown(study.index, self.rows) for field in headers.FIELDS}
         streams = [sent(study.index, study.sightings, s) for s in subject.sightings]
         self._tls = [tls.is_tls(stream.data) for stream in streams]
+        self._carried = self._on_its_connections()
         upper = [self._content(place, stream) for place, stream in enumerate(streams)]
         self.values: list[Values] = [
             {**{name: shown[place] for name, shown in lower.items() if shown[place] is not None}, **content}
@@ -133,11 +132,11 @@ class _Seen:
 
     def layer(self, name: str) -> str:
         known = headers.BY_NAME.get(name)
-        return known.layer if known else _LAYERS[name.partition(".")[0]]
+        return known.layer if known else fields.layer(name)
 
     def hidden(self, name: str) -> bool:
         """Whether the balancer had only ciphertext of this field: TLS that it did not terminate."""
-        return self._subject.exchange is None and self.layer(name) == "HTTP" and any(self._tls)
+        return self._subject.exchange is None and self.layer(name) in fields.INSIDE_TLS and any(self._tls)
 
     def rewritten(self, name: str) -> str | bool:
         """ "before → after" for each change on the way, or False.
@@ -145,89 +144,76 @@ class _Seen:
         Where one connection ends and another begins, only the request goes on: of the layers below, nothing is
         rewritten, everything is new.
         """
-        fronts = [values.get(name) for values in self.values[: len(self._subject.fronts)]]
-        backs = [values.get(name) for values in self.values[len(self._subject.fronts) :]]
+        count = len(self._subject.fronts)
+        fronts = [values.get(name) for values in self.values[:count]]
+        backs = [values.get(name) for values in self.values[count:]]
         steps = [*pairwise(fronts), *pairwise(backs)]
-        if backs and self.layer(name) == "HTTP":
-            steps.append((self._received(name) if self._tls[0] else fronts[-1], backs[0]))
+        if backs and self.layer(name) in fields.INSIDE_TLS:
+            before = self._inside(0, name) if self._tls[0] else fronts[-1]
+            after = self._inside(1, name) if self._tls[count] else backs[0]
+            steps += [] if after is ENCRYPTED or before is ENCRYPTED else [(before, after)]
         changes = [f"{_word(before)} → {_word(after)}" for before, after in steps if before != after]
         return ", ".join(changes) or False
 
-    def _received(self, name: str) -> object:
-        """What the proxy found when it had decrypted the request, by its own record."""
+    def _inside(self, side: int, name: str) -> object:
+        """What TLS hid on the front (0) or back (1): decrypted, or by the proxy's record; ENCRYPTED if untold."""
+        request = self._carried[side].request
+        if request is not None:
+            return fields.of_request(request).get(name, ENCRYPTED if self.layer(name) == "WebSocket" else None)
         event = self._subject.exchange.event if self._subject.exchange else {}
-        pairs = tuple((str(name), str(value)) for name, value in event.get("headers_received") or ())
+        listed = event.get(("headers_received", "headers_forwarded")[side])
+        if listed is None or (side == 1 and not name.startswith(("http.header.", "http.cookie"))):
+            return ENCRYPTED
+        pairs = tuple((str(name), str(value)) for name, value in listed)
+        host = event.get("host") if event.get("front_stream") is not None else None
         record = http.Request(
-            str(event.get("method")), str(event.get("target")), str(event.get("version")), pairs, b"", complete=True
+            str(event.get("method")), str(event.get("target")), str(event.get("version")), pairs, b"", True, host
         )
-        return _fields_of(record).get(name)
+        return fields.of_request(record).get(name, ENCRYPTED if name in ("http.body",) else None)
+
+    def _on_its_connections(self) -> tuple[Carried, Carried]:
+        """The subject's request as it stands on the front and on the back, decrypted where it can be."""
+        study, exchange = self._study, self._subject.exchange
+        if exchange is not None:
+            return study.carriage.front(exchange), study.carriage.back(exchange)
+        found = messages(study.content(int(study.connections.of_sighting[self._subject.fronts[0]])))
+        return (Carried(*found[0]) if found else Carried()), Carried()
 
     def _content(self, place: int, stream: Stream) -> Values:
         """The fields above TCP and UDP at one vantage point."""
+        carried = self._carried[place >= len(self._subject.fronts)]
+        upgraded = carried.response is not None and carried.response.status == 101
         if self._tls[place]:
-            return {**_in_clear(stream.data), **dict.fromkeys(_SECRET, evidence.ENCRYPTED)}
-        request = self._request(place, stream)
+            sighting = self._subject.sightings[place]
+            server = sent(self._study.index, self._study.sightings, sighting, by_client=False)
+            inside = fields.of_request(carried.request) if carried.request else dict.fromkeys(fields.SECRET)
+            if upgraded:
+                inside |= dict.fromkeys(("websocket.opcode", "websocket.payload_length"))
+            return {**fields.of_hellos(stream.data, server.data), **dict.fromkeys(inside, ENCRYPTED)}
+        request = _alike(stream, carried.request)
         if request is not None:
-            return _fields_of(request)
-        return {"payload": _bytes(stream.data)} if stream.data else {}
-
-    def _request(self, place: int, stream: Stream) -> http.Request | None:
-        """The subject's request in this stream: by its turn on the connection, or by method and target."""
-        found = list(http.requests(stream.data))
-        exchange = self._subject.exchange
-        if exchange is None:
-            return found[0] if found else None
-        front = place < len(self._subject.fronts)
-        turn = _turn(self._study.exchanges, exchange, front=front)
-        if stream.from_start:
-            return found[turn] if turn < len(found) else None
-        wanted = (exchange.event.get("method"), exchange.event.get("target"))
-        alike = [request for request in found if (request.method, request.target) == wanted]
-        return alike[0] if len(alike) == 1 else None
+            return fields.of_request(request) | (fields.of_websocket(stream.data, request) if upgraded else {})
+        return {"payload": fields.as_text(stream.data)} if stream.data else {}
 
 
-def _turn(every: Iterable[Exchange], exchange: Exchange, *, front: bool) -> int:
-    """Which request on its connection this is, from 0."""
-    mine = [e for e in every if (e.front == exchange.front if front else e.back == exchange.back)]
-    return mine.index(exchange)
+def _alike(stream: Stream, wanted: http.Request | None) -> http.Request | None:
+    """The request *wanted* in this stream, which may have been captured at another place or from another moment on."""
+    if wanted is None:
+        return None
+    found = [one for one in fields.requests_in(stream.data) if _head(one) == _head(wanted)]
+    same_place = [one for one in found if one.spans[0][0] == wanted.spans[0][0]] if stream.from_start else []
+    chosen = same_place or found
+    return chosen[0] if len(chosen) == 1 else None
 
 
-def _in_clear(data: bytes) -> Values:
-    """What a TLS client said before encryption began."""
-    hello = tls.client_hello(data)
-    if hello is None:
-        return {}
-    values = {"tls.version": hello.version, "tls.sni": hello.server_name, "tls.alpn": ", ".join(hello.protocols)}
-    return {name: value for name, value in values.items() if value}
-
-
-def _fields_of(request: http.Request) -> Values:
-    values: Values = {"http.method": request.method, "http.target": request.target, "http.version": request.version}
-    for name, _ in request.headers:
-        lowered = name.lower()
-        values[f"http.{lowered}" if lowered in ("host", "cookie") else f"http.header.{lowered}"] = request.header(name)
-    if request.body:
-        values["http.body"] = _bytes(request.body)
-    return values
-
-
-def _bytes(data: bytes) -> str:
-    """Bytes as text if they are short and printable, else how many there are."""
-    shown = data[:_SHOWN].decode("utf-8", errors="replace").strip()
-    plain = all(letter.isprintable() or letter in "\r\n\t" for letter in shown) and "\ufffd" not in shown
-    return shown if plain and len(data) <= _SHOWN else f"{len(data):,} bytes"
-
-
-_CONTENT = (
-    "tls.", "http.method", "http.target", "http.version", "http.host", "http.cookie", "http.header.", "http.body",
-    "payload",
-)  # fmt: skip
+def _head(request: http.Request) -> tuple[object, ...]:
+    return request.method, request.target, request.headers, request.stream
 
 
 def _place(name: str) -> int:
     if name in headers.RANK:
         return headers.RANK[name]
-    return len(headers.RANK) + next(place for place, start in enumerate(_CONTENT) if name.startswith(start))
+    return len(headers.RANK) + fields.rank(name)
 
 
 def _word(value: object) -> str:

@@ -6,11 +6,12 @@ before that swap leaves the old mode as it was. A switch runs in a thread of its
 interrupt of the notebook cannot stop it halfway.
 """
 
+import contextlib
 import logging
 import threading
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -196,6 +197,32 @@ class Balancer:
 
     def _repr_html_(self) -> str:
         return describe.as_html(self._summary())
+
+    @contextlib.contextmanager
+    def kept(self) -> Iterator[None]:
+        """Whatever is switched within, the policy of before is in force again afterwards, also after an interrupt.
+
+        Raises what switching raises, if it cannot be; a lab that has ended meanwhile has nothing to put back.
+        """
+        live = self._running()
+        policy, forwards = live.policy, live.forwards
+        try:
+            yield
+        finally:
+            if self._live is live and self._lab_runs():
+                uninterrupted(lambda: self._put_back(live, policy, forwards))
+
+    def _put_back(self, live: _Live, policy: L4Policy | L7Policy, forwards: tuple[Forward, ...]) -> None:
+        with self._lock:
+            if live.policy is policy:
+                return
+            if isinstance(policy, L7Policy):
+                live.proxy.start()
+                live.proxy.ready(_READY_SECONDS)
+                self._to_l7(live, policy)
+            else:
+                self._to_l4(live, policy)
+            live.forwards = forwards
 
     def _to_l4(self, live: _Live, policy: L4Policy) -> None:
         with self._lock:

@@ -19,7 +19,10 @@ Events are JSON-able dictionaries with at least ``kind`` and ``time_ns`` (Unix t
               it decided], ``started_ns``, ``decided_ns``, ``ended_ns``, ``front``: {id, client: [ip, port],
               server: [ip, port]}, ``back``: the same shape (its client is the proxy) or None,
               ``headers_received``: [[name, value]], ``headers_forwarded``: the same or None, ``websocket``: bool,
-              ``error``: str or None
+              ``error``: str or None; where HTTP/2 was spoken also ``front_stream``, ``back_stream``: stream ids or None
+``loss``      ``vantage``, ``dropped``: packets that the kernel dropped there between ``since_ns`` and ``time_ns``
+``secrets``   ``leg``: "front" (client and balancer) | "back" (balancer and backend) | "through" (client and backend)
+              | None (unknown), ``lines``: [lines of an NSS key log: "CLIENT_RANDOM …"]; they open TLS connections
 
 Field names: ``eth.src eth.dst ip.src ip.dst ip.ttl ip.proto ip.id ip.checksum ip6.src ip6.dst ip6.hlim ip6.nexthdr
 tcp.sport tcp.dport tcp.seq tcp.ack tcp.flags tcp.checksum udp.sport udp.dport udp.checksum ct.state ct.status
@@ -35,6 +38,8 @@ import numpy.typing as npt
 
 from labkit.wording import shown
 
+from .events import inert_event
+
 PACKET_DTYPE = np.dtype(
     [
         ("time_ns", np.int64),  # Unix time, nanoseconds
@@ -49,13 +54,17 @@ PACKET_DTYPE = np.dtype(
 
 @dataclass(frozen=True, slots=True)
 class Vantage:
-    """A place where packets are seen: ``alice``, ``lb:front``. link_type is a pcap LINKTYPE (1 = Ethernet)."""
+    """A place where packets are seen: ``alice``, ``lb:front``. link_type is a pcap LINKTYPE (1 = Ethernet).
+
+    filter: only packets that it lets through were seen there, in the words of pcap-filter(7); empty: all.
+    """
 
     name: str
     node: str = ""
     interface: str = ""
     description: str = ""
     link_type: int = 1
+    filter: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +91,7 @@ class Recording:
     events: Sequence[Mapping[str, Any]] = ()
     source: str = "live"
     lacks: tuple[str, ...] = ()
+    comments: Mapping[int, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.packets)
@@ -95,5 +105,5 @@ class Recording:
         return bytes(memoryview(self.data)[start : start + int(row["captured"])])
 
     def of_kind(self, kind: str) -> list[Mapping[str, Any]]:
-        """The events of one kind, in time order."""
-        return [event for event in self.events if event["kind"] == kind]
+        """The events of one kind, in time order, for showing: nothing in their texts acts on whoever displays them."""
+        return [inert_event(event) for event in self.events if event["kind"] == kind]

@@ -1,22 +1,29 @@
 """From the bytes of a pcapng file to its blocks: sections, interfaces, where the packets stand, events, statistics.
 
 Walks the chain once and believes no length: what does not fit ends the walk, and everything before it is kept.
-`pcapng_reader` makes a recording of the result.
+`pcapng_chain` follows long runs of packets, `pcapng_evidence` reads labkit's own blocks, `pcapng_reader` makes a
+recording of the result.
 """
 
-import json
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import numpy as np
+import numpy.typing as npt
+
 from labkit.errors import CaptureError, NotACapture
 
 from . import pcapng_format as pcapng
+from . import secrets
 from .model import Loss
+from .pcapng_chain import Chain, Positions
+from .pcapng_evidence import Evidence
 
 MOST: Final = 0xFFFF
 _SMALLEST: Final[Mapping[int, int]] = {pcapng.PACKET: 32, pcapng.OLD_PACKET: 32, pcapng.SIMPLE_PACKET: 16}
+_A_RUN: Final = 8  # packet blocks in a row after which it pays to look for all the rest at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +37,7 @@ class Interface:
     description: str = ""
     resolution: int = pcapng.MICROSECONDS
     offset_seconds: int = 0
+    filter: str = ""
 
 
 @dataclass(slots=True)
@@ -38,32 +46,48 @@ class Section:
 
     order: str
     interfaces: list[Interface] = field(default_factory=list)
-    packets: dict[int, list[int]] = field(default_factory=lambda: {kind: [] for kind in _SMALLEST})
+    single: dict[int, list[int]] = field(default_factory=lambda: {kind: [] for kind in _SMALLEST})
+    runs: list[Positions] = field(default_factory=list)  # of enhanced packet blocks
     losses: dict[int, Loss] = field(default_factory=dict)
+
+    def packets(self, kind: int) -> Positions:
+        """Where the packet blocks of one kind stand, in file order."""
+        single = np.array(self.single[kind], np.int64)
+        if kind != pcapng.PACKET or not self.runs:
+            return single
+        return np.sort(np.concatenate([single, *self.runs]), kind="stable")
+
+    @property
+    def has_packets(self) -> bool:
+        return bool(self.runs or any(self.single.values()))
 
 
 @dataclass(slots=True)
 class Blocks:
-    """All that was found. places: of labkit's own vantage points by name, None in a foreign file."""
+    """All that was found. more: packets were left unread because *most* had been found."""
 
     sections: list[Section] = field(default_factory=list)
-    places: Mapping[str, Mapping[str, str]] | None = None
-    lacks: list[str] = field(default_factory=list)
-    events: list[dict[str, Any]] = field(default_factory=list)
+    evidence: Evidence = field(default_factory=Evidence)
+    secrets: list[str] = field(default_factory=list)  # lines of TLS key logs
     unreadable: int = 0  # packet blocks too small to be one
+    packets: int = 0
+    more: bool = False
     cut_short: bool = False
     position: int = 0  # of the block being read
     interfaces: int = 0  # in all sections
 
 
-def walk(data: Any, size: int) -> Blocks:
-    """Read the chain of blocks in *data* (mmap or bytes). NotACapture when not even one section begins it."""
+def walk(data: Any, size: int, most: int) -> Blocks:
+    """Read the chain of blocks in *data* (mmap or bytes) up to *most* packets.
+
+    NotACapture when not even one section begins it.
+    """
     found = Blocks()
-    position = 0
+    position = streak = 0
     order: str | None = None
     head = struct.Struct("<II")
     tail = struct.Struct("<I")
-    packets: dict[int, list[int]] = {}
+    chain: Chain | None = None
     while position + 12 <= size:
         kind, length = head.unpack_from(data, position)
         if kind == pcapng.SECTION:
@@ -75,15 +99,30 @@ def walk(data: Any, size: int) -> Blocks:
         end = position + length
         if length < 12 or length & 3 or end > size or tail.unpack_from(data, end - 4)[0] != length:
             break
-        if kind in packets and length >= _SMALLEST[kind]:
-            packets[kind].append(position)
-        elif kind in _SMALLEST:
-            found.unreadable += 1
+        streak = streak + 1 if kind == pcapng.PACKET else 0
+        if kind in _SMALLEST and found.sections:
+            if length < _SMALLEST[kind]:
+                found.unreadable += 1
+            elif found.packets >= most:
+                found.more = True
+                return found
+            elif streak > _A_RUN and chain is not None and len(run := chain.run(position)[: most - found.packets]):
+                found.sections[-1].runs.append(run)
+                found.packets += len(run)
+                end = int(run[-1]) + head.unpack_from(data, int(run[-1]))[1]
+                streak = 0
+            else:
+                found.sections[-1].single[kind].append(position)
+                found.packets += 1
         elif kind == pcapng.SECTION:
-            packets = _begin(found, order or "<").packets
+            _begin(found, order or "<")
+            chain = Chain(data, size, order or "<")
+        elif kind == pcapng.OFFSETS and chain is not None:
+            chain.store(end, _offsets(data[position + 8 : end - 4], order or "<"))
+            streak = _A_RUN
         elif read := _READERS.get(kind):
             found.position = position
-            read(found, bytes(data[position + 8 : end - 4]))
+            read(found, data[position + 8 : end - 4])
         position = end
     if not found.sections:
         raise NotACapture("it begins like a pcapng file, but its first block is damaged or cut off")
@@ -97,11 +136,10 @@ def _byte_order(data: Any, position: int, size: int) -> str | None:
     return orders.get(magic) if position + 28 <= size else None
 
 
-def _begin(found: Blocks, order: str) -> Section:
+def _begin(found: Blocks, order: str) -> None:
     if len(found.sections) >= MOST:
         raise CaptureError(f"it has more than {MOST} sections, more than labkit reads")
     found.sections.append(Section(order))
-    return found.sections[-1]
 
 
 def _interface(found: Blocks, body: bytes) -> None:
@@ -112,6 +150,7 @@ def _interface(found: Blocks, body: bytes) -> None:
         raise CaptureError(f"it describes more than {MOST} interfaces, more than labkit can number")
     link_type, _, snap_length = struct.unpack_from(order + "HHI", body.ljust(8, b"\0"))
     said = dict(pcapng.read_options(body[8:], order))
+    taken = said.get(pcapng.OPT_FILTER, b"")
     section.interfaces.append(
         Interface(
             found.position,
@@ -121,6 +160,7 @@ def _interface(found: Blocks, body: bytes) -> None:
             description=pcapng.text(said.get(pcapng.OPT_DESCRIPTION, b"")),
             resolution=(said.get(pcapng.OPT_RESOLUTION) or bytes([pcapng.MICROSECONDS]))[0],
             offset_seconds=pcapng.number(said.get(pcapng.OPT_OFFSET, b"")[:8], order, signed=True),
+            filter=pcapng.text(taken[1:]) if taken[:1] == bytes([pcapng.FILTER_TEXT]) else "",
         )
     )
 
@@ -138,25 +178,23 @@ def _statistics(found: Blocks, body: bytes) -> None:
 
 
 def _evidence(found: Blocks, body: bytes) -> None:
-    if len(body) < 4 or struct.unpack_from(found.sections[-1].order + "I", body)[0] != pcapng.DOCUMENTATION_PEN:
-        return
-    try:
-        value = json.loads(body[4:].rstrip(b"\0"))
-    except (ValueError, RecursionError):
-        return  # local-use types are anybody's: not ours
-    if not isinstance(value, dict) or value.get("labkit") != 1:
-        return
-    event = value.get("event")
-    if isinstance(event, dict) and isinstance(event.get("kind"), str) and isinstance(event.get("time_ns"), int):
-        found.events.append(event)
-    elif isinstance(value.get("vantages"), dict):
-        places = value["vantages"].items()
-        found.places = {name: place for name, place in places if isinstance(place, dict)}
-        found.lacks += [str(lack) for lack in value.get("lacks") or ()]
+    found.evidence.read(body, found.sections[-1].order)
+
+
+def _offsets(body: bytes, order: str) -> npt.NDArray[np.int64]:
+    """How long the packet blocks are that follow, by a block of stored offsets."""
+    if len(body) < 4 or struct.unpack_from(order + "I", body)[0] != pcapng.DOCUMENTATION_PEN:
+        return np.zeros(0, np.int64)
+    return np.frombuffer(body, order + "u4", len(body) // 4 - 1, 4).astype(np.int64)
+
+
+def _secrets(found: Blocks, body: bytes) -> None:
+    found.secrets += secrets.read(body, found.sections[-1].order)
 
 
 _READERS: Final[Mapping[int, Callable[[Blocks, bytes], None]]] = {
     pcapng.INTERFACE: _interface,
     pcapng.STATISTICS: _statistics,
+    pcapng.SECRETS: _secrets,
     pcapng.EVIDENCE: _evidence,
 }

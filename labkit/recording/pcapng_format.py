@@ -18,16 +18,20 @@ OLD_PACKET = 2
 SIMPLE_PACKET = 3
 STATISTICS = 5
 PACKET = 6
+SECRETS = 0xA
 EVIDENCE = 0x80007ED9  # labkit's own: a local-use type, which Wireshark skips (it lists custom blocks as packets)
+OFFSETS = 0x80007EDA  # labkit's own too: how long the packet blocks are that follow
 BYTE_ORDER = 0x1A2B3C4D
 
 OPT_END = 0
+OPT_COMMENT = 1
 OPT_FLAGS = 2  # of a packet
 OPT_PACKET_ID = 5
 OPT_APPLICATION = 4  # of a section
 OPT_NAME = 2  # of an interface
 OPT_DESCRIPTION = 3
 OPT_RESOLUTION = 9
+OPT_FILTER = 11
 OPT_OFFSET = 14
 OPT_RECEIVED = 4  # of statistics
 OPT_DROPPED = 5
@@ -37,6 +41,7 @@ OPT_DELIVERED = 8
 DOCUMENTATION_PEN = 32473  # RFC 5612: the enterprise number for examples (0x7ED9)
 PACKET_OVERHEAD = 32  # bytes of an enhanced packet block around its data, without options
 MICROSECONDS, NANOSECONDS = 6, 9
+FILTER_TEXT = 0  # the first byte of a filter option: a pcap-filter(7) expression follows
 
 
 def padded(size: int) -> int:
@@ -50,14 +55,16 @@ def block(kind: int, body: bytes) -> bytes:
     return struct.pack("<II", kind, length) + body.ljust(length - 12, b"\0") + struct.pack("<I", length)
 
 
+def option(code: int, value: bytes) -> bytes:
+    """One option, little-endian. CaptureError when a value is over the format's 65,535 bytes."""
+    if len(value) > 0xFFFF:
+        raise CaptureError(f"pcapng cannot keep a text of {len(value)} bytes: use 65,535 at most.")
+    return struct.pack("<HH", code, len(value)) + value.ljust(padded(len(value)), b"\0")
+
+
 def options(*pairs: tuple[int, bytes]) -> bytes:
-    """Options with their end mark, little-endian. CaptureError when a value is over the format's 65,535 bytes."""
-    parts = []
-    for code, value in pairs:
-        if len(value) > 0xFFFF:
-            raise CaptureError(f"pcapng cannot keep a text of {len(value)} bytes: use 65,535 at most.")
-        parts.append(struct.pack("<HH", code, len(value)) + value.ljust(padded(len(value)), b"\0"))
-    return b"".join(parts) + struct.pack("<HH", OPT_END, 0)
+    """Options with their end mark, little-endian. CaptureError when a value is too long for one."""
+    return b"".join(option(*pair) for pair in pairs) + struct.pack("<HH", OPT_END, 0)
 
 
 def read_options(body: bytes, order: str) -> Iterator[tuple[int, bytes]]:
@@ -97,6 +104,8 @@ def nanoseconds(ticks: npt.NDArray[np.uint64], resolution: int) -> npt.NDArray[n
         seconds = ticks >> np.uint64(exponent)
         fraction = ticks & np.uint64((1 << exponent) - 1)
         rest = (fraction.astype(np.float64) * (1e9 / 2.0**exponent)).astype(np.uint64)
+    elif exponent == NANOSECONDS:
+        return np.asarray(np.minimum(ticks, last), np.int64)
     elif exponent > NANOSECONDS:
         finer = exponent - NANOSECONDS
         return (ticks // np.uint64(10**finer) if finer <= 19 else np.zeros_like(ticks)).astype(np.int64)

@@ -2,7 +2,8 @@
 on what they lack.
 
 The file is mapped, never loaded; a recording's data *is* the file. Blocks are found by `pcapng_blocks`, packets by
-`pcapng_columns`.
+`pcapng_columns`. Nothing in the file is believed: lengths are compared with its size, names are made harmless to show,
+evidence is checked by `events`.
 """
 
 import mmap
@@ -16,8 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from labkit.errors import CaptureError, NotACapture
+from labkit.wording import inert
 
-from . import pcapng_classic, pcapng_columns
+from . import pcapng_classic, pcapng_columns, secrets
 from . import pcapng_format as pcapng
 from .model import PACKET_DTYPE, Loss, Recording, Vantage
 from .pcapng_blocks import Blocks, walk
@@ -27,6 +29,8 @@ NO_NAMES: Final = "the names of the vantage points"
 NO_DIRECTIONS: Final = "the direction of packets"
 NO_DROPS: Final = "how many packets were dropped"
 COARSE: Final = "times finer than a microsecond"
+MOST_PACKETS: Final = 20_000_000  # that are read of a file unless more are asked for
+MOST_COMMENT_BYTES: Final = 1 << 26
 UNSORTED: Final = "the order by time: its packets were sorted, so numbers differ from Wireshark's"
 _PACKED: Final[Mapping[bytes, str]] = {
     b"\x1f\x8b": "gzip",
@@ -38,15 +42,16 @@ _PACKED: Final[Mapping[bytes, str]] = {
 }
 
 
-def read_pcapng(path: str | os.PathLike[str]) -> Recording:
+def read_pcapng(path: str | os.PathLike[str], packets: int = MOST_PACKETS) -> Recording:
     """Read a pcapng or classic pcap file. What is damaged or missing stands in the recording's ``lacks``.
 
+    packets: how many are read at most, the first in the file.
     NotACapture when it is something else; CaptureError when it cannot be read.
     """
     try:
         data, size = _map(Path(path))
         read = _pcap if bytes(data[:4]) in pcapng_classic.MAGICS else _pcapng
-        return read(data, size, os.fspath(path))
+        return read(data, size, os.fspath(path), packets)
     except FileNotFoundError as error:
         raise CaptureError(f"There is no file {os.fspath(path)!r}; check the path.") from error
     except PermissionError as error:
@@ -79,58 +84,63 @@ def _map(path: Path) -> tuple[Any, int]:
     return data, size
 
 
-def _pcap(data: Any, size: int, source: str) -> Recording:
-    file = pcapng_classic.walk(data, size)
-    rows = pcapng_columns.classic(pcapng_columns.words(data, size, file.order), file.positions, file.nanoseconds)
+def _pcap(data: Any, size: int, source: str, most: int) -> Recording:
+    file = pcapng_classic.walk(data, size, most)
+    rows = pcapng_columns.classic(data, file.order, file.positions, file.nanoseconds)
     lacks = [FOREIGN, NO_NAMES, NO_DIRECTIONS, NO_DROPS]
     if not file.nanoseconds:
         lacks.append(COARSE)
-    if file.cut_short:
-        lacks.append(_cut_short(len(rows)))
+    lacks += _ended(len(rows), file.cut_short, file.more)
     vantage = Vantage("capture", link_type=file.link_type)
-    return _recording((vantage,), rows, data, {vantage.name: Loss(len(rows), None)}, (), source, lacks)
+    return _recording((vantage,), rows, data, {vantage.name: Loss(len(rows), None)}, (), source, lacks, {})
 
 
-def _pcapng(data: Any, size: int, source: str) -> Recording:
-    blocks = walk(data, size)
-    first = 0
-    parts = [np.zeros(0, PACKET_DTYPE)]
-    timeless, damaged = 0, blocks.unreadable
+def _pcapng(data: Any, size: int, source: str, most: int) -> Recording:
+    blocks = walk(data, size, most)
+    first = timeless = 0
+    damaged = blocks.unreadable
+    parts = []
+    comments: dict[int, bytes] = {}
     for section in blocks.sections:
-        if any(section.packets.values()):
+        if section.has_packets:
             columns = pcapng_columns.of_section(data, size, section, first)
             parts.append(columns.rows)
+            comments.update(columns.comments)
             timeless += columns.timeless
             damaged += columns.damaged
         first += len(section.interfaces)
-    rows = np.concatenate(parts)
+    rows = parts[0] if len(parts) == 1 else np.concatenate([np.zeros(0, PACKET_DTYPE), *parts])
     vantages = tuple(_vantages(blocks))
     loss = _loss(blocks, vantages, rows)
-    lacks = list(blocks.lacks) if blocks.places is not None else _foreign(blocks, rows, loss)
+    evidence = blocks.evidence
+    lacks = list(map(inert, evidence.lacks)) if evidence.places is not None else _foreign(blocks, rows, loss)
+    lacks += evidence.told()
     if timeless:
         lacks.append(f"the times of {timeless} packets: they were given the time of the packet before them")
     if damaged:
         lacks.append(f"{damaged} packets whose blocks are damaged")
-    if blocks.cut_short:
-        lacks.append(_cut_short(len(rows) + damaged))
-    return _recording(vantages, rows, data, loss, tuple(blocks.events), source, lacks)
+    lacks += _ended(len(rows) + damaged, blocks.cut_short, blocks.more)
+    began = int(rows["time_ns"].min()) if len(rows) else 0
+    events = tuple(secrets.completed(evidence.events, blocks.secrets, began))
+    return _recording(vantages, rows, data, loss, events, source, lacks, comments)
 
 
 def _vantages(blocks: Blocks) -> Iterator[Vantage]:
     """One a described interface, with a name of its own each."""
-    taken: set[str] = set()
-    places = blocks.places or {}
+    copies: dict[str, int] = {}
+    places = blocks.evidence.places or {}
     interfaces = (interface for section in blocks.sections for interface in section.interfaces)
     for number, interface in enumerate(interfaces):
         said = interface.name or f"interface {number}"
-        name, copy = said, 1
-        while name in taken:
-            copy += 1
-            name = f"{said} ({copy})"
-        taken.add(name)
+        name = inert(said)
+        while name in copies:
+            copies[name] += 1
+            name = f"{name} ({copies[name]})"
+        copies[name] = 1
         place = places.get(said, {})
-        node, inside = str(place.get("node", "")), str(place.get("interface", ""))
-        yield Vantage(name, node, inside, interface.description, interface.link_type)
+        node, inside = inert(str(place.get("node", ""))), inert(str(place.get("interface", "")))
+        described = inert(interface.description)
+        yield Vantage(name, node, inside, described, interface.link_type, inert(interface.filter))
 
 
 def _loss(blocks: Blocks, vantages: tuple[Vantage, ...], rows: npt.NDArray[Any]) -> dict[str, Loss]:
@@ -154,8 +164,12 @@ def _foreign(blocks: Blocks, rows: npt.NDArray[Any], loss: Mapping[str, Loss]) -
     return [lack for lack, is_so in untold.items() if is_so]
 
 
-def _cut_short(packets: int) -> str:
-    return f"the rest: the file is cut short at packet {packets + 1}"
+def _ended(packets: int, cut_short: bool, more: bool) -> list[str]:
+    if more:
+        return [
+            f"everything after its first {packets} packets: no more were asked for; load(path, packets=…) reads more"
+        ]
+    return [f"the rest: the file is cut short at packet {packets + 1}"] if cut_short else []
 
 
 def _recording(
@@ -166,8 +180,26 @@ def _recording(
     events: tuple[Mapping[str, Any], ...],
     source: str,
     lacks: list[str],
+    comments: Mapping[int, bytes],
 ) -> Recording:
-    if (np.diff(rows["time_ns"]) < 0).any():
+    if (rows["time_ns"][1:] < rows["time_ns"][:-1]).any():
         rows = rows[np.argsort(rows["time_ns"], kind="stable")]
         lacks.append(UNSORTED)
-    return Recording(vantages, rows, data, loss, events, source, tuple(lacks))
+    said = _comments(rows, comments, lacks)
+    return Recording(vantages, rows, data, loss, events, source, tuple(lacks), said)
+
+
+def _comments(rows: npt.NDArray[Any], by_offset: Mapping[int, bytes], lacks: list[str]) -> dict[int, str]:
+    """Comments by packet number, in that order; as text, which keeps what it says until it is shown."""
+    if not by_offset:
+        return {}
+    numbers = (np.flatnonzero(np.isin(rows["offset"], np.fromiter(by_offset, np.uint64, len(by_offset)))) + 1).tolist()
+    found, left = {}, MOST_COMMENT_BYTES
+    for number in numbers:
+        said = by_offset[int(rows["offset"][number - 1])]
+        left -= len(said)
+        if left < 0:
+            lacks.append(f"the comments of packets from {number} on: they are more than labkit keeps in memory")
+            break
+        found[number] = pcapng.text(said)
+    return found

@@ -161,6 +161,7 @@ class FakeNode:
 
     def __init__(self, name: str, replace: Mapping[str, Callable[..., Any]]) -> None:
         self.name = name
+        self.raw_sockets = False
         self._replace = replace
         self._tasks: list[FakeTask] = []
         self.gone: str | None = None

@@ -60,9 +60,10 @@ class Task(Protocol):
 
 
 class Node(Protocol):
-    """A host of the lab."""
+    """A host of the lab. raw_sockets: whether it has a network of its own, into which crafted frames may be sent."""
 
     name: str
+    raw_sockets: bool
 
     def start(
         self,

@@ -123,6 +123,7 @@ class StreamNode:
         self, name: str, sock: socket.socket, loop: StreamLoop, on_end: Callable[[str], None] = lambda _: None
     ) -> None:
         self.name = name
+        self.raw_sockets = True
         self.gone: str | None = None
         self._on_end = on_end
         self._loop = loop

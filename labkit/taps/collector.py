@@ -7,6 +7,7 @@ at which all were stopped, so that no vantage point knows more than another.
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
@@ -19,7 +20,9 @@ from labkit.runtime.protocol import Message, Node
 from labkit.topology import Topology
 
 from . import blocks, places
-from .ring import RingSize, first_time_ns, last_time_ns, now_ns
+from .filters import compile_filter
+from .limits import Limits, Tally
+from .ring import RingSize, first_time_ns, last_time_ns, now_ns, packets_in
 from .store import Store
 from .tap import Tap
 
@@ -40,8 +43,10 @@ _FOREVER: Final = 2**63 - 1
 class Taps:
     """A capture: ``start()``, then traffic, then ``stop()``. All methods are thread-safe.
 
-    vantages: names, all of the topology if empty. limit_bytes: memory for packets; when it is used up the capture is
-    cut short and the recording's ``lacks`` says so. ring: size of the kernel ring of each tap; by their number if None.
+    vantages: names, all of the topology if empty. filter: only what passes is captured, see `filters`. limits: after
+    which the capture ends by itself. limit_bytes: memory for packets, which ends it too. What was ended is cut short at
+    one time everywhere, and the recording's ``lacks`` says so. ring: size of the kernel ring of each tap; by their
+    number if None. CaptureError for a wrong name or filter.
     """
 
     def __init__(
@@ -50,13 +55,22 @@ class Taps:
         topology: Topology,
         vantages: Sequence[str] = (),
         *,
-        limit_bytes: int = LIMIT_BYTES,
+        filter: str | None = None,
+        limits: Limits | None = None,
+        limit_bytes: int | None = None,
         ring: RingSize | None = None,
     ) -> None:
         chosen = places.choose(topology, vantages)
-        self._taps = [Tap(index, vantage, nodes[vantage.node]) for index, vantage in enumerate(chosen)]
+        wanted = None if filter is None else compile_filter(filter, places.addresses(topology))
+        self._filter = wanted.program if wanted else b""
+        text = wanted.text if wanted else ""
+        self._taps = [
+            Tap(index, replace(vantage, filter=text), nodes[vantage.node]) for index, vantage in enumerate(chosen)
+        ]
+        self._limits = limits or Limits()
+        self._tally = Tally(self._limits)
         self._ring = ring or RingSize.for_taps(len(chosen))
-        self._limit_bytes = limit_bytes
+        self._limit_bytes = limit_bytes or max(LIMIT_BYTES, 4 * (self._limits.bytes or 0))
         self._store: Store | None = None
         self._stopping = threading.RLock()
         self._heard = 0.0  # when a tap last said something
@@ -84,6 +98,8 @@ class Taps:
                 if tap.failure or not tap.settled:
                     reason = tap.failure or f"its tap was not ready within {_START_SECONDS:.0f} s"
                     raise CaptureError(f"The capture at {tap.vantage.name} did not start: {reason}")
+            if self._limits.seconds is not None:
+                self._stop_taps(self._begin_ns + int(self._limits.seconds * 1e9))
         except BaseException:
             self.close()
             raise
@@ -139,6 +155,7 @@ class Taps:
                         block_bytes=ring.block_bytes,
                         retire_ms=ring.retire_ms,
                         backlog_bytes=backlog_bytes,
+                        filter=self._filter,
                     )
                 except (LabError, OSError) as error:
                     self._part(tap, str(error))
@@ -159,22 +176,33 @@ class Taps:
         tap.fail(reason)
 
     def _keep(self, tap: Tap, chunk: bytes) -> None:
-        tap.busy_ns = max(tap.busy_ns, last_time_ns(chunk))
-        if not self._cut_reason:
-            try:
-                if self._store and self._store.add(tap.index, chunk):
-                    return
-                reason = f"the limit of {self._limit_bytes} bytes (limit_bytes) was reached"
-            except OSError as error:
-                reason = f"this machine has no memory left for it ({error.strerror})"
-            self._cut_reason = reason
-            threading.Thread(target=self._cut, name="labkit taps", daemon=True).start()
-        self._cut_ns = min(self._cut_ns, first_time_ns(chunk))
+        first_ns, last_ns = first_time_ns(chunk), last_time_ns(chunk)
+        tap.busy_ns = max(tap.busy_ns, last_ns)
+        if first_ns >= self._cut_ns:
+            return
+        if refusal := self._no_room(tap, chunk):
+            self._cut_reason = self._cut_reason or refusal
+            self._cut(first_ns)
+        elif self._tally.add(packets_in(chunk), len(chunk), last_ns) and self._cut_ns == _FOREVER:
+            self._cut(self._tally.newest_ns + 1)  # what stands up to then is enough, and may still come from others
 
-    def _cut(self) -> None:
-        """The store is full: no tap need go on."""
+    def _no_room(self, tap: Tap, chunk: bytes) -> str:
+        """Why a chunk cannot be kept; empty if it was."""
+        try:
+            if self._store and self._store.add(tap.index, chunk):
+                return ""
+            return f"it has used up the memory for one capture, {self._limit_bytes} bytes"
+        except OSError as error:
+            return f"this machine has no memory left for it ({error.strerror})"
+
+    def _cut(self, cut_ns: int) -> None:
+        """Nothing from *cut_ns* on is wanted: no tap need go on. Asked for elsewhere, for this thread must not wait."""
+        self._cut_ns = min(self._cut_ns, cut_ns)
+        threading.Thread(target=self._stop_taps, args=(self._cut_ns,), name="labkit taps", daemon=True).start()
+
+    def _stop_taps(self, until_ns: int) -> None:
         for tap in self._taps:
-            tap.ask({"op": "stop", "until_ns": self._cut_ns})
+            tap.ask({"op": "stop", "until_ns": until_ns})
 
     # stopping
 
@@ -192,8 +220,7 @@ class Taps:
 
     def _fence(self) -> None:
         self._until_ns = now_ns()
-        for tap in self._taps:
-            tap.ask({"op": "stop", "until_ns": self._until_ns})
+        self._stop_taps(self._until_ns)
         self._heard = time.monotonic()
         while not all(tap.over for tap in self._taps) and time.monotonic() - self._heard < _FENCE_SECONDS:
             time.sleep(_LOOK_SECONDS)
@@ -206,29 +233,46 @@ class Taps:
             if not tap.over:
                 tap.kill()
 
+    @property
+    def _begin_ns(self) -> int:
+        """When the last tap was ready."""
+        return max(tap.ready_ns or 0 for tap in self._taps)
+
     def _gather(self, store: Store, events: Sequence[Event], unknown: Sequence[str]) -> Recording:
         data = store.data()
         chunks = sorted(store.chunks, key=lambda chunk: chunk.vantage)  # stable: ties in time go in path order
         rows = self._window(blocks.rows(data, chunks))
-        counts = np.bincount(rows["vantage"], minlength=len(self._taps)).tolist()
+        kept, last_ns, reason = self._limits.first(rows, self._begin_ns, self._until_ns)
+        rows = rows[:kept]
+        if self._cut_reason and not reason:
+            last_ns, reason = self._cut_ns - 1, self._cut_reason
         lacks = [lack for tap in self._taps for lack in tap.lacks]
-        if self._cut_reason:
-            lacks.insert(0, f"everything after its first {len(rows)} packets: {self._cut_reason}")
+        if reason:
+            lacks.insert(0, f"everything after its first {len(rows)} packets: {reason}")
+        happened = [*events, *(loss for tap in self._taps for loss in tap.losses)]
+        if last_ns is not None:
+            happened = [event for event in happened if _concerns(event, last_ns)]
+        counts = np.bincount(rows["vantage"], minlength=len(self._taps)).tolist()
         return Recording(
             vantages=tuple(tap.vantage for tap in self._taps),
             packets=rows,
             data=data,
-            loss={tap.vantage.name: tap.loss(count) for tap, count in zip(self._taps, counts, strict=True)},
-            events=tuple(sorted(events, key=lambda event: int(event["time_ns"]))),
+            loss={tap.vantage.name: tap.loss(count, last_ns) for tap, count in zip(self._taps, counts, strict=True)},
+            events=tuple(sorted(happened, key=lambda event: int(event["time_ns"]))),
             lacks=(*lacks, *unknown),
         )
 
     def _window(self, rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """The rows of the common window, by time."""
-        begin_ns = max(tap.ready_ns or 0 for tap in self._taps)
         time_ns = rows["time_ns"]
-        rows = rows[(time_ns >= begin_ns) & (time_ns <= self._until_ns) & (time_ns < self._cut_ns)]
+        rows = rows[(time_ns >= self._begin_ns) & (time_ns <= self._until_ns) & (time_ns < self._cut_ns)]
         return rows[np.argsort(rows["time_ns"], kind="stable")]
+
+
+def _concerns(event: Event, last_ns: int) -> bool:
+    """Whether an event belongs to what was captured up to *last_ns*: it began by then, or says who is who."""
+    began = event.get("started_ns") or event.get("since_ns") or event["time_ns"]
+    return int(began) <= last_ns or event["kind"] in ("topology", "secrets")
 
 
 def _wait_for(settled: Callable[[], bool], seconds: float) -> None:

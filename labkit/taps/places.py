@@ -1,4 +1,4 @@
-"""Which vantage points a topology has, and on which interface of which node each of them sits. Pure."""
+"""Which vantage points a topology has, on which interface of which node each sits, and who has which address. Pure."""
 
 from collections.abc import Sequence
 
@@ -21,6 +21,19 @@ def choose(topology: Topology, names: Sequence[str] = ()) -> tuple[Vantage, ...]
         if not isinstance(name, str) or name not in known:
             raise CaptureError(f"There is no vantage point {shown(name)}. {_help(topology, name)}")
     return tuple(vantage for name, vantage in known.items() if name in names)
+
+
+def addresses(topology: Topology) -> dict[str, list[str]]:
+    """Every node's addresses by its name, as a capture filter may use them."""
+    return {
+        node.name: [
+            str(address.ip)
+            for interface in node.interfaces
+            for address in (interface.address4, interface.address6)
+            if address
+        ]
+        for node in topology.nodes
+    }
 
 
 def _all(topology: Topology) -> list[Vantage]:

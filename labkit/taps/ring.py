@@ -4,14 +4,16 @@ Nothing is done per packet here; what the blocks hold is read by `blocks` on the
 network namespace it runs in. See Documentation/networking/packet_mmap.rst of the kernel.
 """
 
+import array
 import errno
+import fcntl
 import mmap
 import select
 import socket
 import struct
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from labkit.errors import CaptureError
@@ -19,12 +21,17 @@ from labkit.errors import CaptureError
 from . import layout
 
 SOL_PACKET: Final = 263
+SO_ATTACH_FILTER: Final = 26
 PACKET_RX_RING: Final = 5
 PACKET_STATISTICS: Final = 6
 PACKET_VERSION: Final = 10
 TPACKET_V3: Final = 2
 ETH_P_ALL: Final = 3
 MOST_BLOCK_BYTES: Final = 1 << 20
+SIOCETHTOOL: Final = 0x8946
+ETHTOOL_GSET: Final = 1
+_FILTER_STEP: Final = 8  # bytes of a struct sock_filter
+_HELD_SECONDS: Final = 0.25  # for how long a ring takes what its link can carry at most while nobody reads it
 _FRAME_BYTES: Final = 2048  # V3 packs packets densely; the kernel only checks that this divides a block
 
 
@@ -54,15 +61,26 @@ class RingSize:
         """Of each of so many taps: 16 MiB for a few, 4 MiB for very many."""
         return cls(blocks=max(16, min(64, 256 // max(1, taps))))
 
+    def for_link(self, bytes_per_second: int | None) -> "RingSize":
+        """This size, or less where the link is too slow to fill it before it is read."""
+        if not bytes_per_second:
+            return self
+        needed = int(bytes_per_second * _HELD_SECONDS) // self.block_bytes + 2
+        return replace(self, blocks=min(self.blocks, max(4, needed)))
+
 
 class Ring:
     """Captures on *interface* from construction to `close`; both directions, whole frames.
 
+    size: at most; a slow link gets less. filter: a program of classic BPF (see `filters`), which the kernel runs before
+    a packet enters the ring; empty: every packet does.
+
     CaptureError when the interface does not exist, the privilege is missing or the memory is refused.
     """
 
-    def __init__(self, interface: str, size: RingSize | None = None) -> None:
+    def __init__(self, interface: str, size: RingSize | None = None, filter: bytes = b"") -> None:
         self.interface = interface
+        self._filter = filter
         self._size = size or RingSize()
         self._next = 0  # the block that is read next; the kernel fills it, or already has
         self._captured = 0
@@ -72,7 +90,11 @@ class Ring:
         except OSError as error:
             raise _refused(interface, self._size, error) from error
         try:
+            self._size = self._size.for_link(_bytes_per_second(self._socket, interface))
             self._map = self._attach()
+        except CaptureError:
+            self._socket.close()
+            raise
         except OSError as error:
             self._socket.close()
             raise _refused(interface, self._size, error) from error
@@ -82,6 +104,8 @@ class Ring:
         size = self._size
         frames = size.total_bytes // _FRAME_BYTES
         request = struct.pack("7I", size.block_bytes, size.blocks, _FRAME_BYTES, frames, size.retire_ms, 0, 0)
+        if self._filter:  # before anything can be heard
+            self._attach_filter()
         self._socket.setsockopt(SOL_PACKET, PACKET_VERSION, TPACKET_V3)
         self._socket.setsockopt(SOL_PACKET, PACKET_RX_RING, request)
         memory = mmap.mmap(self._socket.fileno(), size.total_bytes)
@@ -91,6 +115,18 @@ class Ring:
             memory.close()
             raise
         return memory
+
+    def _attach_filter(self) -> None:
+        steps = array.array("B", self._filter)
+        address, size = steps.buffer_info()
+        try:
+            program = struct.pack("HP", size // _FILTER_STEP, address)  # struct sock_fprog
+            self._socket.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)
+        except OSError as error:
+            raise CaptureError(
+                f"Interface {self.interface!r} cannot be captured: the kernel refuses a filter of "
+                f"{size // _FILTER_STEP} instructions ({error.strerror}); use a shorter one."
+            ) from error
 
     def fileno(self) -> int:
         """Readable when a block is ready (for select)."""
@@ -157,6 +193,11 @@ def last_time_ns(chunk: bytes) -> int:
     return _time_ns(chunk, layout.BLOCK_LAST_TIME)
 
 
+def packets_in(chunk: bytes) -> int:
+    """How many packets a chunk holds."""
+    return int(struct.unpack_from("I", chunk, layout.BLOCK_PACKETS)[0])
+
+
 def _time_ns(chunk: bytes, offset: int) -> int:
     seconds, nanoseconds = struct.unpack_from("2I", chunk, offset)
     return int(seconds) * 10**9 + int(nanoseconds)
@@ -165,6 +206,19 @@ def _time_ns(chunk: bytes, offset: int) -> int:
 def now_ns() -> int:
     """The clock of the packets' time stamps."""
     return time.clock_gettime_ns(time.CLOCK_REALTIME)
+
+
+def _bytes_per_second(any_socket: socket.socket, interface: str) -> int | None:
+    """What the link carries by its driver's word (struct ethtool_cmd); None if it does not say."""
+    command = array.array("B", struct.pack("II36x", ETHTOOL_GSET, 0))
+    request = struct.pack("16sP", interface.encode()[:15], command.buffer_info()[0])
+    try:
+        fcntl.ioctl(any_socket, SIOCETHTOOL, request)
+    except OSError:
+        return None
+    low, high = struct.unpack_from("H", command, 12)[0], struct.unpack_from("H", command, 28)[0]
+    megabits = low | high << 16
+    return megabits * 125_000 if 0 < megabits < 0xFFFFFFFF else None
 
 
 def _refused(interface: str, size: RingSize, error: OSError) -> CaptureError:

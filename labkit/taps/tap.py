@@ -1,6 +1,7 @@
 """One tap as its owner sees it: what its task has said so far, and whether it still runs."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from labkit.errors import LabError
 from labkit.recording import Loss, Vantage
@@ -20,6 +21,7 @@ class Tap:
     over: bool = False
     failure: str | None = None
     dropped: int | None = None
+    losses: list[dict[str, Any]] = field(default_factory=list)
     lacks: list[str] = field(default_factory=list)
 
     @property
@@ -36,6 +38,16 @@ class Tap:
                 self.busy_ns = max(self.busy_ns, clock)
             case {"failed": str(why)}:
                 self.fail(why)
+            case {"lost": int(lost), "since_ns": int(since_ns), "until_ns": int(until_ns)}:
+                self.losses.append(
+                    {
+                        "kind": "loss",
+                        "time_ns": until_ns,
+                        "since_ns": since_ns,
+                        "vantage": self.vantage.name,
+                        "dropped": lost,
+                    }
+                )
             case {"captured": int(), "dropped": int(dropped), "trouble": trouble}:
                 self.dropped = dropped
                 self.over = True
@@ -63,5 +75,9 @@ class Tap:
         if self.task:
             self.task.stop(kill=True)
 
-    def loss(self, captured: int) -> Loss:
-        return Loss(captured, self.dropped)
+    def loss(self, captured: int, last_ns: int | None = None) -> Loss:
+        """*captured*, and what was dropped; with *last_ns* without what was dropped after that time."""
+        if self.dropped is None or last_ns is None:
+            return Loss(captured, self.dropped)
+        later = [int(loss["dropped"]) for loss in self.losses if int(loss["since_ns"]) > last_ns]
+        return Loss(captured, self.dropped - sum(later))

@@ -14,6 +14,7 @@ PRELOAD = (
     "labkit.traffic.socket_client",
     "labkit.traffic.websocket_client",
     "labkit.traffic.program",
+    "labkit.traffic.crafted",
     "labkit.traffic.function_task",
     "cloudpickle",
     "uvicorn.lifespan.off",

@@ -12,6 +12,7 @@ from labkit.errors import TaskError, TrafficError
 from labkit.runtime import protocol
 from labkit.topology import Node
 from labkit.topology.model import Role
+from labkit.traffic import crafting
 from labkit.traffic import options as takes
 from labkit.traffic.open_things import TIMEOUT, Session, TcpConnection, UdpSocket, WebSocket
 from labkit.traffic.options import refuse_unknown
@@ -211,6 +212,45 @@ class Host:
         arguments = load_arguments(spec, connections, seconds, requests, new_connections)
         load = Load(self._line(), self._node(), f"load on {url}", arguments)
         return load if background else load.wait()
+
+    def send(self, packets: Any, *, interface: str | None = None, **unknown: object) -> int:
+        """Send scapy packets from here byte for byte; how many that were.
+
+        packets: one, or several, that begin with IP(), IPv6() or Ether(). What they leave open is as this host would
+        fill it in; they leave by its route, or through *interface*. Their TCP and UDP source ports are held for 120 s
+        after their last use, so that this host's kernel does not answer for them (RST, port unreachable).
+        TrafficError, with nothing sent, for what cannot be.
+        """
+        refuse_unknown("send", unknown, takes.SEND)
+        return crafting.send(self._line(), packets, interface)
+
+    def sr(
+        self,
+        packets: Any,
+        *,
+        timeout: float = crafting.TIMEOUT,
+        interface: str | None = None,
+        multi: bool = False,
+        **unknown: object,
+    ) -> tuple[Any, Any]:
+        """Send as `send` does and wait for answers: scapy's lists of (sent, received) and of those without an answer.
+
+        timeout: seconds after the last packet left; it ends earlier when all are answered. multi: a packet may have
+        several answers, so all the time is waited (at most for 100,000 in all). Packets that began with Ether() are
+        answered by frames.
+        """
+        refuse_unknown("sr", unknown, takes.SR)
+        return crafting.sr(self._line(), packets, timeout, interface, multi)
+
+    def sr1(
+        self, packets: Any, *, timeout: float = crafting.TIMEOUT, interface: str | None = None, **unknown: object
+    ) -> Any:
+        """Send as `send` does and give the first answer, a scapy packet; None if none came in *timeout* seconds.
+
+        >>> lab.alice.sr1(IP(dst=lab.vip) / TCP(dport=80, flags="S"))
+        """
+        refuse_unknown("sr1", unknown, takes.SR1)
+        return crafting.sr1(self._line(), packets, timeout, interface)
 
     def secrets(self, since_ns: int) -> list[tuple[int, list[str]]]:
         """(Unix time in ns, NSS key log lines) of each TLS connection of its clients open at *since_ns* or later."""

@@ -15,6 +15,9 @@ RUN = ("timeout", "background")
 CALL = ("timeout",)
 TCP = ("timeout",)
 UDP: tuple[str, ...] = ()
+SEND = ("interface",)
+SR1 = ("timeout", "interface")
+SR = ("timeout", "interface", "multi")
 
 _SAID = {
     "json": "body=json.dumps(...) sends JSON",
@@ -32,6 +35,9 @@ _SAID = {
     **dict.fromkeys(("tls_version", "ssl", "ssl_version"), 'tls="1.2" or tls="1.3" forces a version'),
     **dict.fromkeys(("ciphers", "cipher"), "OpenSSL's own choice of ciphers stands"),
     **dict.fromkeys(("http2", "http3", "tls", "proxy", "proxies"), "it is not built yet"),
+    "iface": "interface= names the way out",
+    "verbose": "it prints nothing anyway",
+    **dict.fromkeys(("inter", "retry", "count", "loop", "filter"), "send in a loop of your own"),
     **dict.fromkeys(("stream", "files", "rate", "rps"), "it is not built yet"),
 }
 

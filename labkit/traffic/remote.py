@@ -24,6 +24,11 @@ class Line:
         self.client = client
         self._node = node
 
+    @property
+    def raw_sockets(self) -> bool:
+        """Whether crafted frames can be sent from there."""
+        return self._node.raw_sockets
+
     def ask(
         self, doing: str, target: str, *arguments: Any, timeout: float | None, give_up: str | None = None
     ) -> dict[str, Any]:

@@ -22,7 +22,8 @@ def test_at_l4_one_connection_is_seen_four_times_and_counted_once() -> None:
             "connection": 1, "seen_at": FOUR, "paired_with": None, "proto": "TCP", "client": ALICE,
             "client_port": 40000, "server": VIP, "server_port": 80, "state": "closed", "packets_out": 6,
             "packets_in": 4, "bytes_out": len(get()), "bytes_in": 40, "retransmissions": 0,
-            "handshake_seconds": 8 * HOP / 1e9, "closed_by": "client",
+            "handshake_seconds": 8 * HOP / 1e9, "closed_by": "client", "out_of_order": 0, "duplicate_acks": 0,
+            "zero_windows": 0,
         }
     ]  # fmt: skip
 

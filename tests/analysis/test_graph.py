@@ -140,3 +140,20 @@ def test_nothing_captured() -> None:
     seen_by_proxy_alone.seen = []
     assert told(seen_by_proxy_alone) == "L7: 1 request, 0 client connections, 0 back connections"
     assert get() != b""
+
+
+def test_edges_carry_amounts_each_way_and_states() -> None:
+    study = Study(l4_wire(3).recording())
+    graph = build(study, Routes(study))
+    table = study.connections_table()
+    for source, target, data in graph.edges(data=True):
+        mine = table[table["client"] == {"alice": "10.0.1.11", "bob": "10.0.1.12"}[source]]
+        assert data["connections"] == len(mine)
+        for name in ("packets_out", "packets_in", "bytes_out", "bytes_in"):
+            assert data[name] == mine[name].sum() > 0, (source, target, name)
+        assert data["states"] == {"closed": len(mine)}
+    wire = l4_wire(1)
+    Talk(wire, Nat(sport=40777), seed=9).send(0, "S")
+    study = Study(wire.recording())
+    (edge,) = (data for *_, data in build(study, Routes(study)).edges(data=True) if data["connections"] == 2)
+    assert edge["states"] == {"closed": 1, "syn_sent": 1}

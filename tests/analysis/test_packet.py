@@ -3,7 +3,7 @@ from scapy.layers.inet import IP, TCP
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet, Raw
 
-from labkit.analysis.packet import dissect, packet, page
+from labkit.analysis.packet import dissect, packet
 
 from .wire import Link, Talk, Wire, get
 
@@ -45,8 +45,9 @@ def test_there_is_no_packet_zero() -> None:
         packet(wire.recording(), 0)
 
 
-def test_a_notebook_shows_layers_and_bytes_escaped() -> None:
-    html = page(Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02") / IP() / TCP() / Raw(b"<script>"))
-    assert "###[ TCP ]###" in html
-    assert "<script>" not in html
-    assert "3C 73 63 72" in html
+def test_where_it_comes_from_is_told_in_scapys_own_attributes() -> None:
+    wire = Wire(("alice",))
+    wire.see("alice", Ether() / IP() / TCP() / Raw(b"x" * 100), cut=60)
+    shown = packet(wire.recording(), 1)
+    assert (shown.sniffed_on, shown.wirelen, len(shown)) == ("alice", 154, 60)
+    assert float(shown.time) == pytest.approx(1_700_000_000)

@@ -2,8 +2,9 @@ from collections.abc import Callable
 
 import pytest
 
+from labkit.analysis.states import TRANSITIONS, WORDS
 from labkit.analysis.study import Study
-from labkit.analysis.tcp import TRANSITIONS, WORDS, Story
+from labkit.analysis.tcp import Story
 
 from .wire import HOP, Link, Talk, Wire, get, udp
 

@@ -7,7 +7,7 @@ from labkit.analysis.routes import Routes
 from labkit.analysis.study import Study
 from labkit.analysis.visibility import table
 
-from .test_tls import hello
+from .tls.test_hello import hello
 from .wire import (
     ALICE,
     API1,
@@ -71,7 +71,7 @@ def test_at_l7_by_hand() -> None:
     assert frame.loc["ip.src", FOUR].tolist() == [ALICE, ALICE, LB_BACK, LB_BACK]
     wanted = {
         "eth.src": CLEAR, "ip.src": READ, "ip.dst": CLEAR, "tcp.dport": READ, "tcp.seq": CLEAR,
-        "http.method": READ, "http.target": USED, "http.version": CLEAR, "http.host": READ, "http.cookie": READ,
+        "http.method": READ, "http.target": USED, "http.version": READ, "http.host": READ, "http.cookie": READ,
         "http.header.via": CLEAR,
     }  # fmt: skip
     assert {name: states(frame.reset_index())[name] for name in wanted} == wanted

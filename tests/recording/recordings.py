@@ -6,7 +6,7 @@ import numpy as np
 
 from labkit.recording import PACKET_DTYPE, Loss, Recording, Vantage
 
-NAMES = ("alice", "lb:front", "bücher:後ろ", "🦊", "n" * 300, "a b\t'\"<>&", "ли\u0301")
+NAMES = ("alice", "lb:front", "bücher:後ろ", "🦊", "n" * 300, "a b'\"<>&", "ли\u0301")
 LARGEST_TIME = 2**63 - 1
 
 
@@ -16,7 +16,11 @@ def make(seed: int, packets: int = 40, vantages: int = 4) -> Recording:
     names = dice.sample(NAMES, vantages)
     points = tuple(
         Vantage(
-            name, node=f"node {name}", interface=dice.choice(["front", ""]), description=dice.choice(["", f"at {name}"])
+            name,
+            node=f"node {name}",
+            interface=dice.choice(["front", ""]),
+            description=dice.choice(["", f"at {name}"]),
+            filter=dice.choice(["", "tcp port 80"]),
         )
         for name in names
     )
@@ -32,16 +36,17 @@ def make(seed: int, packets: int = 40, vantages: int = 4) -> Recording:
     counts = np.bincount(rows["vantage"], minlength=vantages).tolist()
     loss = {point.name: Loss(count, dice.choice([None, 0, 12])) for point, count in zip(points, counts, strict=True)}
     events = [
-        {"kind": "mode", "time_ns": time_ns + 1, "mode": "l4", "engine": "nftables"},
+        {"kind": "mode", "time_ns": min(LARGEST_TIME, time_ns + 1), "mode": "l4", "engine": "nftables"},
         {
             "kind": "request",
-            "time_ns": time_ns + 2,
+            "time_ns": min(LARGEST_TIME, time_ns + 2),
             "target": "/ü\ud800\0",
             "back": None,
             "read": ["ip.dst"],
             "n": 2**70,
         },
     ]
-    return Recording(
-        points, rows, data, loss, events, lacks=tuple(dice.sample(["one thing", "another"], dice.randrange(3)))
-    )
+    said = sorted(dice.sample(range(1, packets + 1), packets // 9))
+    comments = {number: dice.choice(["", "look", "zwei\nZeilen", "後ろ"]) for number in said}
+    lacks = tuple(dice.sample(["one thing", "another"], dice.randrange(3)))
+    return Recording(points, rows, data, loss, events, lacks=lacks, comments=comments)

@@ -201,26 +201,30 @@ def test_mutants_never_crash(tmp_path: Path, seed: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "body",
+    ("body", "damaged"),
     [
-        b"not json",
-        b"[" * 100_000,
-        b"[1]",
-        b'{"labkit":2,"event":{"kind":"x","time_ns":1}}',
-        b'{"labkit":1,"event":{"kind":1,"time_ns":1}}',
-        b'{"labkit":1,"event":{"kind":"x","time_ns":"late"}}',
-        b'{"labkit":1,"vantages":7}',
-        b"\xff\xfe",
+        (b"not json", 0),
+        (b"[" * 100_000, 0),
+        (b"[1]", 0),
+        (b'{"labkit":2,"event":{"kind":"x","time_ns":1}}', 0),
+        (b'{"labkit":1,"event":{"kind":1,"time_ns":1}}', 1),
+        (b'{"labkit":1,"event":{"kind":"x","time_ns":"late"}}', 1),
+        (b'{"labkit":1,"event":{"kind":"x","time_ns":1e400}}', 1),
+        (b'{"labkit":1,"event":[]}', 1),
+        (b'{"labkit":1}', 1),
+        (b'{"labkit":1,"vantages":7}', 1),
+        (b'{"labkit":1,"event":{"kind":"x","ti', 1),
+        (b"\xff\xfe", 0),
     ],
 )
-def test_evidence_that_is_none(tmp_path: Path, body: bytes) -> None:
+def test_evidence_that_is_none(tmp_path: Path, body: bytes, damaged: int) -> None:
     pen = struct.pack("<I", 32473)
     content = foreign.section("<") + foreign.block("<", 0x80007ED9, pen + body)
     content += foreign.block("<", 0x80007ED9, b"\1\0\0\0" + json.dumps({"labkit": 1, "vantages": {}}).encode())
     content += foreign.block("<", 0x80007ED9, b"")
     recording = read(tmp_path, content)
     assert recording.events == ()
-    assert recording.lacks == (reader.FOREIGN,)
+    assert recording.lacks == (reader.FOREIGN, *["1 pieces of evidence that are damaged"] * damaged)
 
 
 @pytest.mark.parametrize(

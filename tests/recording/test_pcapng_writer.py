@@ -25,6 +25,7 @@ def assert_same(read: Recording, written: Recording) -> None:
     assert read.events == tuple(written.events)
     assert read.loss == written.loss
     assert read.lacks == written.lacks
+    assert read.comments == written.comments
 
 
 @pytest.mark.parametrize("seed", range(30))

@@ -3,7 +3,9 @@
 import os
 import socket
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -152,6 +154,39 @@ def test_what_goes_wrong_in_a_call_is_raised_here(node, job, kind, words):
 def test_a_call_that_takes_too_long_is_given_up(node):
     with pytest.raises(TaskError, match="no answer within"):
         node.call(JOBS + "sleep", 5, timeout=0.1)
+
+
+def test_the_agent_outlives_a_task_whose_end_it_hears_of_before_its_last_words():
+    """A task's end and its stream's are two events, which may come in one round and in either order."""
+    near, far = socket.socketpair()
+    pid = os.fork()
+    if pid == 0:
+        near.close()
+        agent = Agent(far, "n1")
+        agent._selector.select = ends_first(agent._selector.select)  # type: ignore[method-assign]
+        agent.serve()
+        os._exit(7)
+    far.close()
+    loop = StreamLoop("test")
+    node = StreamNode("n1", near, loop)
+    for _ in range(3):
+        task = node.start(JOBS + "burst", count=1, size=1)
+        assert task.receive(5) == [0, bytes(1)]
+        assert task.wait(5) is None
+    assert node.call(JOBS + "where")["pid"] > 0
+    loop.close()
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
+
+
+def ends_first(select: Callable[[], list[Any]]) -> Callable[[], list[Any]]:
+    """*select* with the events of some time in one round; a task's end, of the newest descriptor, comes first."""
+
+    def later() -> list[Any]:
+        select()
+        time.sleep(0.05)
+        return sorted(select(), key=lambda event: -event[0].fd)
+
+    return later
 
 
 def test_when_the_owner_is_gone_the_agent_ends_its_tasks():

@@ -28,7 +28,21 @@ def test_what_a_host_says_of_itself():
     assert lb.addresses == ["10.0.1.10", "fd00:10:0:1::10", "10.0.2.10", "fd00:10:0:2::10"]
     assert repr(lb) == "<balancer lb 10.0.1.10>"
     assert lb._repr_html_() == "balancer <b>lb</b> <code>10.0.1.10</code>"
-    assert {"get", "post", "request", "session", "websocket", "tcp", "udp", "run", "call", "load"} <= set(dir(lb))
+    assert {
+        "get",
+        "post",
+        "request",
+        "session",
+        "websocket",
+        "tcp",
+        "udp",
+        "run",
+        "call",
+        "load",
+        "send",
+        "sr",
+        "sr1",
+    } <= set(dir(lb))
 
 
 def test_nothing_works_while_the_lab_does_not_run():

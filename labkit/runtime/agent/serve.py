@@ -50,7 +50,8 @@ class Agent:
         """Until the owner is gone; then every task is killed and reaped."""
         while self._open:
             for key, events in self._selector.select():
-                if key.fileobj in self._selector.get_map():  # an earlier event of this round may have closed it
+                now = self._selector.get_map().get(key.fd)
+                if now is not None and now.data is key.data:  # else an earlier event of this round has closed it
                     handle: Callable[[int], None] = key.data
                     handle(events)
         for task in self._tasks.values():

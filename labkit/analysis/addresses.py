@@ -1,0 +1,90 @@
+"""A small number for every IP address, in order of appearance, and the addresses as text.
+
+Captures have many packets and few addresses: a table indexed by a hash finds nearly all of them in a few passes;
+what it misses is looked up one distinct address at a time.
+"""
+
+from ipaddress import IPv4Address, IPv6Address
+from threading import Lock
+
+import numpy as np
+import numpy.typing as npt
+
+from .frames import MISSING, Bools, Ints, Words
+
+_SLOT_BITS = 14
+_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
+
+
+class Addresses:
+    """Numbers addresses as they come, from several threads too.
+
+    By number, names: their texts; sums: their one's complement sums (RFC 1071), 0 to 65,534.
+    """
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self.sums: list[int] = []
+        self._lock = Lock()
+        self._numbers: dict[tuple[int, int, int], int] = {}
+        self._known = {version: _Table() for version in (4, 6)}
+
+    def four(self, values: Ints) -> Ints:
+        """Numbers of IPv4 addresses given as integers; -1 for -1."""
+        return self._number(4, np.zeros(len(values), dtype=np.uint64), values, values < 0)
+
+    def six(self, *parts: Ints) -> Ints:
+        """Numbers of IPv6 addresses given as four integers each of 32 bits; -1 where the last is -1."""
+        first, second, third, fourth = (part.clip(0).astype(np.uint64) for part in parts)
+        high, low = first << np.uint64(32) | second, third << np.uint64(32) | fourth
+        return self._number(6, high, low, parts[3] < 0)
+
+    def _number(self, version: int, high: Words, values: npt.NDArray[np.generic], absent: Bools) -> Ints:
+        low = values.astype(np.uint64)
+        table = self._known[version]
+        number, hit = table.find(high, low)
+        lost = np.flatnonzero(~hit & ~absent)
+        if len(lost):
+            pairs = np.stack([high[lost], low[lost]], axis=1)
+            distinct, place = np.unique(pairs, axis=0, return_inverse=True)
+            with self._lock:
+                numbers = [self._new(version, one, two) for one, two in distinct.tolist()]
+                table.learn(distinct[:, 0], distinct[:, 1], np.array(numbers))
+            number[lost] = np.array(numbers, dtype=np.int64)[place.ravel()]
+        number[absent] = MISSING
+        return number
+
+    def _new(self, version: int, high: int, low: int) -> int:
+        key = (version, high, low)
+        if key not in self._numbers:
+            self._numbers[key] = len(self.names)
+            self.sums.append((high << 64 | low) % 0xFFFF)
+            self.names.append(str(IPv4Address(low)) if version == 4 else str(IPv6Address(high << 64 | low)))
+        return self._numbers[key]
+
+
+class _Table:
+    """The address met last in every slot, with its number. Replaced whole, so that readers need no lock."""
+
+    def __init__(self) -> None:
+        size = 1 << _SLOT_BITS
+        self._slots: tuple[Words, Words, Ints] = (
+            np.zeros(size, dtype=np.uint64), np.zeros(size, dtype=np.uint64), np.full(size, MISSING, dtype=np.int64),
+        )  # fmt: skip
+
+    def find(self, high: Words, low: Words) -> tuple[Ints, Bools]:
+        highs, lows, numbers = self._slots
+        slot = _slot(high, low)
+        number = numbers[slot]
+        return number, (lows[slot] == low) & (highs[slot] == high) & (number >= 0)
+
+    def learn(self, high: Words, low: Words, number: Ints) -> None:
+        highs, lows, numbers = (self._slots[0].copy(), self._slots[1].copy(), self._slots[2].copy())
+        slot, last = np.unique(_slot(high, low)[::-1], return_index=True)  # of several in a slot, one wins
+        highs[slot], lows[slot], numbers[slot] = (values[::-1][last] for values in (high, low, number))
+        self._slots = highs, lows, numbers
+
+
+def _slot(high: Words, low: Words) -> Ints:
+    mixed = (low ^ high * _MULTIPLIER) * _MULTIPLIER
+    return (mixed >> np.uint64(64 - _SLOT_BITS)).astype(np.int64)

@@ -1,0 +1,84 @@
+"""How many requests each client sent in clear, counted in the captured bytes of many connections at once.
+
+A stream that came whole and in order, of nothing but requests without a body, is counted as it lies there; every other
+one is put together by `streams` and read by `http` or `http2`, which also say what counts.
+"""
+
+import re
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+
+from . import http, http2, streams
+from .frames import Bools, Ints
+from .index import ACK, SYN, TCP, Index
+from .sightings import Sightings
+
+_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
+_PLAIN = re.compile(rb"(?:%s [^ \r\n]++ HTTP/1\.[01]\r\n(?:%s:[^\r\n]*+\r\n)*+\r\n)++" % (_TOKEN, _TOKEN))
+# What may make bytes after a head something else than the next request
+_LEADS_ON = (b"content-length", b"transfer-encoding", b"upgrade", b"connect ")
+_BEGINS = re.compile(rb"(?:\r\n)*%s [^ \r\n]+ HTTP/1\.[01]\r?\n" % _TOKEN)
+
+
+def requests_sent(index: Index, sightings: Sightings, some: Sequence[int]) -> list[int]:
+    """For each of *some* sightings the requests that its client sent, as `http` and `http2` count them."""
+    chosen = np.array(some, dtype=np.int64)
+    pieces, bounds, simple = _pieces(index, sightings, chosen)
+    counts = []
+    for place, (first, last) in enumerate(pairwise(bounds)):
+        data = b"".join(pieces[first:last])
+        if simple[place] and _BEGINS.match(data) is None and not http2.spoken(data):
+            counts.append(0)
+        elif simple[place] and _PLAIN.fullmatch(data) and not _leads_on(data.lower()):
+            counts.append(data.count(b"\r\n\r\n"))
+        else:
+            counts.append(_count(streams.sent(index, sightings, int(chosen[place])).data))
+    return counts
+
+
+def _count(data: bytes) -> int:
+    """How many requests stand in clear in a client's stream."""
+    return len(http2.by_client(data).messages) if http2.spoken(data) else sum(1 for _ in http.requests(data))
+
+
+def _leads_on(lowered: bytes) -> bool:
+    return any(word in lowered for word in _LEADS_ON)
+
+
+def _pieces(index: Index, sightings: Sightings, chosen: Ints) -> tuple[list[bytes], list[int], list[bool]]:
+    """What the clients sent, packet by packet in order of time; where each sighting's begin; which are simple.
+
+    Simple: TCP, captured whole, each segment beginning where the one before it ends, the first behind the SYN if there
+    is one.
+    """
+    place_of = np.full(len(sightings), -1, dtype=np.int64)
+    place_of[chosen] = np.arange(len(chosen))
+    rows = sightings.rows[sightings.from_client[sightings.rows]]
+    rows = rows[place_of[sightings.of_packet[rows]] >= 0]
+    carrying = rows[index.payload_length[rows] > 0]
+    place = place_of[sightings.of_packet[carrying]]
+    order = np.argsort(place, kind="stable")
+    carrying, place = carrying[order], place[order]
+    bounds = np.append(0, np.cumsum(np.bincount(place, minlength=len(chosen))))
+    simple = sightings.proto[chosen] == TCP
+    simple[place[_broken(index, rows, carrying, place, place_of[sightings.of_packet[rows]], len(chosen))]] = False
+    begin = index.frames.take(carrying).start + index.payload[carrying]
+    data = memoryview(index.frames.buffer)
+    ends = (begin + index.payload_length[carrying]).tolist()
+    return [bytes(data[a:b]) for a, b in zip(begin.tolist(), ends, strict=True)], bounds.tolist(), simple.tolist()
+
+
+def _broken(index: Index, rows: Ints, carrying: Ints, place: Ints, place_of_row: Ints, count: int) -> Bools:
+    """Which of the carrying packets do not go on where what was sent before them ends, or were cut."""
+    seq, length = index.seq[carrying], index.payload_length[carrying].astype(np.int64)
+    frames = index.frames.take(carrying)
+    broken = index.payload[carrying] + length > frames.captured
+    first = np.diff(place, prepend=-1) != 0
+    broken[1:] |= ~first[1:] & (seq[1:] != (seq[:-1] + length[:-1]) % (1 << 32))
+    opening = index.flags[rows] & (SYN | ACK) == SYN
+    start = np.full(count, -1, dtype=np.int64)
+    start[place_of_row[opening][::-1]] = (index.seq[rows[opening]][::-1] + 1) % (1 << 32)
+    broken |= first & (start[place] >= 0) & (seq != start[place])
+    return np.asarray(broken | (index.flags[carrying] & SYN > 0))

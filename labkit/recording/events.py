@@ -1,0 +1,126 @@
+"""Which events are sound: the border at which what a file says is judged, so that nobody behind it has to.
+
+The kinds and their keys are described in `model`. An event of an unknown kind is sound if it has a kind and a time:
+a later labkit may have written it. Keys that a kind does not know are left as they are.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from labkit.wording import inert
+
+Check = Callable[[Any], bool]
+LATEST_NS: Final = 2**63 - 1
+
+
+def _text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _number(value: Any, most: int = LATEST_NS) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= most
+
+
+def _port(value: Any) -> bool:
+    return _number(value, 0xFFFF)
+
+
+def _flag(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+def _one_of(*choices: str) -> Check:
+    return lambda value: isinstance(value, str) and value in choices
+
+
+def _list_of(check: Check) -> Check:
+    return lambda value: isinstance(value, list) and all(map(check, value))
+
+
+def _pair(first: Check, second: Check) -> Check:
+    return lambda value: isinstance(value, list) and len(value) == 2 and first(value[0]) and second(value[1])
+
+
+def _or_none(check: Check) -> Check:
+    return lambda value: value is None or check(value)
+
+
+def _pools(value: Any) -> bool:
+    return isinstance(value, dict) and all(map(_TEXTS, value.values()))
+
+
+def _having(required: Mapping[str, Check], optional: Mapping[str, Check]) -> Check:
+    """A dictionary with all of *required*, and *optional* keys of the right kind where there are any."""
+
+    def check(value: Any) -> bool:
+        return (
+            isinstance(value, dict)
+            and all(key in value and right(value[key]) for key, right in required.items())
+            and all(right(value[key]) for key, right in optional.items() if key in value)
+        )
+
+    return check
+
+
+_TEXTS: Final = _list_of(_text)
+_MAYBE_TEXT: Final = _or_none(_text)
+_MAYBE_TIME: Final = _or_none(_number)
+_FIELDS: Final = _list_of(_pair(_text, _text))
+_END: Final = _pair(_text, _port)
+_ID: Final = _or_none(lambda value: isinstance(value, str | int))
+_SIDE: Final = _having({}, {"id": _ID, "client": _or_none(_END), "server": _or_none(_END)})
+_NODE: Final = _having({"name": _text, "role": _text, "addresses": _TEXTS}, {"interfaces": _TEXTS})
+
+_KINDS: Final[Mapping[str, Check]] = {
+    "topology": _having({"nodes": _list_of(_NODE)}, {"pools": _pools, "vip": _TEXTS, "runtime": _text}),
+    "mode": _having({"mode": _one_of("l4", "l7")}, {"engine": _MAYBE_TEXT}),
+    "rules": _having({}, {"text": _text, "reads": _or_none(_TEXTS)}),
+    "loss": _having({"vantage": _text, "dropped": _number}, {"since_ns": _number}),
+    "secrets": _having({"lines": _TEXTS}, {"leg": _or_none(_one_of("front", "back", "through"))}),
+    "decision": _having(
+        {"proto": _text, "client": _text, "client_port": _port, "server": _text, "server_port": _port},
+        {
+            "mode": _one_of("l4", "l7"),
+            "backend": _MAYBE_TEXT,
+            "backend_address": _MAYBE_TEXT,
+            "backend_port": _or_none(_port),
+            "rule": _MAYBE_TEXT,
+            "read": _or_none(_TEXTS),
+        },
+    ),
+    "request": _having(
+        {},
+        {
+            **dict.fromkeys(
+                ("request", "method", "target", "host", "version", "rule", "backend", "error"), _MAYBE_TEXT
+            ),
+            **dict.fromkeys(("started_ns", "decided_ns", "ended_ns"), _MAYBE_TIME),
+            **dict.fromkeys(("front_stream", "back_stream", "status"), _or_none(_number)),
+            **dict.fromkeys(("read", "held"), _or_none(_TEXTS)),
+            **dict.fromkeys(("front", "back"), _or_none(_SIDE)),
+            **dict.fromkeys(("headers_received", "headers_forwarded"), _or_none(_FIELDS)),
+            "websocket": _or_none(_flag),
+        },
+    ),
+}
+_EVENT: Final = _having({"kind": _text, "time_ns": _number}, {})
+
+
+def is_sound(event: Any) -> bool:
+    """Whether *event* (of parsed JSON) is one that every part of labkit can read."""
+    return _EVENT(event) and _KINDS.get(event["kind"], _EVENT)(event)
+
+
+def inert_event(event: Mapping[str, Any]) -> Mapping[str, Any]:
+    """*event* with all its texts made harmless to show (`labkit.wording.inert`); rules keep their lines."""
+    return {inert(key): _inert(value, lines=key == "text") for key, value in event.items()}
+
+
+def _inert(value: Any, *, lines: bool = False) -> Any:
+    if isinstance(value, str):
+        return "\n".join(map(inert, value.split("\n"))) if lines else inert(value)
+    if isinstance(value, dict):
+        return {inert(key): _inert(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(map(_inert, value))
+    return value
