@@ -28,7 +28,7 @@ def shake_hands(authority: Authority, node: str, name: str) -> ssl.SSLSocket:
             theirs.close()  # the client did not like it
 
     threading.Thread(target=serve, daemon=True).start()
-    context = ssl.create_default_context(cadata=authority.root)
+    context = ssl.create_default_context(cadata=authority.trust())
     context.verify_flags |= ssl.VERIFY_X509_STRICT  # the default from Python 3.13 on
     with context.wrap_socket(ours, server_hostname=name) as client:
         return client

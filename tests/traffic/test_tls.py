@@ -50,7 +50,7 @@ def secure(node) -> Iterator[Secure]:
         https_port=PLACES["api1"],
     )
     backend.restore()
-    yield Secure(Host(ALICE, lambda: node, lambda: signer.root), backend, f"https://api1:{PLACES['api1']}")
+    yield Secure(Host(ALICE, lambda: node, signer.trust), backend, f"https://api1:{PLACES['api1']}")
     end(backend)
 
 
@@ -191,7 +191,7 @@ def test_failures_name_the_client_the_thing_and_the_remedy(secure, url, options,
 
 @pytest.mark.parametrize("http2", [False, True])
 def test_who_trusts_another_authority_is_told(secure, node, http2):
-    stranger = Host(ALICE, lambda: node, lambda: authority().root)
+    stranger = Host(ALICE, lambda: node, authority().trust)
     with pytest.raises(TrafficError, match="have certificates of this lab's CA; others are not trusted") as failed:
         stranger.get(f"{secure.url}/", http2=http2)
     assert failed.value.cause == "bad certificate"
