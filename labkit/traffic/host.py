@@ -253,12 +253,15 @@ class Host:
         refuse_unknown("sr1", unknown, takes.SR1)
         return crafting.sr1(self._line(), packets, timeout, interface)
 
-    def secrets(self, since_ns: int) -> list[tuple[int, list[str]]]:
-        """(Unix time in ns, NSS key log lines) of each TLS connection of its clients open at *since_ns* or later."""
+    def secrets(self, since_ns: int) -> tuple[list[tuple[int, list[str]]], bool]:
+        """(Unix time in ns, NSS key log lines) of each TLS connection of its clients open at *since_ns* or later.
+
+        And whether there were more, which are forgotten.
+        """
         if not self._secure:
-            return []  # none was ever opened
+            return [], False  # none was ever opened
         told = self._node().call("labkit.traffic.tls:secrets", since_ns, timeout=TIMEOUT)
-        return [(time_ns, lines) for time_ns, lines in told]
+        return [(time_ns, lines) for time_ns, lines in told["made"]], told["forgot"]
 
     def _trust(self) -> str:
         self._secure = True

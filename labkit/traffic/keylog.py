@@ -25,10 +25,12 @@ def secrets_events(hosts: Iterable[Host], since_ns: int, known: Iterable[Event])
     for host in hosts:
         leg = "back" if host.role == "balancer" else "through"
         try:
-            made = host.secrets(since_ns)
+            made, forgot = host.secrets(since_ns)
         except TaskError:
             lacks.append(f"the TLS secrets of {host.name}, which did not answer")
             continue
+        if forgot:
+            lacks.append(f"the TLS secrets of the oldest connections of {host.name}: they are forgotten")
         for time_ns, lines in made:
             own = [line for line in lines if handshake_of(line) not in told]
             if own:
