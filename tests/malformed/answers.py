@@ -19,7 +19,11 @@ def ask(path: str, *, most_packets: int = 5) -> Capture | None:
     cap.connections(per="vantage")
     for connection in (None, *range(1, min(3, len(cap.connections())) + 1)):
         repr(cap.visibility(full=True, connection=connection)).encode()
+        if connection is not None:
+            cap.follow(connection).text.encode()
     cap.visibility()
+    for request in range(min(3, len(cap.exchanges()))):
+        repr(cap.headers(request)).encode()
     cap.graph()
     cap.diagram()
     cap.summary()
