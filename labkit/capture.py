@@ -190,13 +190,13 @@ class Capture:
         return Headers(diff(exchange.event, study.carriage.front(exchange), study.carriage.back(exchange), why))
 
     def ladder(
-        self, connection: int | str | None = None, exchange: str | None = None, *, full: bool = False
+        self, connection: int | str | None = None, exchange: str | int | None = None, *, full: bool = False
     ) -> "Picture":
         """The sequence diagram across vantage points: one arrow through the balancer at L4, two that meet there at L7.
 
-        connection: an id from `connections()`, shown with those it is paired with. exchange: a request id from
-        `exchanges()` (also as the first argument). Without both, the first that tells something. full: every packet,
-        where long runs are counted otherwise. CaptureError if there is none such.
+        connection: an id from `connections()`, shown with those it is paired with. exchange: an id from `exchanges()`
+        (also as the first argument), or the number of a row there (from 0). Without both, the first that tells
+        something. full: every packet, where long runs are counted otherwise. CaptureError if there is none such.
         """
         from labkit.analysis import ladder, ladder_choice
         from labkit.views.ladder import ladder_picture

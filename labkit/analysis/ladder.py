@@ -39,7 +39,9 @@ def build(study: Study, routes: Routes, chosen: Chosen, *, full: bool = False) -
     left_out = len(walk.first) - sum(map(_packets, rows))
     mode = routes.modes.get(chosen.connections[0])
     box = next((rail.node for rail in rails if rail.role == "balancer"), None)
-    ladder = Ladder(tuple(rails), tuple(lines), tuple(rows), mode, box, left_out, "")
+    ladder = Ladder(
+        tuple(rails), tuple(lines), tuple(rows), mode, box, left_out, chosen.left_out, len(chosen.decisions), ""
+    )  # fmt: skip
     return replace(ladder, title=finding(ladder))
 
 
@@ -176,13 +178,19 @@ class _Walk:
         return Run(tuple(parts), int(rows[0]) + 1, int(last[-1]) + 1, int(index.time_ns[rows[0]]) - self.start_ns)
 
     def _choice(self, decision: Decision, arrow: Arrow) -> Choice:
-        event = decision.event
+        """A decision; it stands after *arrow*, which at L7 may be of any connection."""
+        event, row = decision.event, decision.row
+        connection = decision.connection if decision.connection in self.lines else arrow.connection
+        held = self._held(decision)
+        hidden = any(key[0] == connection for key in self.hidden)
+        plain = "the request" if self.lines[connection].proto == "TCP" else "the datagram"
         return Choice(
             mode=decision.mode,
-            connection=arrow.connection,
-            packet=None if decision.row is None else decision.row + 1,
-            rail=next((stop.rail for stop in arrow.stops if stop.packet - 1 == decision.row), None),
-            held=self._held(decision),
+            connection=connection,
+            packet=None if row is None else row + 1,
+            rail=None if row is None else self.rail_of.get(int(self.study.index.vantage[row])),
+            held=held,
+            of="TLS" if held and hidden else plain,
             backend=str(event.get("backend") or ""),
             rule=str(event.get("rule") or ""),
             read=tuple(map(str, event.get("read") or ())),

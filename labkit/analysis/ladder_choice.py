@@ -38,7 +38,7 @@ class Chosen:
 
 
 def choose(study: Study, connection: object = None, request: object = None) -> Chosen:
-    """What was asked for: a connection's id, a request's id (a str in the first place too), or neither.
+    """What was asked for: a connection's id, a request's id (a str in the first place too) or row, or neither.
 
     CaptureError if there is none such, or nothing at all.
     """
@@ -62,7 +62,9 @@ def choose(study: Study, connection: object = None, request: object = None) -> C
 
 
 def _asked(study: Study, request: object) -> Chosen:
-    exchange = next((one for one in study.exchanges if one.event.get("request") == request), None)
+    row = index(request) if isinstance(request, Integral) and not isinstance(request, bool) else -1
+    named = (one for at, one in enumerate(study.exchanges) if at == row or one.event.get("request") == request)
+    exchange = next(named, None)
     if exchange is None:
         known = len(study.exchanges)
         has = f"{known:,} request{'s' if known > 1 else ''}" if known else "none: it was not captured at L7"
@@ -88,15 +90,22 @@ def first(study: Study) -> Chosen | None:
 
 
 def of_connection(study: Study, number: int) -> Chosen:
-    """One connection and those that the proxy's record pairs it with, whole."""
+    """One connection and those that the proxy's record pairs it with.
+
+    Whole; but of a client's connection beside a back connection only the requests that this one carried.
+    """
     paired = sorted(pairs(study.exchanges).get(number, ()))
-    is_back = any(exchange.back == number for exchange in study.exchanges)
     shown = paired[: MOST - 1]
-    every = (*shown, number) if is_back else (number, *shown)
-    fronts = len(shown) if is_back else 1
-    decisions = [decision for decision in study.decisions if decision.connection in every[: max(fronts, 1)]]
-    rows = np.sort(np.concatenate([_packets(study, one) for one in every]))
-    return Chosen(every, fronts, rows, tuple(decisions), len(paired) - len(shown))
+    carried = [exchange for exchange in study.exchanges if exchange.back == number]
+    if carried:
+        rows = [_packets(study, number)]
+        rows += [_part(study, one.front, one) for one in carried if one.front in shown and one.front is not None]
+        chosen = [one for one in study.decisions if any(one.event is exchange.event for exchange in carried)]
+        together = np.unique(np.concatenate(rows))
+        return Chosen((*shown, number), len(shown), together, tuple(chosen), len(paired) - len(shown))
+    decisions = [decision for decision in study.decisions if decision.connection == number]
+    every = np.sort(np.concatenate([_packets(study, one) for one in (number, *shown)]))
+    return Chosen((number, *shown), 1, every, tuple(decisions), len(paired) - len(shown))
 
 
 def of_exchange(study: Study, exchange: Exchange) -> Chosen | None:
@@ -105,10 +114,7 @@ def of_exchange(study: Study, exchange: Exchange) -> Chosen | None:
     every = [*fronts, *([] if exchange.back is None else [exchange.back])]
     if not every:
         return None
-    rows = []
-    for number in every:
-        others = [one for one in study.exchanges if number in (one.front, one.back) and one is not exchange]
-        rows.append(_window(study, number, exchange, others))
+    rows = [_part(study, number, exchange) for number in every]
     decisions = [one for one in study.decisions if one.event is exchange.event]
     return Chosen(tuple(every), len(fronts), np.sort(np.concatenate(rows)), tuple(decisions))
 
@@ -116,6 +122,11 @@ def of_exchange(study: Study, exchange: Exchange) -> Chosen | None:
 def _packets(study: Study, number: int) -> Ints:
     members = study.connections.members[number - 1]
     return np.concatenate([study.sightings.packets(sighting) for sighting in members])
+
+
+def _part(study: Study, number: int, exchange: Exchange) -> Ints:
+    others = [one for one in study.exchanges if number in (one.front, one.back) and one is not exchange]
+    return _window(study, number, exchange, others)
 
 
 def _window(study: Study, number: int, exchange: Exchange, others: Sequence[Exchange]) -> Ints:

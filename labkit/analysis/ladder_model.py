@@ -70,14 +70,15 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The decision. packet: the one held last, at a rail; None if it was not captured. held: the bytes of the request
-    that had come by then, None if that is not known."""
+    """The decision. packet: the one held last, at a rail; None if it was not captured. held: the bytes that the
+    client had sent by then, None if that is not known; of: what they are bytes of."""
 
     mode: str
     connection: int
     packet: int | None
     rail: int | None
     held: int | None
+    of: str
     backend: str
     rule: str
     read: tuple[str, ...]
@@ -89,7 +90,11 @@ Row = Arrow | Run | Choice
 
 @dataclass(frozen=True, slots=True)
 class Ladder:
-    """rails: from left to right. mode: "l4", "l7" or None. left_out: packets beyond the last row that is shown."""
+    """rails: from left to right. mode: "l4", "l7" or None. left_out: packets beyond the last row that is shown.
+
+    unshown: connections that are paired with the one shown and are too many to be. decided: how often
+    the balancer chose, in all.
+    """
 
     rails: tuple[Rail, ...]
     lines: tuple[Line, ...]
@@ -97,6 +102,8 @@ class Ladder:
     mode: str | None
     balancer: str | None
     left_out: int
+    unshown: int
+    decided: int
     title: str
 
     def line(self, connection: int) -> Line:
@@ -111,27 +118,35 @@ def finding(ladder: Ladder) -> str:
     line = (lines or behind)[0]
     who, to = ladder.rails[line.path[0]].node, ladder.rails[line.path[-1]].node
     where = ", ".join(rail.name for rail in ladder.rails if rail.vantage is not None)
+    choices = [row for row in ladder.rows if isinstance(row, Choice)]
     told = {
         "through": f"{mode}one connection, from {who} through {box} to {to}",
-        "front": f"{mode}{_count(len(lines), 'connection')} ends in {box}, which answers itself",
+        "front": f"{mode}one connection from {who} ends in {box}, {_behind(choices)}",
         "back": f"{mode}one connection, from {box} to {to}",
         "open": f"{mode}one connection from {who}, not seen behind {box}",
         "alone": f"{mode}one {line.proto} connection, from {who} to {to}, seen at {where}",
     }[line.ending]
     if lines and behind:
-        told = f"{mode}{_count(len(lines), 'connection')} ends in {box}"
-        told += ", another begins there" if len(behind) == 1 else f", {len(behind)} others begin there"
-        told = told.replace("connections ends", "connections end")
+        fronts = len(lines) + (ladder.unshown if len(lines) > 1 else 0)
+        others = len(behind) + (ladder.unshown if len(lines) == 1 else 0)
+        told = f"{mode}{_count(fronts, 'connection')} end{'s' if fronts == 1 else ''} in {box}"
+        told += ", another begins there" if others == 1 else f", {others:,} others begin there"
+        shown = len(behind) if len(lines) == 1 else len(lines)
+        told += f" ({shown} of {shown + ladder.unshown} shown)" if ladder.unshown else ""
     told = told[0].upper() + told[1:]
-    choices = [row for row in ladder.rows if isinstance(row, Choice)]
     if not choices:
         return told
     first = choices[0]
-    held = ", before any request" if first.held == 0 else f", holding {first.held or 0:,} bytes of the request"
+    held = ", before any request" if first.held == 0 else f", holding {first.held or 0:,} bytes of {first.of}"
     held = "" if first.held is None else held
     at = "" if first.packet is None else f" {'on' if first.mode == 'l4' else 'after'} packet {first.packet}"
-    more = f" (and {len(choices) - 1} more times)" if len(choices) > 1 else ""
+    more = f" (and {ladder.decided - 1:,} more times)" if ladder.decided > 1 else ""
     return f"{told}; decided{at}{held}{more}"
+
+
+def _behind(choices: list[Choice]) -> str:
+    own = choices and not any(choice.backend for choice in choices)
+    return "which answers itself" if own else "and no other is known to begin there"
 
 
 def _count(number: int, word: str) -> str:

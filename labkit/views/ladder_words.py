@@ -109,7 +109,7 @@ def decided(choice: Choice) -> str:
     """ "decided on packet 7, holding 0 bytes of the request"."""
     where = {"l4": "on"}.get(choice.mode, "after")
     at = "decided" if choice.packet is None else f"decided {where} packet {choice.packet}"
-    return at if choice.held is None else f"{at}, holding {counted(choice.held, 'byte')} of the request"
+    return at if choice.held is None else f"{at}, holding {counted(choice.held, 'byte')} of {choice.of}"
 
 
 def verdict(choice: Choice) -> str:

@@ -73,7 +73,8 @@ def test_at_l7_two_lines_end_in_the_balancer_and_no_arrow_crosses_it() -> None:
         assert {arrow.start, arrow.end} == ({0, 1} if arrow.connection == 1 else {2, 3})
         assert not any(stop.rewritten for stop in arrow.stops)
     (choice,) = choices(shown)
-    assert (choice.packet, choice.held, choice.rule) == (8, len(w.get()), "/api/*")
+    assert (choice.packet, choice.rail, choice.held, choice.rule) == (8, 1, len(w.get()), "/api/*")
+    assert choice.connection == 1
     before = arrows(shown)[3]
     assert (before.packets, before.says) == ((7, 8), "GET /api/users")
     assert shown.rows[4] is choice
@@ -104,7 +105,13 @@ def test_rows_are_bounded_and_the_rest_is_counted() -> None:
     keep_alive = made.keep_alive(40).recording()
     bounded = ladder(keep_alive, 1)
     assert len(bounded.rows) == 80
-    assert bounded.left_out > 0
+    assert len(bounded.lines) == 8
+    assert bounded.title.startswith("L7: one connection ends in lb, 40 others begin there (7 of 40 shown)")
+    assert bounded.title.endswith("(and 39 more times)")
+    counted = sum(isinstance(row, Arrow) for row in bounded.rows) + bounded.left_out
+    ids = [line.connection for line in bounded.lines]
+    table = Study(keep_alive).trajectories_table()
+    assert counted == table["connection"].isin(ids).sum()
 
 
 def test_what_goes_wrong_is_marked() -> None:
@@ -131,15 +138,30 @@ def test_a_request_is_cut_out_of_its_connections() -> None:
     assert arrows(parts[0])[0].flags == "S"
     assert next(arrow.says for arrow in arrows(parts[1])) == "GET /api/1"
     assert arrows(parts[2])[-1].flags == "A"
-    assert [line.connection for line in ladder(recording, 3).lines] == [1, 3]  # asked for by its back connection
+    assert ladder(recording, None, 1) == parts[1]  # by its row
+    behind = ladder(recording, 3)  # asked for by its back connection: of the front one its own request alone
+    assert [line.connection for line in behind.lines] == [1, 3]
+    assert {number for arrow in arrows(behind) for number in arrow.packets} == packets[1]
+    assert len(choices(behind)) == 1
 
 
 def test_a_request_that_the_balancer_answers_itself_has_no_back() -> None:
     shown = ladder(made.refused().recording(), 1)
     assert [line.ending for line in shown.lines] == ["front"]
-    assert shown.title.startswith("L7: one connection ends in lb, which answers itself; decided after packet 8")
+    assert shown.title.startswith(
+        "L7: one connection from alice ends in lb, which answers itself; decided after packet 8"
+    )
     (choice,) = choices(shown)
     assert (choice.backend, choice.rule) == ("", "")
+
+
+def test_a_connection_that_carried_no_request_is_not_said_to_be_answered() -> None:
+    wire = w.Wire()
+    wire.events += [w.TOPOLOGY, w.mode("l7"), w.rules("ct.state")]
+    w.Talk(wire, w.Link("alice", "lb:front", 41000), seed=1).open().close()
+    assert ladder(wire.recording()).title == (
+        "L7: one connection from alice ends in lb, and no other is known to begin there"
+    )
 
 
 def test_datagrams_and_ports_that_change() -> None:
@@ -147,6 +169,7 @@ def test_datagrams_and_ports_that_change() -> None:
     assert [(arrow.proto, arrow.seq, arrow.length) for arrow in arrows(shown)] == [("UDP", None, 10), ("UDP", None, 8)]
     assert arrows(shown)[0].stops[2].rewritten["udp.dport"] == (53, 5353)
     assert choices(shown)[0].packet == 2
+    assert shown.title.endswith("decided on packet 2, holding 10 bytes of the datagram")
 
 
 def test_ip_version_6() -> None:
