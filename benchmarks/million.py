@@ -73,7 +73,7 @@ def _played(
     talk = np.arange(count) + first
     six = (talk % 20 == 7) & (proto == 6)
     client, backend = talk % 2, 4 + talk % 4
-    sport = 20_000 + talk % 40_000 + (talk // 40_000) * 0
+    sport = 20_000 + talk % 40_000
     began = START + generator.integers(0, 60 * 10**9, count)
     isn = generator.integers(0, 2**32, (2, count))
     ids = generator.integers(1, 2**15, (2, count))
@@ -109,16 +109,20 @@ def _played(
                 )  # fmt: skip
                 parts.append((moment[chosen] + hop * 12_000 + talk[chosen] % 7, place_of[chosen], frame))
     decisions += [
-        {
-            "kind": "decision", "time_ns": int(began[i]) + 170_000, "mode": "l4", "proto": "TCP" if proto == 6 else "UDP",
-            "client": _address(6 if six[i] else 4, CLIENTS[int(client[i])], 1), "client_port": int(sport[i]),
-            "server": _address(6 if six[i] else 4, "lb", 1), "server_port": 80,
-            "backend": VANTAGES[int(backend[i])], "backend_port": 80, "rule": "http-80",
-            "backend_address": _address(6 if six[i] else 4, VANTAGES[int(backend[i])], 2), "read": ["ip.dst", "tcp.dport"],
-        }
+        _decision(int(began[i]), proto, 6 if six[i] else 4, int(client[i]), int(sport[i]), int(backend[i]))
         for i in range(count)
-    ]  # fmt: skip
+    ]
     return parts
+
+
+def _decision(began: int, proto: int, version: int, client: int, sport: int, backend: int) -> dict[str, Any]:
+    return {
+        "kind": "decision", "time_ns": began + 170_000, "mode": "l4", "proto": "TCP" if proto == 6 else "UDP",
+        "client": _address(version, CLIENTS[client], 1), "client_port": sport,
+        "server": _address(version, "lb", 1), "server_port": 80,
+        "backend": VANTAGES[backend], "backend_address": _address(version, VANTAGES[backend], 2), "backend_port": 80,
+        "rule": "http-80", "read": ["ip.dst", "tcp.dport"],
+    }  # fmt: skip
 
 
 def _address(version: int, name: str, link: int) -> str:

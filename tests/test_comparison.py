@@ -52,7 +52,7 @@ def test_both_captures_show_what_their_mode_does(compared):
 
 def test_the_tables_set_them_side_by_side(compared):
     counted = table(compared.connections(), "measure")
-    assert counted["requests"] == {"l4": 6, "l7": 6}
+    assert counted["requests seen"] == {"l4": 6, "l7": 6}
     assert counted["TCP connections in all"] == {"l4": 6, "l7": 12}
     assert counted["is it the same connection"] == {"l4": "yes", "l7": "no"}
     assert counted["packets lost"] == {"l4": 0, "l7": 0}

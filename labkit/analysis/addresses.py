@@ -79,10 +79,9 @@ class _Table:
         return number, (lows[slot] == low) & (highs[slot] == high) & (number >= 0)
 
     def learn(self, high: Words, low: Words, number: Ints) -> None:
-        highs, lows, numbers = (column.copy() for column in self._slots)
+        highs, lows, numbers = (self._slots[0].copy(), self._slots[1].copy(), self._slots[2].copy())
         slot, last = np.unique(_slot(high, low)[::-1], return_index=True)  # of several in a slot, one wins
-        for column, values in ((highs, high), (lows, low), (numbers, number)):
-            column[slot] = values[::-1][last]
+        highs[slot], lows[slot], numbers[slot] = (values[::-1][last] for values in (high, low, number))
         self._slots = highs, lows, numbers
 
 

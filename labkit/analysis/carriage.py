@@ -2,8 +2,8 @@
 
 In HTTP/2 the stream's number says it. In HTTP/1.1 messages have no numbers: where a connection was captured from its
 beginning and has as many requests as exchanges, their order says it; else the times do. On a client's connection a
-request stands between the decision on the one before and its own; on a backend's, between its own and the next. What
-that leaves open is answered with None.
+request stands between the decision on the one before and its own; on a backend's, between its own decision and its end.
+What that leaves open is answered with None.
 """
 
 from collections import defaultdict
@@ -89,7 +89,14 @@ class Carriage:
     def _by_time(self, stream: Stream, pairs: Sequence[_Pair], mine: Sequence[int], *, front: bool) -> dict[int, _Pair]:
         began = [self._began(stream, request) for request, _ in pairs]
         decided = [self._decided(number) for number in mine]
-        windows = pairwise([_LONG_AGO, *decided] if front else [*decided, _NEVER])
+        ended = [self._ended(number) for number in mine]
+        if front:
+            windows = list(pairwise([_LONG_AGO, *decided]))
+        else:
+            windows = [
+                (one - 1, min(two - 1, end))
+                for (one, two), end in zip(pairwise([*decided, _NEVER]), ended, strict=True)
+            ]
         found = {}
         for number, (after, before) in zip(mine, windows, strict=True):
             inside = [pair for pair, time_ns in zip(pairs, began, strict=True) if after < time_ns <= before]
@@ -106,6 +113,10 @@ class Carriage:
     def _decided(self, number: int) -> int:
         event = self._exchanges[number].event
         return int(event.get("decided_ns") or event.get("ended_ns") or event["time_ns"])
+
+    def _ended(self, number: int) -> int:
+        event = self._exchanges[number].event
+        return int(event.get("ended_ns") or event["time_ns"])
 
     def _carried(self, content: Content, pair: _Pair) -> Carried:
         request, response = pair

@@ -104,7 +104,7 @@ def table(
     ids = connections.of_sighting[chosen] if rows else chosen
     points = [tuple(dict.fromkeys(vantages[int(sightings.vantage[s])] for s in one)) for one in members]
     names = np.array([*index.addresses, ""], dtype=object)
-    counts = _counts(index, sightings)
+    counted = counts(index, sightings)
     handshake = story.handshake_ns[chosen]
     columns = {
         "connection": ids,
@@ -116,7 +116,7 @@ def table(
         "server": objects(names[sightings.server[chosen]]),
         "server_port": sightings.server_port[chosen],
         "state": objects([story.state[s] for s in rows]),
-        **{name: values[chosen] for name, values in counts.items()},
+        **{name: values[chosen] for name, values in counted.items()},
         "retransmissions": story.retransmissions[chosen],
         "handshake_seconds": np.where(handshake >= 0, handshake / 1e9, np.nan),
         "closed_by": objects([story.closed_by[s] for s in rows]),
@@ -130,13 +130,13 @@ def table(
     return frame
 
 
-def _counts(index: Index, sightings: Sightings) -> dict[str, Ints]:
+def counts(index: Index, sightings: Sightings) -> dict[str, Ints]:
     """Packets and payload bytes of every sighting, out (from the client) and in."""
-    rows, counts = sightings.rows, {}
+    rows, found = sightings.rows, {}
     for name, sent in (("out", True), ("in", False)):
         mine = rows[sightings.from_client[rows] == sent]
         of = sightings.of_packet[mine]
-        counts[f"packets_{name}"] = np.bincount(of, minlength=len(sightings)).astype(np.int64)
+        found[f"packets_{name}"] = np.bincount(of, minlength=len(sightings)).astype(np.int64)
         bytes_ = np.bincount(of, weights=index.payload_length[mine].clip(0), minlength=len(sightings))
-        counts[f"bytes_{name}"] = bytes_.astype(np.int64)
-    return {name: counts[name] for name in ("packets_out", "packets_in", "bytes_out", "bytes_in")}
+        found[f"bytes_{name}"] = bytes_.astype(np.int64)
+    return {name: found[name] for name in ("packets_out", "packets_in", "bytes_out", "bytes_in")}

@@ -16,7 +16,10 @@ Row = dict[str, Any]
 
 
 def counts(study: Study, routes: Routes) -> dict[str, object]:
-    """measure -> number (or yes, no), in the order in which they are told."""
+    """measure -> number (or yes, no), in the order in which they are told.
+
+    Requests are seen in clear, or by the proxy that ends them: of what passes encrypted nobody counts any.
+    """
     figures = summary.summary(study, routes)
     balancer, backends = study.nodes.balancer, _backends(study)
     tcp = [route for route in routes.all if route.proto == "TCP"]
@@ -25,7 +28,7 @@ def counts(study: Study, routes: Routes) -> dict[str, object]:
     captured = figures["loss"].values()
     dropped = [one["dropped"] for one in captured]
     return {
-        "requests": figures["requests"],
+        "requests seen": figures["requests"],
         "TCP connections that clients opened": sum(route.source != balancer for route in tcp),
         "TCP connections that backends accepted": sum(
             route.target in backends and (route.source == balancer or route.passed is not False) for route in tcp

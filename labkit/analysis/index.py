@@ -123,7 +123,7 @@ def build(recording: Recording) -> Index:
     """Read every column of *recording*."""
     frames, packets = Frames.of(recording), recording.packets
     link_types = np.array([v.link_type for v in recording.vantages] or [MISSING], dtype=np.int64)
-    vantage = packets["vantage"].astype(np.int16 if len(link_types) <= 0x7FFF else np.int32)
+    vantage: Ints = packets["vantage"].astype(np.int16 if len(link_types) <= 0x7FFF else np.int32)
     held = {name: np.empty(len(frames), dtype=kind) for name, kind in _HELD.items()}
     addresses = Addresses()
 
@@ -149,8 +149,9 @@ def _chunks(link_types: Ints, vantage: Ints) -> Iterator[tuple[int, Ints | slice
             yield int(link_types[0]), some
             continue
         kind = link_types[vantage[some]]
-        for one in np.unique(kind).tolist():
-            yield one, np.flatnonzero(kind == one) + first
+        for number in np.unique(kind).tolist():
+            rows: Ints = np.flatnonzero(kind == number) + first
+            yield number, rows
 
 
 def _columns(frames: Frames, link_type: int, original: Ints, addresses: Addresses) -> dict[str, Ints]:
@@ -167,10 +168,10 @@ def _columns(frames: Frames, link_type: int, original: Ints, addresses: Addresse
             found["version"][rows] = version
             for name, values in vars(read(frames.take(rows), l3[rows], original[rows], addresses)).items():
                 found[name][rows] = values
-    proto, l4, end, version = found["proto"], found["l4"], found.pop("end"), found["version"]
-    above = transport(frames, proto, l4, end, found["fragment"])
-    found["proto"] = np.where((version >= 0) | (ethertype <= 0), proto, ETHERTYPE + ethertype)
-    return {**found, **vars(above), "l3": np.where(version >= 0, l3, MISSING)}
+    proto, is_ip = found["proto"], found["version"] >= 0
+    above = transport(frames, proto, found["l4"], found.pop("end"), found["fragment"])
+    found["proto"] = np.where(is_ip | (ethertype <= 0), proto, ETHERTYPE + ethertype)
+    return {**found, **vars(above), "l3": np.where(is_ip, l3, MISSING)}
 
 
 def protocol_name(proto: int) -> str | None:

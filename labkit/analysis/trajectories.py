@@ -185,4 +185,4 @@ def _rank(index: Index, rows: Ints) -> Ints:
     ttl = index.ttl[rows]
     step = (ttl[1:] > ttl[:-1]).astype(np.int8) - (ttl[1:] < ttl[:-1])
     tcp = index.proto[rows[:-1]] == TCP
-    return RANKS.ravel()[kept * np.int8(6) + (step + np.int8(1)) * np.int8(2) + tcp]
+    return np.asarray(RANKS.ravel()[kept * np.int8(6) + (step + np.int8(1)) * np.int8(2) + tcp])

@@ -119,7 +119,7 @@ def no_reset(case: Case) -> Verdict:
     table = case.packets[case.packets["flags"].notna()]
     if table.empty:
         return Verdict(False, claim, "there is no TCP packet")
-    resets = table[table["flags"].str.contains("R")]
+    resets = table[table["flags"].astype(object).str.contains("R")]
     if resets.empty:
         return Verdict(True, claim, packets=tuple(int(number) for number in table["number"]))
     senders = ", ".join(dict.fromkeys(map(case.study.nodes.at, resets["src"])))
@@ -156,7 +156,9 @@ def _repeated(case: Case, connection: int) -> list[int]:
     table = case.packets
     home = case.connections[connection]["seen_at"][0]
     rows = table[(table["connection"] == connection) & (table["vantage"] == home)]
-    counting = rows[(rows["payload_length"].fillna(0) > 0) | rows["flags"].fillna("").str.contains("[SF]")]
+    counting = rows[
+        (rows["payload_length"].fillna(0) > 0) | rows["flags"].astype(object).fillna("").str.contains("[SF]")
+    ]
     twice = counting.duplicated(subset=["src", "sport", "seq", "payload_length"])
     return [int(number) for number in counting[twice]["number"]] or [int(rows["number"].iloc[0])]
 

@@ -16,7 +16,7 @@ def told(wire, loss=LOSS):
 
 def test_the_counts_of_l4_and_l7():
     assert counts(*told(l4_wire(3))) == {
-        "requests": 3,
+        "requests seen": 3,
         "TCP connections that clients opened": 3,
         "TCP connections that backends accepted": 3,
         "is it the same connection": "yes",
@@ -26,7 +26,7 @@ def test_the_counts_of_l4_and_l7():
         "packets lost": 0,
     }
     at_l7 = counts(*told(l7_wire(3), {**LOSS, "api1": Loss(10, 4)}))
-    assert (at_l7["requests"], at_l7["TCP connections in all"], at_l7["packets lost"]) == (3, 6, 4)
+    assert (at_l7["requests seen"], at_l7["TCP connections in all"], at_l7["packets lost"]) == (3, 6, 4)
     assert at_l7["TCP connections that clients opened"] == at_l7["TCP connections that backends accepted"] == 3
     assert at_l7["is it the same connection"] == "no"
     assert counts(*told(l7_wire(), {}))["packets lost"] == "not counted"

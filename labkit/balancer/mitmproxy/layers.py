@@ -41,7 +41,8 @@ from mitmproxy.proxy.layers.http._events import (
 from labkit.balancer.mitmproxy.answers import raw_answer
 from labkit.balancer.mitmproxy.http2 import FrontHttp2
 from labkit.balancer.mitmproxy.journal import Exchange
-from labkit.balancer.mitmproxy.router import BODILESS, STREAM, Router, front_side, record
+from labkit.balancer.mitmproxy.rewrite import as_http1
+from labkit.balancer.mitmproxy.router import BODILESS, STREAM, Router, body_size, front_side, record
 
 Commands = Generator[commands.Command, Any, None]
 
@@ -145,6 +146,12 @@ class Stream(HttpStream):
         if request:  # the flow has just been made, and no hook has seen it
             self.flow.metadata |= {STREAM: self.stream_id, BODILESS: self._bodiless}
         return (yield from super().check_invalid(request))
+
+    def make_server_connection(self) -> Generator[commands.Command, Any, bool]:
+        opened: bool = yield from super().make_server_connection()
+        if opened and self.context.client.alpn == b"h2" and self.context.server.alpn != b"h2":
+            as_http1(self.flow.request, framed=body_size(self.flow) is not None)
+        return opened
 
     def handle_protocol_error(self, event: RequestProtocolError | ResponseProtocolError) -> Commands:
         backend = record(self.flow).backend

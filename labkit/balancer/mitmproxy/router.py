@@ -16,7 +16,7 @@ from mitmproxy.net.http.http1 import expected_http_body_size
 from labkit.balancer.matching import RequestHead, RoundRobin, decide
 from labkit.balancer.mitmproxy.answers import answer
 from labkit.balancer.mitmproxy.journal import Exchange, Headers, Journal, Side
-from labkit.balancer.mitmproxy.rewrite import as_http1, in_origin_form, without_h2c, without_second_host
+from labkit.balancer.mitmproxy.rewrite import in_origin_form, without_h2c, without_second_host
 from labkit.balancer.policy import L7Policy, Target
 from labkit.topology import Listener
 
@@ -58,7 +58,7 @@ class Router:
         else:
             flow.response = answer(505, "the balancer speaks HTTP/1.0 and HTTP/1.1 here", close=True)
             return
-        size = _body_size(flow)
+        size = body_size(flow)
         if size is None or size > HELD_BODY:
             self._decide(flow)
             flow.request.stream = flow.response is None
@@ -113,8 +113,6 @@ class Router:
         flow.request.data.host = _reachable(target, client_address)
         flow.request.data.port = self.policy.http_port if secure and not inside_tls else listener.target_port
         flow.request.data.scheme = b"https" if inside_tls else b"http"
-        if _multiplexed(flow) and not inside_tls:
-            as_http1(flow.request, framed=_body_size(flow) is not None)
 
 
 def record(flow: http.HTTPFlow) -> Exchange:
@@ -185,7 +183,7 @@ def _multiplexed(flow: http.HTTPFlow) -> bool:
     return flow.client_conn.alpn == b"h2"
 
 
-def _body_size(flow: http.HTTPFlow) -> int | None:
+def body_size(flow: http.HTTPFlow) -> int | None:
     """The length of the request's body in bytes; None if it is not said."""
     if not _multiplexed(flow):
         return expected_http_body_size(flow.request)

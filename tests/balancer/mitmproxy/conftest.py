@@ -11,6 +11,7 @@ from labkit.balancer.policy import L7Policy, Route, Target
 from labkit.topology import Listener
 
 from .harness import Backend, Client, LocalNode, free_port
+from .secure import SecureStand, secure_stand
 
 NAMES = {"api1": "127.0.0.11", "api2": "127.0.0.12", "images1": "127.0.0.21", "images2": "127.0.0.22"}
 NOBODY = "127.0.0.99"  # an address of this host where nothing listens
@@ -68,3 +69,9 @@ def stand() -> Iterator[Stand]:
         engine.stop()
     for backend in backends.values():
         backend.close()
+
+
+@pytest.fixture(scope="module")
+def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureStand]:
+    with secure_stand(tmp_path_factory.mktemp("certificates")) as stand:
+        yield stand
