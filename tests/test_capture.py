@@ -36,6 +36,7 @@ def test_it_has_every_table_with_the_promised_columns() -> None:
         frame = getattr(cap, name)()
         assert isinstance(frame, pd.DataFrame)
         assert list(frame.columns)[: len(columns.split())] == columns.split()
+    assert cap.packets().columns[-1] == "comment"
     assert str(cap.packets()["time"].dtype) == "datetime64[ns]"
     assert list(cap.visibility().columns)[-2:] == ["state", "rewritten"]
 

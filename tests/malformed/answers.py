@@ -5,6 +5,7 @@ from typing import Any
 
 from labkit.capture import Capture
 from labkit.errors import CaptureError
+from labkit.views.packet import packet_html, packet_text
 
 
 def _shown(ask: Callable[..., Any], *arguments: Any) -> None:
@@ -50,5 +51,7 @@ def ask(path: str, *, most_packets: int = 5) -> Capture | None:
     for part in cap._repr_mimebundle_().values():
         part.encode()
     for number in range(1, min(most_packets, len(cap.recording)) + 1):
-        repr(cap.packet(number))
+        packet = cap.packet(number)
+        for text in (repr(packet), packet_text(packet), packet_html(packet)):
+            text.encode()
     return cap

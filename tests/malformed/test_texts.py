@@ -7,12 +7,14 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 
 from labkit.capture import Capture
 from labkit.recording import Recording, read_pcapng, write_pcapng
+from labkit.views.packet import packet_html, packet_text
 from labkit.wording import inert
 from tests.analysis.wire import Nat, Talk, l4_wire, l7_wire
 from tests.recording import foreign
@@ -87,21 +89,36 @@ def test_in_pictures_and_summaries(capture: tuple[Capture, Path]) -> None:
 
 
 def test_of_single_packets(capture: tuple[Capture, Path]) -> None:
-    from labkit.analysis.packet import page
-
     cap, _ = capture
     for number in range(1, len(cap.recording) + 1):
         packet = cap.packet(number)
-        for text in (repr(packet), packet.summary(), packet.show(dump=True), page(packet)):
-            assert not ACTS.search(re.sub("\x1b\\[[0-9;]*m", "", text) if "\x1b" in str(packet.show) else text)
-        assert "<script" not in page(packet)
+        for text in (repr(packet), packet.summary(), packet_text(packet), packet_html(packet)):
+            assert not ACTS.search(text)
+        assert "<script" not in packet_html(packet)
+
+
+def test_of_conversations(capture: tuple[Capture, Path]) -> None:
+    cap, _ = capture
+    shown: list[Any] = [cap.ladder()]
+    shown += [cap.follow(number) for number in range(1, len(cap.connections()) + 1)]
+    shown += [cap.headers(number) for number in range(len(cap.exchanges()))]
+    for each in shown:
+        bundle = each._repr_mimebundle_()
+        for text in (repr(each), *bundle.values()):
+            assert not ACTS.search(text.replace("\t", ""))
+        assert "<script" not in bundle.get("text/html", "") + bundle.get("image/svg+xml", "")
 
 
 def test_on_the_terminal(capture: tuple[Capture, Path]) -> None:
     _, path = capture
-    done = subprocess.run([sys.executable, "-m", "labkit", "open", str(path)], capture_output=True, check=True)
+    page = path.with_suffix(".html")
+    command = [sys.executable, "-m", "labkit", "open", str(path), "--html", str(page)]
+    done = subprocess.run(command, capture_output=True, check=True)
     assert not ACTS.search(done.stdout.decode())
     assert not ACTS.search(done.stderr.decode())
+    text = page.read_text(encoding="utf-8")
+    assert not ACTS.search(text)
+    assert "<script>alert" not in text
 
 
 def test_what_is_kept_is_not_changed(tmp_path: Path) -> None:
