@@ -1,122 +1,108 @@
 """The header fields that are compared and shown, as a table: name, where it stands, how it is written.
 
-Names are those of the recording's events (`ip.dst`, `tcp.dport` …). Every byte of the Ethernet, IP, TCP and UDP
-headers belongs to a field, so that a comparison field by field misses no changed byte.
+Names are those of the recording's events (`ip.dst`, `tcp.dport` …). Every byte of the Ethernet, IP, TCP, UDP and ICMP
+headers belongs to a field, and so does the packet that an ICMP error carries, so that a comparison field by field
+misses no changed byte. What the options mean is read by `columns`.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address
-from typing import Any, Protocol
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 import numpy as np
-import numpy.typing as npt
 
-from .frames import MISSING, Ints
-from .index import TCP, UDP, Index, flag_names
+from . import icmp
+from .field import Base, Field, Fixed, Region, Rows, Span, where
+from .frames import Ints
+from .index import ICMP, ICMP6, TCP, UDP, Index, flag_names
 
-
-class Field(Protocol):
-    """A header field: its layer's name, its own, its values."""
-
-    @property
-    def layer(self) -> str: ...
-
-    @property
-    def name(self) -> str: ...
-
-    def codes(self, index: Index, rows: Ints) -> npt.NDArray[Any]:
-        """One number per row, equal where the field's bytes are equal; -1 (0 of a digest) where there are none."""
-
-    def shown(self, index: Index, rows: Ints) -> list[object]:
-        """The values as a person reads them; None where the packet has no such field."""
+__all__ = ["BY_NAME", "FIELDS", "RANK", "Field", "Fixed", "Region", "names_rewritten", "rewritten"]
 
 
-@dataclass(frozen=True, slots=True)
-class Fixed:
-    """*width* bytes at *offset* of the header called *base*, of which (value >> shift) & mask counts."""
-
-    layer: str
-    name: str
-    base: str
-    offset: int
-    width: int
-    write: Callable[[int], object] = int
-    shift: int = 0
-    mask: int = -1
-
-    def codes(self, index: Index, rows: Ints) -> Ints:
-        base = _BASES[self.base](index, rows)
-        raw = index.frames.take(rows).read(np.where(base >= 0, base + self.offset, MISSING), self.width)
-        return np.where(raw >= 0, (raw >> self.shift) & self.mask, MISSING)
-
-    def shown(self, index: Index, rows: Ints) -> list[object]:
-        values, place = np.unique(self.codes(index, rows), return_inverse=True)
-        texts = [self.write(value) if value >= 0 else None for value in values.tolist()]
-        return [texts[i] for i in place.tolist()]
+def _ethernet(at: Rows) -> Ints:
+    return where(at.index.link[at.rows] == 1, 0)
 
 
-@dataclass(frozen=True, slots=True)
-class Region:
-    """Header bytes without a place or length of their own (options), or too long for a number (IPv6 addresses)."""
-
-    layer: str
-    name: str
-    span: Callable[[Index, Ints], tuple[Ints, Ints]]  # first and last + 1 position inside the packets at some rows
-    write: Callable[[bytes], object] = bytes.hex
-
-    def codes(self, index: Index, rows: Ints) -> npt.NDArray[Any]:
-        begin, end = self.span(index, rows)
-        frames = index.frames.take(rows)
-        return frames.digest(begin, np.minimum(end, frames.captured) - begin)
-
-    def shown(self, index: Index, rows: Ints) -> list[object]:
-        begin, end = (bound.tolist() for bound in self.span(index, rows))
-        raw = (index.frames.slice(row, a, b - a) for row, a, b in zip(rows.tolist(), begin, end, strict=True))
-        return [self.write(piece) if piece else None for piece in raw]
+def _ethertype(at: Rows) -> Ints:
+    l3 = at.index.l3[at.rows].astype(np.int64)
+    return where((at.index.link[at.rows] == 1) & (l3 >= 0), l3 - 2)
 
 
-def _where(condition: npt.NDArray[np.bool_], value: Ints | int) -> Ints:
-    return np.where(condition, value, MISSING).astype(np.int64)
+def _ip4(at: Rows) -> Ints:
+    return where(at.index.version[at.rows] == 4, at.index.l3[at.rows])
 
 
-def _l4(proto: int) -> Callable[[Index, Ints], Ints]:
-    return lambda index, rows: _where((index.proto[rows] == proto) & (index.fragment[rows] == 0), index.l4[rows])
+def _ip6(at: Rows) -> Ints:
+    return where(at.index.version[at.rows] == 6, at.index.l3[at.rows])
 
 
-_BASES: dict[str, Callable[[Index, Ints], Ints]] = {
-    "link": lambda index, rows: _where(index.link[rows] == 1, 0),
-    "type": lambda index, rows: _where((index.link[rows] == 1) & (index.l3[rows] >= 0), index.l3[rows] - 2),
-    "ip": lambda index, rows: _where(index.version[rows] == 4, index.l3[rows]),
-    "ip6": lambda index, rows: _where(index.version[rows] == 6, index.l3[rows]),
-    "tcp": _l4(TCP),
-    "udp": _l4(UDP),
-}
+def _behind(*protocols: int) -> Base:
+    """Where the header of these protocols begins, in packets that have it."""
+
+    def base(at: Rows) -> Ints:
+        there = np.isin(at.index.proto[at.rows], protocols) & (at.index.fragment[at.rows] == 0)
+        return where(there, at.index.l4[at.rows])
+
+    return base
 
 
-def _tags(index: Index, rows: Ints) -> tuple[Ints, Ints]:
-    tagged = (index.link[rows] == 1) & (index.l3[rows] > 14)
-    return _where(tagged, 12), _where(tagged, index.l3[rows] - 2)
+_tcp, _udp, _icmp = _behind(TCP), _behind(UDP), _behind(ICMP, ICMP6)
 
 
-def _ip6_bytes(begin: int, end: int) -> Callable[[Index, Ints], tuple[Ints, Ints]]:
-    def span(index: Index, rows: Ints) -> tuple[Ints, Ints]:
-        base = _BASES["ip6"](index, rows)
-        return _where(base >= 0, base + begin), _where(base >= 0, base + end)
+def _tags(at: Rows) -> tuple[Ints, Ints]:
+    l3 = at.index.l3[at.rows].astype(np.int64)
+    tagged = (at.index.link[at.rows] == 1) & (l3 > 14)
+    return where(tagged, 12), where(tagged, l3 - 2)
+
+
+def _bytes(base: Base, begin: int, end: int) -> Span:
+    def span(at: Rows) -> tuple[Ints, Ints]:
+        first = at.base(base)
+        return where(first >= 0, first + begin), where(first >= 0, first + end)
 
     return span
 
 
-def _ip_options(index: Index, rows: Ints) -> tuple[Ints, Ints]:
-    begin = index.l3[rows] + np.where(index.version[rows] == 6, 40, 20)
-    there = index.l4[rows] > begin
-    return _where(there, begin), _where(there, index.l4[rows])
+def _ip_options(at: Rows) -> tuple[Ints, Ints]:
+    l4 = at.index.l4[at.rows].astype(np.int64)
+    begin = at.index.l3[at.rows].astype(np.int64) + np.where(at.index.version[at.rows] == 6, 40, 20)
+    return where(l4 > begin, begin), where(l4 > begin, l4)
 
 
-def _tcp_options(index: Index, rows: Ints) -> tuple[Ints, Ints]:
-    begin = _BASES["tcp"](index, rows) + 20
-    there = (begin >= 20) & (index.payload[rows] > begin)
-    return _where(there, begin), _where(there, index.payload[rows])
+def _tcp_options(at: Rows) -> tuple[Ints, Ints]:
+    begin, payload = at.base(_tcp) + 20, at.index.payload[at.rows].astype(np.int64)
+    there = (begin >= 20) & (payload > begin)
+    return where(there, begin), where(there, payload)
+
+
+def _error(at: Rows) -> Ints:
+    """Where the packet that an ICMP error carries begins."""
+    begin = where(icmp.is_error(at.index, at.rows), at.index.l4[at.rows].astype(np.int64) + 8)
+    return where(np.isin(at.frames.read(begin, 1) >> 4, (4, 6)), begin)
+
+
+def _inner_bytes(place4: int, place6: int, width4: int, width6: int) -> Span:
+    """Bytes of the IP header inside an error, whose place and width its version decides (a width of 0: it has none)."""
+
+    def span(at: Rows) -> tuple[Ints, Ints]:
+        base = at.base(_error)
+        six = at.frames.read(base, 1) >> 4 == 6
+        begin, width = base + np.where(six, place6, place4), np.where(six, width6, width4)
+        there = (base >= 0) & (width > 0)
+        return where(there, begin), where(there, begin + width)
+
+    return span
+
+
+def _carried(begin: int, end: int | None) -> Span:
+    """Bytes behind the IP header inside an error; end None: all that are left."""
+
+    def span(at: Rows) -> tuple[Ints, Ints]:
+        base = at.base(_error)
+        first = at.frames.read(base, 1)
+        l4 = np.where(first >> 4 == 6, base + 40, base + (first & 0xF) * 4)
+        last = at.frames.captured if end is None else l4 + end
+        return where(base >= 0, l4 + begin), where(base >= 0, last)
+
+    return span
 
 
 def _mac(value: int) -> str:
@@ -127,60 +113,77 @@ def _hexadecimal(value: int) -> str:
     return f"0x{value:04x}"
 
 
-def _words(value: int) -> int:
-    return 4 * value
-
-
-def _ip4(value: int) -> str:
+def _text4(value: int) -> str:
     return str(IPv4Address(value))
 
 
-def _ip6(raw: bytes) -> str:
+def _text6(raw: bytes) -> str:
     return str(IPv6Address(raw)) if len(raw) == 16 else raw.hex()
 
 
+def _address(raw: bytes) -> str:
+    return str(ip_address(raw)) if len(raw) in (4, 16) else raw.hex()
+
+
+def _hexadecimal_bytes(raw: bytes) -> str:
+    return f"0x{raw.hex()}"
+
+
 FIELDS: tuple[Field, ...] = (
-    Fixed("Ethernet", "eth.src", "link", 6, 6, _mac),
-    Fixed("Ethernet", "eth.dst", "link", 0, 6, _mac),
+    Fixed("Ethernet", "eth.src", _ethernet, 6, 6, _mac),
+    Fixed("Ethernet", "eth.dst", _ethernet, 0, 6, _mac),
     Region("Ethernet", "eth.vlan", _tags),
-    Fixed("Ethernet", "eth.type", "type", 0, 2, _hexadecimal),
-    Fixed("IP", "ip.src", "ip", 12, 4, _ip4),
-    Fixed("IP", "ip.dst", "ip", 16, 4, _ip4),
-    Fixed("IP", "ip.ttl", "ip", 8, 1),
-    Fixed("IP", "ip.proto", "ip", 9, 1),
-    Fixed("IP", "ip.id", "ip", 4, 2),
-    Fixed("IP", "ip.checksum", "ip", 10, 2, _hexadecimal),
-    Fixed("IP", "ip.version", "ip", 0, 1, shift=4),
-    Fixed("IP", "ip.header_length", "ip", 0, 1, _words, mask=0xF),
-    Fixed("IP", "ip.dscp", "ip", 1, 1, shift=2),
-    Fixed("IP", "ip.ecn", "ip", 1, 1, mask=0x3),
-    Fixed("IP", "ip.length", "ip", 2, 2),
-    Fixed("IP", "ip.flags", "ip", 6, 1, shift=5),
-    Fixed("IP", "ip.fragment", "ip", 6, 2, mask=0x1FFF),
-    Region("IP", "ip6.src", _ip6_bytes(8, 24), _ip6),
-    Region("IP", "ip6.dst", _ip6_bytes(24, 40), _ip6),
-    Fixed("IP", "ip6.hlim", "ip6", 7, 1),
-    Fixed("IP", "ip6.nexthdr", "ip6", 6, 1),
-    Fixed("IP", "ip6.version", "ip6", 0, 1, shift=4),
-    Fixed("IP", "ip6.class", "ip6", 0, 2, shift=4, mask=0xFF),
-    Fixed("IP", "ip6.flow", "ip6", 0, 4, mask=0xFFFFF),
-    Fixed("IP", "ip6.length", "ip6", 4, 2),
+    Fixed("Ethernet", "eth.type", _ethertype, 0, 2, _hexadecimal),
+    Fixed("IP", "ip.src", _ip4, 12, 4, _text4),
+    Fixed("IP", "ip.dst", _ip4, 16, 4, _text4),
+    Fixed("IP", "ip.ttl", _ip4, 8, 1),
+    Fixed("IP", "ip.proto", _ip4, 9, 1),
+    Fixed("IP", "ip.id", _ip4, 4, 2),
+    Fixed("IP", "ip.checksum", _ip4, 10, 2, _hexadecimal),
+    Fixed("IP", "ip.version", _ip4, 0, 1, shift=4),
+    Fixed("IP", "ip.header_length", _ip4, 0, 1, mask=0xF, unit=4),
+    Fixed("IP", "ip.dscp", _ip4, 1, 1, shift=2),
+    Fixed("IP", "ip.ecn", _ip4, 1, 1, mask=0x3),
+    Fixed("IP", "ip.length", _ip4, 2, 2),
+    Fixed("IP", "ip.flags", _ip4, 6, 1, shift=5),
+    Fixed("IP", "ip.fragment", _ip4, 6, 2, mask=0x1FFF),
+    Region("IP", "ip6.src", _bytes(_ip6, 8, 24), _text6),
+    Region("IP", "ip6.dst", _bytes(_ip6, 24, 40), _text6),
+    Fixed("IP", "ip6.hlim", _ip6, 7, 1),
+    Fixed("IP", "ip6.nexthdr", _ip6, 6, 1),
+    Fixed("IP", "ip6.version", _ip6, 0, 1, shift=4),
+    Fixed("IP", "ip6.class", _ip6, 0, 2, shift=4, mask=0xFF),
+    Fixed("IP", "ip6.flow", _ip6, 0, 4, mask=0xFFFFF),
+    Fixed("IP", "ip6.length", _ip6, 4, 2),
     Region("IP", "ip.options", _ip_options),
-    Fixed("TCP", "tcp.sport", "tcp", 0, 2),
-    Fixed("TCP", "tcp.dport", "tcp", 2, 2),
-    Fixed("TCP", "tcp.seq", "tcp", 4, 4),
-    Fixed("TCP", "tcp.ack", "tcp", 8, 4),
-    Fixed("TCP", "tcp.flags", "tcp", 12, 2, flag_names, mask=0x1FF),
-    Fixed("TCP", "tcp.window", "tcp", 14, 2),
-    Fixed("TCP", "tcp.checksum", "tcp", 16, 2, _hexadecimal),
-    Fixed("TCP", "tcp.urgent", "tcp", 18, 2),
-    Fixed("TCP", "tcp.header_length", "tcp", 12, 1, _words, shift=4),
-    Fixed("TCP", "tcp.reserved", "tcp", 12, 1, shift=1, mask=0x7),
+    Fixed("TCP", "tcp.sport", _tcp, 0, 2),
+    Fixed("TCP", "tcp.dport", _tcp, 2, 2),
+    Fixed("TCP", "tcp.seq", _tcp, 4, 4),
+    Fixed("TCP", "tcp.ack", _tcp, 8, 4),
+    Fixed("TCP", "tcp.flags", _tcp, 12, 2, flag_names, mask=0x1FF),
+    Fixed("TCP", "tcp.window", _tcp, 14, 2),
+    Fixed("TCP", "tcp.checksum", _tcp, 16, 2, _hexadecimal),
+    Fixed("TCP", "tcp.urgent", _tcp, 18, 2),
+    Fixed("TCP", "tcp.header_length", _tcp, 12, 1, shift=4, unit=4),
+    Fixed("TCP", "tcp.reserved", _tcp, 12, 1, shift=1, mask=0x7),
     Region("TCP", "tcp.options", _tcp_options),
-    Fixed("UDP", "udp.sport", "udp", 0, 2),
-    Fixed("UDP", "udp.dport", "udp", 2, 2),
-    Fixed("UDP", "udp.length", "udp", 4, 2),
-    Fixed("UDP", "udp.checksum", "udp", 6, 2, _hexadecimal),
+    Fixed("UDP", "udp.sport", _udp, 0, 2),
+    Fixed("UDP", "udp.dport", _udp, 2, 2),
+    Fixed("UDP", "udp.length", _udp, 4, 2),
+    Fixed("UDP", "udp.checksum", _udp, 6, 2, _hexadecimal),
+    Fixed("ICMP", "icmp.type", _icmp, 0, 1),
+    Fixed("ICMP", "icmp.code", _icmp, 1, 1),
+    Fixed("ICMP", "icmp.checksum", _icmp, 2, 2, _hexadecimal),
+    Fixed("ICMP", "icmp.rest", _icmp, 4, 4, _hexadecimal),
+    Region("ICMP", "icmp.ip.src", _inner_bytes(12, 8, 4, 16), _address),
+    Region("ICMP", "icmp.ip.dst", _inner_bytes(16, 24, 4, 16), _address),
+    Region("ICMP", "icmp.ip.ttl", _inner_bytes(8, 7, 1, 1), int.from_bytes),
+    Region("ICMP", "icmp.ip.checksum", _inner_bytes(10, -1, 2, 0), _hexadecimal_bytes),
+    Region("ICMP", "icmp.ip.first", _inner_bytes(0, 0, 8, 7)),
+    Region("ICMP", "icmp.ip.proto", _inner_bytes(9, -1, 1, 0), int.from_bytes),
+    Region("ICMP", "icmp.sport", _carried(0, 2), int.from_bytes),
+    Region("ICMP", "icmp.dport", _carried(2, 4), int.from_bytes),
+    Region("ICMP", "icmp.data", _carried(4, None)),
 )
 BY_NAME = {field.name: field for field in FIELDS}
 RANK = {field.name: place for place, field in enumerate(FIELDS)}
@@ -189,8 +192,11 @@ RANK = {field.name: place for place, field in enumerate(FIELDS)}
 def rewritten(index: Index, before: Ints, after: Ints) -> list[dict[str, tuple[object, object]]]:
     """For each pair of rows the fields whose bytes differ, as name -> (before, after), in the table's order."""
     changes: list[dict[str, tuple[object, object]]] = [{} for _ in range(len(before))]
+    one, two = Rows(index, before), Rows(index, after)
     for field in FIELDS:
-        differ = np.flatnonzero(field.codes(index, before) != field.codes(index, after))
+        differ = np.flatnonzero(field.codes_of(one) != field.codes_of(two))
+        if not len(differ):
+            continue
         pairs = zip(field.shown(index, before[differ]), field.shown(index, after[differ]), strict=True)
         for place, pair in zip(differ.tolist(), pairs, strict=True):
             changes[place][field.name] = pair
@@ -199,4 +205,5 @@ def rewritten(index: Index, before: Ints, after: Ints) -> list[dict[str, tuple[o
 
 def names_rewritten(index: Index, before: Ints, after: Ints) -> list[str]:
     """The names of the fields that differ in any of the pairs of rows, in the table's order."""
-    return [f.name for f in FIELDS if (f.codes(index, before) != f.codes(index, after)).any()]
+    one, two = Rows(index, before), Rows(index, after)
+    return [field.name for field in FIELDS if (field.codes_of(one) != field.codes_of(two)).any()]

@@ -55,10 +55,15 @@ def _of_types(index: Index, rows: Ints, kind: Ints, known: Mapping[int, tuple[in
     return found
 
 
+def is_error(index: Index, rows: Ints) -> Bools:
+    """Which of the packets at *rows* are ICMP errors."""
+    return _of_types(index, rows, types(index, rows)["type"], ERRORS)
+
+
 def embedded(index: Index) -> Embedded:
     """The packets inside all ICMP errors of a recording."""
     rows = np.flatnonzero(np.isin(index.proto, list(ERRORS)))
-    rows = rows[_of_types(index, rows, types(index, rows)["type"], ERRORS)]
+    rows = rows[is_error(index, rows)]
     addresses = Addresses()
     version, inner = _inner(index, rows, addresses)
     places = {name: number for number, name in enumerate(index.addresses)}

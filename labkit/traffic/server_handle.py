@@ -56,7 +56,7 @@ class ServerHandle:
         name: str,
         node: Callable[[], Node],
         ports: dict[str, int],
-        certificate: Callable[[], list[str] | None] = lambda: None,
+        certificate: Callable[[], list[str]] | None = None,
     ) -> None:
         self._name = name
         self._node = node
@@ -76,8 +76,9 @@ class ServerHandle:
         with self._lock:
             node = self._node()
             if self._life is None or not self._life.task.running:
-                arguments = {"name": self._name, "app": self._app, "delay": self._delay, **self._ports}
-                self._life = Life(node, arguments | {"certificate": self._certificate()})
+                arguments: dict[str, Any] = {"name": self._name, "app": self._app, "delay": self._delay, **self._ports}
+                arguments["certificate"] = self._certificate() if self._certificate else None
+                self._life = Life(node, arguments)
 
     def wait_ready(self, timeout: float = STARTING) -> None:
         """Wait until it listens on all its ports. TaskError if it ended instead, or takes longer."""

@@ -112,7 +112,7 @@ class MitmproxyEngine:
             found.append("the requests under way when the L7 engine mitmproxy died")
         if self._told.forgotten_ns > since_ns:
             found.append(f"the oldest requests at L7: {self._told.forgotten} are forgotten")
-        return found
+        return [*found, *self._secrets.lacks(since_ns)]
 
     def stop(self) -> None:
         """End the proxy. Idempotent."""
