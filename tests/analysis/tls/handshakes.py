@@ -51,7 +51,7 @@ class Conversation:
 @functools.cache
 def certificate(kind: str) -> Path:
     """A folder with cert.pem (key and certificate, "rsa" or "ecdsa") and dh.pem."""
-    kept = tempfile.TemporaryDirectory(prefix="labkit-tests-")  # until the tests end
+    kept = tempfile.TemporaryDirectory(prefix="tls-tests-")  # until the tests end
     _FOLDERS.append(kept)
     folder = Path(kept.name)
     key = rsa.generate_private_key(65537, 2048) if kind == "rsa" else ec.generate_private_key(ec.SECP256R1())
@@ -100,7 +100,7 @@ def talk(
 ) -> Conversation:  # fmt: skip
     """A handshake and what both sides say after it, in memory. said: (0 for the client or 1, plain text)."""
     conversation = Conversation()
-    with tempfile.NamedTemporaryFile("r", prefix="labkit-tests-") as log:
+    with tempfile.NamedTemporaryFile("r", prefix="tls-tests-") as log:
         client.keylog_filename = log.name
         bios = [(ssl.MemoryBIO(), ssl.MemoryBIO()) for _ in range(2)]
         ends = [
@@ -152,7 +152,7 @@ class Programs:
 
     def __init__(self, *options: str) -> None:
         self._to = _free_port()
-        self._folder = tempfile.TemporaryDirectory(prefix="labkit-tests-")
+        self._folder = tempfile.TemporaryDirectory(prefix="tls-tests-")
         accept = ["openssl", "s_server", "-accept", f"127.0.0.1:{self._to}", "-cert", certificate("rsa") / "cert.pem"]
         self._server = _started([*accept, "-quiet", *options], stderr=subprocess.DEVNULL)
 
