@@ -1,9 +1,9 @@
 """TLS of the proxy: ends it at the front, speaks it to backends that are asked for it, tells the secrets of both.
 
 The front offers HTTP/2 and HTTP/1.1 (ALPN, RFC 7301) under TLS 1.2 and 1.3. A backend must show a certificate of the
-lab's root for its own name; it is offered what the client speaks: HTTP/2 if that, TLS 1.2 if no more. Secrets are NSS key log lines,
-told handshake by handshake as ``{"kind": "secrets", "time_ns", "leg", "connection", "lines"}``, and the end of such a
-connection as ``{"kind": "closed", "time_ns", "connection"}``.
+lab's root for its own name; it is offered what the client speaks: HTTP/2 if that, TLS 1.2 if no more. Secrets are
+NSS key log lines, told handshake by handshake as ``{"kind": "secrets", "time_ns", "leg", "connection", "lines"}``, and
+the end of such a connection as ``{"kind": "closed", "time_ns", "connection"}``.
 """
 
 import contextlib
