@@ -59,11 +59,6 @@ class Authority:
         """What a proxy in the node *name* needs: [certificate, key, root] as PEM text."""
         return [*self.serving(name), self.trust()]
 
-    def prepare(self) -> None:
-        """Make now what a lab serves with: the certificates of the balancer and of every backend."""
-        for node in (self._topology.balancer, *self._topology.backends):
-            self.certificate(node.name)
-
     def _issuer(self) -> "_Issuer":
         if self._root is None:
             self._root = _Issuer(f"labkit CA of the lab {self._topology.name}"[:64])

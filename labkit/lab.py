@@ -65,8 +65,6 @@ class Lab:
             self.stop()
             runtime = runtimes.choose(self._kind)
             self._ending = weakref.finalize(self, runtime.stop)
-            if self._secure:  # meanwhile, for it takes a tenth of a second
-                threading.Thread(target=self._authority.prepare, name="labkit certificates", daemon=True).start()
             try:
                 runtime.start(self._topology, (*TRAFFIC_PRELOAD, *TAPS_PRELOAD))
                 self._runtime = runtime

@@ -80,7 +80,6 @@ def test_everything_is_made_once_also_by_many_threads_and_kept_in_memory_alone()
         thread.start()
     for thread in threads:
         thread.join()
-    authority.prepare()
     assert len(set(made)) == 1
     assert authority.certificate("api1").key == made[0]
     assert len({authority.certificate(node.name).key for node in (LAB.balancer, *LAB.backends)}) == 5

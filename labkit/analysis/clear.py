@@ -27,9 +27,12 @@ def requests_sent(index: Index, sightings: Sightings, some: Sequence[int]) -> li
     chosen = np.array(some, dtype=np.int64)
     pieces, bounds, simple = _pieces(index, sightings, chosen)
     counts = []
+    datagrams = (sightings.proto[chosen] != TCP).tolist()
     for place, (first, last) in enumerate(pairwise(bounds)):
-        data = b"".join(pieces[first:last])
-        if simple[place] and _BEGINS.match(data) is None and not http2.spoken(data):
+        data = b"".join(
+            pieces[first : min(first + 1, last) if datagrams[place] else last]
+        )  # one datagram stands for all
+        if (simple[place] or datagrams[place]) and _BEGINS.match(data) is None and not http2.spoken(data):
             counts.append(0)
         elif simple[place] and _PLAIN.fullmatch(data) and not _leads_on(data.lower()):
             counts.append(data.count(b"\r\n\r\n"))
@@ -64,9 +67,9 @@ def _pieces(index: Index, sightings: Sightings, chosen: Ints) -> tuple[list[byte
     bounds = np.append(0, np.cumsum(np.bincount(place, minlength=len(chosen))))
     simple = sightings.proto[chosen] == TCP
     simple[place[_broken(index, rows, carrying, place, place_of[sightings.of_packet[rows]], len(chosen))]] = False
-    begin = index.frames.take(carrying).start + index.payload[carrying]
-    data = memoryview(index.frames.buffer)
-    ends = (begin + index.payload_length[carrying]).tolist()
+    frames, payload = index.frames.take(carrying), index.payload[carrying].astype(np.int64)
+    begin, data = frames.start + payload, memoryview(index.frames.buffer)
+    ends = (frames.start + np.minimum(payload + index.payload_length[carrying], frames.captured)).tolist()
     return [bytes(data[a:b]) for a, b in zip(begin.tolist(), ends, strict=True)], bounds.tolist(), simple.tolist()
 
 

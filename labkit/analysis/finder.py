@@ -3,7 +3,7 @@
 A tuple may be used again, so time decides between its connections; what it leaves open is answered with None.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -23,11 +23,9 @@ _OVER = ("closed", "reset")
 
 
 class Finder:
-    """Looks connections up by what they were called at any vantage point. story: called when states matter."""
+    """Looks connections up by what they were called at any vantage point."""
 
-    def __init__(
-        self, index: Index, sightings: Sightings, connections: Connections, story: Callable[[], Story]
-    ) -> None:
+    def __init__(self, index: Index, sightings: Sightings, connections: Connections, story: Story) -> None:
         self._index, self._sightings, self._story, self._connections = index, sightings, story, connections
         s = sightings
         self._ends = [side.tolist() for side in (s.client, s.client_port, s.server, s.server_port)]
@@ -79,7 +77,7 @@ class Finder:
             int(self._connections.of_sighting[s])
             for s in self._with_ends("TCP", client, server)
             if self._first[s] <= to_ns + _SLACK_NS
-            and (self._story().state[s] not in _OVER or self._ended(s) >= from_ns - _SLACK_NS)
+            and (self._story.state[s] not in _OVER or self._ended(s) >= from_ns - _SLACK_NS)
         }
         return found.pop() if len(found) == 1 else None
 

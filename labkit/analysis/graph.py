@@ -11,6 +11,7 @@ from collections import Counter
 import networkx as nx
 import numpy as np
 
+from .connections import counts
 from .routes import Route, Routes
 from .study import Study
 
@@ -29,9 +30,9 @@ def build(study: Study, routes: Routes) -> "nx.MultiDiGraph[str]":
     bundles: dict[tuple[str, str, str, str, str | None], list[int]] = {}
     for r in routes.all:
         bundles.setdefault((r.source, r.target, r.mode or "unknown", r.proto, r.via), []).append(r.connection)
-    table = study.connections_table()  # connection i stands in row i - 1
-    amounts = {name: table[name].to_numpy() for name in _AMOUNTS}
-    states = table["state"].tolist()
+    homes = np.array([members[0] for members in study.connections.members], dtype=np.int64)  # of connection i at i - 1
+    amounts = {name: amount[homes] for name, amount in counts(study.index, study.sightings).items()}
+    states = [study.story.state[home] for home in homes.tolist()]
     for (source, target, mode, proto, via), some in bundles.items():
         rows = np.array(some) - 1
         sums = {name: int(column[rows].sum()) for name, column in amounts.items()}
@@ -48,9 +49,6 @@ def build(study: Study, routes: Routes) -> "nx.MultiDiGraph[str]":
             **sums,
         )
     return graph
-
-
-_AMOUNTS = ("packets_out", "packets_in", "bytes_out", "bytes_in")
 
 
 def _roles(routes: list[Route]) -> dict[str, str]:

@@ -62,7 +62,7 @@ def is_error(index: Index, rows: Ints) -> Bools:
 
 def embedded(index: Index) -> Embedded:
     """The packets inside all ICMP errors of a recording."""
-    rows = np.flatnonzero(np.isin(index.proto, list(ERRORS)))
+    rows = np.flatnonzero((index.proto == ICMP) | (index.proto == ICMP6))
     rows = rows[is_error(index, rows)]
     addresses = Addresses()
     version, inner = _inner(index, rows, addresses)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 
 from .index import protocol_name
 from .study import Study
@@ -78,18 +79,48 @@ class Routes:
     def _route(self, number: int) -> Route:
         study = self._study
         members = study.connections.members[number - 1]
-        nodes, finder, balancer = study.nodes, study.finder, self._balancer
-        first, last = finder.ends(members[0]), finder.ends(members[-1])
-        source = nodes.at(first[0][0])
-        target = self._host(members[-1], source) or self._chosen.get(number) or nodes.at(last[1][0])
-        changed = any(finder.ends(sighting) != first for sighting in members[1:])
-        at_balancer = sum(self._at_balancer[self._vantage[sighting]] for sighting in members)
+        finder, balancer = study.finder, self._balancer
+        source = self._node(finder.ends(members[0])[0][0])
+        host = self._host(members[-1], source)
+        target = host or self._chosen.get(number) or self._node(finder.ends(members[-1])[1][0])
+        changed, at_balancer = self._changed[number - 1], self._seen_at_balancer[number - 1]
         through = (changed or at_balancer > 0) and balancer not in (source, target)
-        arrived = changed or at_balancer > 1 or (through and self._host(members[-1], source) is not None)
+        arrived = changed or at_balancer > 1 or (through and host is not None)
         via = (balancer or "lb") if through else None
         passed = True if arrived else False if self._ended(number, target) else None
-        proto = protocol_name(int(study.sightings.proto[members[0]])) or ""
+        proto = self._protocols[members[0]]
         return Route(number, proto, self.modes.get(number), source, target, via, passed)
+
+    def _node(self, address: str) -> str:
+        return self._study.nodes.at(address)
+
+    @cached_property
+    def _changed(self) -> list[bool]:
+        """Of each connection, whether its ends are called something else somewhere."""
+        s, connections = self._study.sightings, self._study.connections
+        homes = np.array([members[0] for members in connections.members], dtype=np.int64)[connections.of_sighting - 1]
+        differ = np.zeros(len(s), dtype=bool)
+        for column in (s.client, s.client_port, s.server, s.server_port):
+            differ |= column != column[homes]
+        return [count > 0 for count in self._per_connection(differ)]
+
+    @cached_property
+    def _seen_at_balancer(self) -> list[int]:
+        """Of each connection, at how many of the balancer's vantage points it was seen."""
+        return self._per_connection(np.array(self._at_balancer, dtype=bool)[self._study.sightings.vantage])
+
+    def _per_connection(self, marks: npt.NDArray[np.bool_]) -> list[int]:
+        """How many sightings of each connection are marked."""
+        connections = self._study.connections
+        counted = np.bincount(connections.of_sighting[marks], minlength=len(connections) + 1)[1:]
+        return [int(count) for count in counted.tolist()]
+
+    @cached_property
+    def _protocols(self) -> list[str]:
+        """Of each sighting, the name of its protocol."""
+        numbers, place = np.unique(self._study.sightings.proto, return_inverse=True)
+        names = [protocol_name(number) or "" for number in numbers.tolist()]
+        return [names[i] for i in place.tolist()]
 
     @cached_property
     def _balancer(self) -> str | None:

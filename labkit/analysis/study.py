@@ -50,11 +50,12 @@ class Study:
         return index.build(self.recording)
 
     @cached_property
-    def _grouped(self) -> tuple[sightings_.Sightings, trajectories_.Trajectories]:
-        """Found side by side: both take long, and numpy works without the interpreter's lock."""
+    def _grouped(self) -> tuple[sightings_.Sightings, tcp.Story, trajectories_.Trajectories]:
+        """Found side by side: all take long, and numpy works without the interpreter's lock."""
         with ThreadPoolExecutor(1) as beside:
             joined = beside.submit(trajectories_.join, self.index)
-            return sightings_.sight(self.index), joined.result()
+            sightings = sightings_.sight(self.index)
+            return sightings, tcp.tell(self.index, sightings), joined.result()
 
     @property
     def sightings(self) -> sightings_.Sightings:
@@ -62,19 +63,19 @@ class Study:
 
     @property
     def trajectories(self) -> trajectories_.Trajectories:
-        return self._grouped[1]
+        return self._grouped[2]
 
     @cached_property
     def connections(self) -> connections_.Connections:
         return connections_.merge(self.index, self.sightings, self.trajectories)
 
-    @cached_property
+    @property
     def story(self) -> tcp.Story:
-        return tcp.tell(self.index, self.sightings)
+        return self._grouped[1]
 
     @cached_property
     def finder(self) -> Finder:
-        return Finder(self.index, self.sightings, self.connections, lambda: self.story)
+        return Finder(self.index, self.sightings, self.connections, self.story)
 
     @cached_property
     def exchanges(self) -> list[exchanges_.Exchange]:

@@ -4,7 +4,8 @@ The state is what an onlooker can tell: each sighting's telling events (first SY
 found for all sightings at once, then walked through the table of `states`. `segments` counts what came again.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -33,7 +34,13 @@ class Story:
     opened_ns: Ints
     established_ns: Ints
     ended_ns: Ints
-    troubles: Troubles
+    index: Index = field(repr=False)
+    sightings: Sightings = field(repr=False)
+
+    @cached_property
+    def troubles(self) -> Troubles:
+        """What came again, late or not at all; counted when first asked for."""
+        return troubles(self.index, self.sightings)
 
     @property
     def retransmissions(self) -> Ints:
@@ -56,7 +63,8 @@ def tell(index: Index, sightings: Sightings) -> Story:
         opened_ns=_time(index, syn),
         established_ns=np.where(whole, _time(index, ack), MISSING),
         ended_ns=np.where(over, _time(index, last), MISSING),
-        troubles=troubles(index, sightings),
+        index=index,
+        sightings=sightings,
     )
 
 

@@ -121,12 +121,17 @@ def _alike(index: Index, rows: Ints, words: list[Words]) -> _Alike:
 
 def _turn_round(index: Index, order: Ints, rows: Ints, begin: Ints) -> None:
     """Of packets of one group with the same time those with the higher TTL come first: *order* and *rows*, in place."""
-    time_ns, ttl = index.time_ns[rows], index.ttl[rows]
-    wrong = np.flatnonzero((time_ns[1:] == time_ns[:-1]) & (ttl[1:] > ttl[:-1])) + 1
+    time_ns, ttl = index.time_ns, index.ttl
+    tied = np.zeros(len(index), dtype=bool)
+    tied[1:] = time_ns[1:] == time_ns[:-1]
+    tied[:-1] |= tied[1:]
+    after = np.flatnonzero(tied[rows])
+    after = after[after > 0]
+    wrong = after[(time_ns[rows[after]] == time_ns[rows[after - 1]]) & (ttl[rows[after]] > ttl[rows[after - 1]])]
     group = np.searchsorted(begin, wrong, side="right") - 1
     for number in np.unique(group[begin[group] != wrong]).tolist():
         where = slice(int(begin[number]), int(begin[number + 1]))
-        turned = np.lexsort((rows[where], -ttl[where].astype(np.int64), time_ns[where]))
+        turned = np.lexsort((rows[where], -ttl[rows[where]].astype(np.int64), time_ns[rows[where]]))
         order[where], rows[where] = order[where][turned], rows[where][turned]
 
 

@@ -36,7 +36,8 @@ class Evidence:
             self.left_out += 1
             return
         try:
-            value = json.loads(body[4:].rstrip(b"\0"))
+            text = body[4:].rstrip(b"\0").decode("utf-8", "surrogatepass")
+            value = json.loads(text)
         except (ValueError, RecursionError):
             self.damaged += b'"labkit"' in body[:64]
             return
@@ -45,7 +46,9 @@ class Evidence:
         if "vantages" in value:
             self._places(value)
         elif events.is_sound(value.get("event")):
-            self.events.append(value["event"])
+            event = value["event"]
+            harmless = text.isascii() and "\\" not in text and "\x7f" not in text  # JSON has no other bare controls
+            self.events.append(events.Harmless(event) if harmless else event)
         else:
             self.damaged += 1
 

@@ -297,7 +297,9 @@ class Backend(Host):
         https_port: int = 443,
     ) -> None:
         super().__init__(spec, node, trust)
-        ports = {"http_port": http_port, "tcp_port": tcp_port, "udp_port": udp_port, "https_port": https_port}
+        ports = {"http_port": http_port, "tcp_port": tcp_port, "udp_port": udp_port}
+        if certificate:
+            ports["https_port"] = https_port
         self._server = ServerHandle(spec.name, node, ports, certificate)
 
     @property

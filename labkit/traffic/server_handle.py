@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from labkit.errors import TaskError, TrafficError
+from labkit.errors import LabNotRunning, TaskError, TrafficError
 from labkit.runtime.protocol import Node
 from labkit.wording import shown
 
@@ -24,6 +24,7 @@ class Life:
         self.told = threading.Event()
         self.slowed = threading.Event()
         self.ready = False
+        self.certified = False  # or about to be
         self.reason: str | None = None
         self.task = node.start("labkit.traffic.server:main", on_event=self._event, on_exit=self._exit, **arguments)
 
@@ -48,7 +49,8 @@ class Life:
 class ServerHandle:
     """The server of the backend *name*, in the node that *node* gives. Thread-safe.
 
-    ports, and what *certificate* gives: see `server.main`.
+    ports: see `server.main`. certificate: gives [chain, key] as PEM text; None where TLS is not served. It is asked
+    for when everything else is served, in a thread, since making the first one takes a while.
     """
 
     def __init__(
@@ -77,7 +79,6 @@ class ServerHandle:
             node = self._node()
             if self._life is None or not self._life.task.running:
                 arguments: dict[str, Any] = {"name": self._name, "app": self._app, "delay": self._delay, **self._ports}
-                arguments["certificate"] = self._certificate() if self._certificate else None
                 self._life = Life(node, arguments)
 
     def wait_ready(self, timeout: float = STARTING) -> None:
@@ -91,6 +92,14 @@ class ServerHandle:
             with contextlib.suppress(TaskError):  # LabNotRunning says more than that its server ended
                 life.task.check()
             raise _death(self._name, life.reason)
+        if self._certificate and not life.certified:
+            life.certified = True
+            threading.Thread(target=self._certify, args=(life, self._certificate), daemon=True).start()
+
+    def _certify(self, life: Life, certificate: Callable[[], list[str]]) -> None:
+        chain, key = certificate()
+        with contextlib.suppress(TaskError, LabNotRunning):  # it has ended meanwhile
+            life.task.send({"op": "certify", "chain": chain, "key": key})
 
     def serve(self, app: bytes | None) -> None:
         """Start anew with the pickled *app*, or with the lab's own; if that fails, with what it served before."""

@@ -216,3 +216,30 @@ def test_secrets_of_each_handshake_are_kept_and_given_for_what_was_open(secure):
     newer, older = (lines for _, lines in secure.alice.secrets(since)[0][:2])
     assert {line.split()[0] for line in newer} >= {"CLIENT_HANDSHAKE_TRAFFIC_SECRET", "SERVER_TRAFFIC_SECRET_0"}
     assert [line.split()[0] for line in older] == ["CLIENT_RANDOM"]
+
+
+def test_who_comes_before_the_certificate_waits_for_it_and_http_waits_for_nobody(node):
+    signer, made = authority(), threading.Event()
+
+    def late() -> list[str]:
+        made.wait(10)
+        return signer.serving("api1")
+
+    at = spec("api1", "backend", "127.0.0.11/8")
+    ports = {"http_port": 19_081, "tcp_port": 0, "udp_port": 0, "https_port": PLACES["api2"]}
+    backend = Backend(at, lambda: node, certificate=late, **ports)
+    alice = Host(ALICE, lambda: node, signer.trust)
+    backend.restore()
+    try:
+        assert alice.get("http://api1:19081/").status == 200
+        replies = []
+        early = threading.Thread(target=lambda: replies.append(alice.get(f"https://api1:{PLACES['api2']}/")))
+        early.start()
+        early.join(0.2)
+        assert early.is_alive()
+        made.set()
+        early.join(10)
+        assert [reply.tls for reply in replies] == ["TLSv1.3"]
+    finally:
+        made.set()
+        end(backend)

@@ -38,8 +38,8 @@ def test_tls_ends_here_and_goes_on_as_the_policy_says(
     assert set(legs) == ({"front", "back"} if reencrypt else {"front"})
     assert len(legs["front"]) == LINES[f"TLSv{version}"]
     if reencrypt:
-        assert event["back"]["tls"] == "TLSv1.3"
-        assert len(legs["back"]) == LINES["TLSv1.3"]
+        assert event["back"]["tls"] == f"TLSv{version}"
+        assert len(legs["back"]) == LINES[f"TLSv{version}"]
 
 
 def test_the_strict_parser_stands_under_tls_too(secure: SecureStand) -> None:
