@@ -38,8 +38,7 @@ class Authority:
         self._root: _Issuer | None = None
         self._made: dict[str, Certificate] = {}
 
-    @property
-    def root(self) -> str:
+    def trust(self) -> str:
         """The root certificate, as PEM text: what clients trust."""
         with self._lock:
             return self._issuer().pem
@@ -51,10 +50,14 @@ class Authority:
                 self._made[name] = self._issuer().sign(name, *subjects(self._topology, name))
             return self._made[name]
 
-    def prepare(self) -> None:
-        """Make now what a lab serves with: the certificates of the balancer and of every backend."""
-        for node in (self._topology.balancer, *self._topology.backends):
-            self.certificate(node.name)
+    def serving(self, name: str) -> list[str]:
+        """What a server of the node *name* needs: [certificate, key] as PEM text."""
+        certificate = self.certificate(name)
+        return [certificate.chain, certificate.key]
+
+    def identity(self, name: str) -> list[str]:
+        """What a proxy in the node *name* needs: [certificate, key, root] as PEM text."""
+        return [*self.serving(name), self.trust()]
 
     def _issuer(self) -> "_Issuer":
         if self._root is None:

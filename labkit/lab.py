@@ -8,7 +8,7 @@ import contextlib
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType, TracebackType
@@ -28,6 +28,7 @@ from labkit.taps.places import addresses, choose
 from labkit.topology import Topology, default, read, validate
 from labkit.traffic import PRELOAD as TRAFFIC_PRELOAD
 from labkit.traffic.host import Backend, Host
+from labkit.traffic.keylog import secrets_events
 from labkit.uninterrupted import uninterrupted
 
 _READY_SECONDS = 30.0
@@ -49,7 +50,7 @@ class Lab:
         self._ending: Any = None
         self._state = "was not started"
         self._authority = Authority(self._topology)
-        identity = partial(_identity, self._authority, self._topology.balancer.name)
+        identity = partial(self._authority.identity, self._topology.balancer.name)
         self._balancer = Balancer(_provider(weakref.ref(self), self._topology.balancer.name), self._topology, identity)
         self._hosts: dict[str, Host] = {node.name: self._host(node.name) for node in self._topology.nodes}
 
@@ -64,8 +65,6 @@ class Lab:
             self.stop()
             runtime = runtimes.choose(self._kind)
             self._ending = weakref.finalize(self, runtime.stop)
-            if self._secure:  # meanwhile, for it takes a tenth of a second
-                threading.Thread(target=self._authority.prepare, name="labkit certificates", daemon=True).start()
             try:
                 runtime.start(self._topology, (*TRAFFIC_PRELOAD, *TAPS_PRELOAD))
                 self._runtime = runtime
@@ -190,29 +189,10 @@ class Lab:
     def _host(self, name: str) -> Host:
         node = self._topology.node(name)
         running = _provider(weakref.ref(self), name)
-        trust = partial(_root, self._authority)
         if node.role != "backend":
-            return Host(node, running, trust)
-        if not self._secure:
-            return Backend(node, running, trust)
-        return Backend(node, running, trust, certificate=partial(_certificate, self._authority, name))
-
-    def _secrets(self, since_ns: int, known: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-        """``secrets`` events of the clients' own connections, without those that *known* events tell already.
-
-        A client cannot know where its connection ends: if the proxy has told nothing of it, a backend's server ended
-        it. What the balancer's own clients open leads to the backends.
-        """
-        told = {handshake_of(line) for event in known if event["kind"] == "secrets" for line in event["lines"]}
-        events: list[Mapping[str, Any]] = []
-        for host in self._hosts.values():
-            leg = "back" if host.role == "balancer" else "through"
-            for time_ns, lines in host.secrets(since_ns):
-                own = [line for line in lines if handshake_of(line) not in told]
-                if own:
-                    event = {"kind": "secrets", "time_ns": max(time_ns, since_ns), "leg": leg, "lines": own}
-                    events.append(event)
-        return events
+            return Host(node, running, self._authority.trust)
+        certificate = partial(self._authority.serving, name) if self._secure else None
+        return Backend(node, running, self._authority.trust, certificate=certificate)
 
     def _node(self, name: str) -> Node:
         runtime = self._runtime
@@ -239,6 +219,7 @@ class Recorder(Capture):
         self._discarded: Any = None
         self._lock = threading.Lock()
         self._since_ns = 0
+        self._lacks: list[str] = []
 
     def start(self) -> Self:
         """Begin; returns when every vantage point records. CaptureError if it was used before."""
@@ -273,7 +254,9 @@ class Recorder(Capture):
             if taps is None or lab is None:
                 return
             try:
-                self.fill(taps.stop(lambda: self._events(lab), lambda: lab.balancer.lacks(self._since_ns)))
+                self.fill(
+                    taps.stop(lambda: self._events(lab), lambda: [*lab.balancer.lacks(self._since_ns), *self._lacks])
+                )
             except LabError:
                 self.fill(taps.stop([topology_event(lab.topology, lab.runtime, self._since_ns)]))
                 raise
@@ -293,7 +276,8 @@ class Recorder(Capture):
     def _events(self, lab: Lab) -> list[Mapping[str, Any]]:
         topology = topology_event(lab.topology, lab.runtime, self._since_ns)
         balancer = lab.balancer.events(self._since_ns)
-        return [topology, *balancer, *lab._secrets(self._since_ns, balancer)]
+        secrets, self._lacks = secrets_events(lab.nodes.values(), self._since_ns, balancer)
+        return [topology, *balancer, *secrets]
 
 
 def _close_elsewhere(taps: Taps) -> None:
@@ -324,24 +308,6 @@ def topology_event(topology: Topology, runtime: str, time_ns: int) -> dict[str, 
             for node in topology.nodes
         ],
     }
-
-
-def handshake_of(line: str) -> str:
-    """Which handshake a line of an NSS key log belongs to: its ClientHello's random, in hexadecimal."""
-    return line.split()[1]
-
-
-def _root(authority: Authority) -> str:
-    return authority.root
-
-
-def _certificate(authority: Authority, name: str) -> list[str]:
-    certificate = authority.certificate(name)
-    return [certificate.chain, certificate.key]
-
-
-def _identity(authority: Authority, name: str) -> list[str]:
-    return [*_certificate(authority, name), authority.root]
 
 
 def _provider(lab: "weakref.ref[Lab]", name: str) -> Callable[[], Node]:

@@ -36,6 +36,7 @@ def test_it_has_every_table_with_the_promised_columns() -> None:
         frame = getattr(cap, name)()
         assert isinstance(frame, pd.DataFrame)
         assert list(frame.columns)[: len(columns.split())] == columns.split()
+    assert cap.packets().columns[-1] == "comment"
     assert str(cap.packets()["time"].dtype) == "datetime64[ns]"
     assert list(cap.visibility().columns)[-2:] == ["state", "rewritten"]
 
@@ -68,6 +69,11 @@ def test_a_table_that_is_changed_changes_nothing_else() -> None:
         (lambda cap: cap.packet(41), "no packet 41"),
         (lambda cap: cap.visibility(connection=7), "no connection 7; it has connections 1 to 1"),
         (lambda cap: cap.connections(per="packet"), 'per="vantage"'),
+        (lambda cap: cap.follow(2), "no connection 2; it has connections 1 to 1"),
+        (lambda cap: cap.follow(True), "no connection True"),
+        (lambda cap: cap.follow("1"), "no connection '1'"),
+        (lambda cap: cap.follow(1, limit=-1), "limit is a number of bytes"),
+        (lambda cap: cap.headers(), "no requests of a terminating balancer"),
     ],
 )
 def test_wrong_questions_are_answered_with_the_remedy(ask: object, says: str) -> None:
@@ -75,6 +81,15 @@ def test_wrong_questions_are_answered_with_the_remedy(ask: object, says: str) ->
         ask(capture(l4_wire(1)))  # type: ignore[operator]
     assert says in str(caught.value)
     assert isinstance(caught.value, LabError)
+
+
+def test_headers_by_the_request_s_id_by_its_row_and_of_the_first() -> None:
+    cap = capture(l7_wire(2))
+    ids = cap.exchanges()["request"].tolist()
+    assert [cap.headers(which).request for which in (None, 1, ids[1], ids[0])] == [ids[0], ids[1], ids[1], ids[0]]
+    for wrong in (2, -1, True, "r0", 0.5, ["r"]):
+        with pytest.raises(CaptureError, match=r"it has rows 0 to 1, the first with the id"):
+            cap.headers(wrong)  # type: ignore[arg-type]
 
 
 def test_an_empty_capture_answers_everything() -> None:

@@ -24,7 +24,7 @@ from .study import Study
 MARKS = {  # what is remarkable about a packet, and how that is said
     "retransmission": "retransmission", "out_of_order": "out of order", "zero_window": "zero window", "reset": "reset",
 }  # fmt: skip
-_RUN = 6  # a longer run of plain packets is counted
+_RUN = 9  # a longer run of plain packets is counted
 _KEPT = 2  # of which the first and the last are shown
 ROWS, FULL = 80, 2_000  # rows at most; in full
 _PLAIN = (0x10, 0x18)  # ACK, PSH+ACK

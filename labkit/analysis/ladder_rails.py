@@ -112,14 +112,17 @@ def _plan(study: Study, route: Route, front: bool) -> _Plan:
     sides = _sides(study, route, inside)
     if ending == "open" and any(v not in (*left, sides[0]) for v in vantages):
         ending = "through"  # it was seen behind, where packets from the client can only have come through
-    keys = {
+    keys: tuple[Key, ...] = {
         "alone": (*left, *right),
         "through": (*left, *sides, *right),
         "front": (*left, sides[0]),
         "open": (*left, sides[0]),
         "back": (sides[-1], *right),
     }[ending]
-    return _Plan(number, tuple(keys), frozenset(v for v in vantages if v in keys), ending)
+    if strays := [v for v in vantages if v not in keys]:  # where the evidence contradicts the packets, they are seen
+        at = 1 if ending == "back" else len(keys) - 1
+        keys = (*keys[:at], *strays, *keys[at:])
+    return _Plan(number, keys, frozenset(vantages), ending)
 
 
 def _ending(study: Study, route: Route, front: bool, box: str | None) -> str:

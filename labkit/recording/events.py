@@ -72,7 +72,8 @@ _FIELDS: Final = _list_of(_pair(_text, _text))
 _END: Final = _pair(_text, _port)
 _ID: Final = _or_none(lambda value: isinstance(value, str | int))
 _SIDE: Final = _having({}, {"id": _ID, "client": _or_none(_END), "server": _or_none(_END)})
-_NODE: Final = _having({"name": _text, "role": _text, "addresses": _TEXTS}, {"interfaces": _TEXTS})
+_ROLE: Final = _one_of("client", "balancer", "backend")
+_NODE: Final = _having({"name": _text, "role": _ROLE, "addresses": _TEXTS}, {"interfaces": _TEXTS})
 
 _KINDS: Final[Mapping[str, Check]] = {
     "topology": _having({"nodes": _list_of(_NODE)}, {"pools": _pools, "vip": _TEXTS, "runtime": _text}),

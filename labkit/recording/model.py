@@ -14,19 +14,22 @@ Events are JSON-able dictionaries with at least ``kind`` and ``time_ns`` (Unix t
               ``server``, ``server_port`` (the original tuple), ``backend`` (name), ``backend_address``,
               ``backend_port``, ``rule`` (listener's label), ``read``: [field names]
 ``request``   at L7, one a request, written when the proxy is done with it: ``request`` (id, str), ``method``,
-              ``target``, ``host``, ``version`` ("HTTP/1.1"), ``status`` (int or None), ``rule`` (pattern or None),
-              ``backend`` (name or None), ``read``: [fields used to choose], ``held``: [fields the proxy held when
-              it decided], ``started_ns``, ``decided_ns``, ``ended_ns``, ``front``: {id, client: [ip, port],
+              ``target``, ``host``, ``version`` ("HTTP/1.1", "HTTP/2"), ``status`` (int or None), ``rule`` (pattern or
+              None), ``backend`` (name or None), ``read``: [fields used to choose], ``held``: [fields the proxy held
+              when it decided], ``started_ns``, ``decided_ns``, ``ended_ns``, ``front``: {id, client: [ip, port],
               server: [ip, port]}, ``back``: the same shape (its client is the proxy) or None,
               ``headers_received``: [[name, value]], ``headers_forwarded``: the same or None, ``websocket``: bool,
-              ``error``: str or None; where HTTP/2 was spoken also ``front_stream``, ``back_stream``: stream ids or None
+              ``error``: str or None; ``front_stream``, ``back_stream``: stream ids where HTTP/2 was spoken, or None;
+              ``sni``: str or None; where a side was TLS it has also ``tls``: "TLSv1.3". Header lists hold no
+              pseudo-header fields: ``method``, ``target`` and ``host`` say what they said
 ``loss``      ``vantage``, ``dropped``: packets that the kernel dropped there between ``since_ns`` and ``time_ns``
 ``secrets``   ``leg``: "front" (client and balancer) | "back" (balancer and backend) | "through" (client and backend)
               | None (unknown), ``lines``: [lines of an NSS key log: "CLIENT_RANDOM …"]; they open TLS connections
 
 Field names: ``eth.src eth.dst ip.src ip.dst ip.ttl ip.proto ip.id ip.checksum ip6.src ip6.dst ip6.hlim ip6.nexthdr
 tcp.sport tcp.dport tcp.seq tcp.ack tcp.flags tcp.checksum udp.sport udp.dport udp.checksum ct.state ct.status
-meta.nfproto meta.iif http.method http.target http.host http.header.<name> http.cookie http.body``.
+meta.nfproto meta.iif tls.version tls.sni tls.alpn http.method http.target http.host http.header.<name> http.cookie
+http.body``.
 """
 
 from collections.abc import Mapping, Sequence

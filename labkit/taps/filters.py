@@ -21,6 +21,8 @@ from labkit.wording import near_miss, short, shown
 LONGEST: Final = 4000  # characters, and at most so many instructions, which is about the kernel's limit
 _ETHERNET: Final = 1
 _WHOLE: Final = 262144  # bytes of a packet that are kept
+_NO_SENSE: Final = "syntax error"  # in libpcap's words, which do not say where
+_COMPLETIONS: Final = ("", " tcp", " 80", " host 10.0.0.1", " )", " tcp )", " 80 )", " ] = 0", " 0 ] = 0", " = 0")
 _EXAMPLE: Final = 'It is written as for tcpdump (pcap-filter(7)), for example filter="tcp port 80".'
 
 _KEYWORDS: Final = (  # of pcap-filter(7)
@@ -96,7 +98,7 @@ def compile_filter(expression: str, hosts: Mapping[str, Sequence[str]] | None = 
         try:
             return Filter(expression, _compiled(" ".join(words)))
         except ValueError as error:
-            refusals.append(_refusal(expression, _culprit(tokens, words, str(error)), str(error)))
+            refusals.append(_refusal(expression, *_culprit(tokens, words, str(error))))
     raise refusals[0]
 
 
@@ -162,22 +164,29 @@ def _compiled(expression: str) -> bytes:
     return b"".join(struct.pack("=HBBI", *instruction) for instruction in program)
 
 
-def _culprit(tokens: Sequence[_Token], words: Sequence[str], reason: str) -> _Token:
-    """The word that spoils it: the one named by the reason, else the first after the longest beginning that is good."""
+def _culprit(tokens: Sequence[_Token], words: Sequence[str], reason: str) -> tuple[_Token, str]:
+    """The word that spoils it, and why: the one that libpcap names, or the first that nothing could make good."""
     named = [token for token in tokens if re.search(rf"(?<!\w){re.escape(token.text)}(?!\w)", reason)]
-    if named and "syntax error" not in reason:
-        return max(named, key=lambda token: len(token.text))
-    for count in range(len(words) - 1, 0, -1):
-        try:
-            _compiled(" ".join(words[:count]))
-        except ValueError:
-            continue
-        return tokens[count]
-    return tokens[0]
+    if named and _NO_SENSE not in reason:
+        return max(named, key=lambda token: len(token.text)), reason
+    if _NO_SENSE not in reason:
+        return tokens[0], reason
+    for count in range(len(words), 0, -1):
+        if any(_compiles(" ".join(words[:count]) + completion) for completion in _COMPLETIONS):
+            if count == len(words):
+                return tokens[-1], "something is missing after it"
+            return tokens[count], "it makes no sense there"
+    return tokens[0], "it makes no sense there"
+
+
+def _compiles(expression: str) -> bool:
+    try:
+        return bool(_compiled(expression))
+    except ValueError:
+        return False
 
 
 def _refusal(expression: str, token: _Token, reason: str) -> CaptureError:
-    reason = reason.removeprefix("can't parse filter expression: ").replace("syntax error", "it makes no sense there")
     return CaptureError(
         f"The capture's filter {shown(expression)} is not understood at {short(shown(token.text))} "
         f"(character {token.at + 1}): {reason}. {_EXAMPLE}"

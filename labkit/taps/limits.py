@@ -5,7 +5,6 @@ by time. While packets arrive they are counted roughly and cheaply (`Tally`), to
 decided exactly at the end (`Limits.first`).
 """
 
-import math
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -29,11 +28,10 @@ class Limits:
     seconds: float | None = None
 
     def __post_init__(self) -> None:
-        for name, kinds, least in (("packets", int, 1), ("bytes", int, 1), ("seconds", int | float, 0)):
+        for name, kinds, most in (("packets", int, 1 << 62), ("bytes", int, 1 << 62), ("seconds", int | float, 10**9)):
             value = getattr(self, name)
-            good = isinstance(value, kinds) and not isinstance(value, bool) and math.isfinite(value) and value >= least
-            if value is not None and (not good or value == 0):
-                what = "a whole number from 1" if least else "a number above 0"
+            if value is not None and not (isinstance(value, kinds) and value is not True and 0 < value <= most):
+                what = "a whole number from 1" if kinds is int else "a number above 0"
                 raise CaptureError(f"A capture's limit {name} is {what}, not {shown(value)}; leave it out for none.")
 
     def first(self, rows: npt.NDArray[Any], begin_ns: int, end_ns: int) -> tuple[int, int | None, str]:

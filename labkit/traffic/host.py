@@ -41,7 +41,8 @@ class Host:
     def __init__(self, spec: Node, node: Callable[[], protocol.Node], trust: Callable[[], str] = no_authority) -> None:
         self._spec = spec
         self._node = node
-        self._trust = trust
+        self._authority = trust
+        self._secure = False  # whether any of its clients may have spoken TLS
 
     @property
     def name(self) -> str:
@@ -252,10 +253,19 @@ class Host:
         refuse_unknown("sr1", unknown, takes.SR1)
         return crafting.sr1(self._line(), packets, timeout, interface)
 
-    def secrets(self, since_ns: int) -> list[tuple[int, list[str]]]:
-        """(Unix time in ns, NSS key log lines) of each TLS connection of its clients open at *since_ns* or later."""
+    def secrets(self, since_ns: int) -> tuple[list[tuple[int, list[str]]], bool]:
+        """(Unix time in ns, NSS key log lines) of each TLS connection of its clients open at *since_ns* or later.
+
+        And whether there were more, which are forgotten.
+        """
+        if not self._secure:
+            return [], False  # none was ever opened
         told = self._node().call("labkit.traffic.tls:secrets", since_ns, timeout=TIMEOUT)
-        return [(time_ns, lines) for time_ns, lines in told]
+        return [(time_ns, lines) for time_ns, lines in told["made"]], told["forgot"]
+
+    def _trust(self) -> str:
+        self._secure = True
+        return self._authority()
 
     def _line(self) -> Line:
         return Line(self.name, self._node())
@@ -270,7 +280,7 @@ class Host:
 class Backend(Host):
     """A host that serves HTTP and WebSockets (port 80, under TLS 443), TCP echo and UDP echo (port 7).
 
-    certificate: gives [chain, key] as PEM text to serve TLS with, or None where it shall not be served.
+    certificate: gives [chain, key] as PEM text to serve TLS with; None where it shall not be served.
     What was set stays set: after `kill` and `restore` the same application is served, as slowly as before.
     """
 
@@ -280,14 +290,16 @@ class Backend(Host):
         node: Callable[[], protocol.Node],
         trust: Callable[[], str] = no_authority,
         *,
-        certificate: Callable[[], list[str] | None] = lambda: None,
+        certificate: Callable[[], list[str]] | None = None,
         http_port: int = 80,
         tcp_port: int = 7,
         udp_port: int = 7,
         https_port: int = 443,
     ) -> None:
         super().__init__(spec, node, trust)
-        ports = {"http_port": http_port, "tcp_port": tcp_port, "udp_port": udp_port, "https_port": https_port}
+        ports = {"http_port": http_port, "tcp_port": tcp_port, "udp_port": udp_port}
+        if certificate:
+            ports["https_port"] = https_port
         self._server = ServerHandle(spec.name, node, ports, certificate)
 
     @property

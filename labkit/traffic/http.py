@@ -129,8 +129,16 @@ class Session:
         with self._busy:
             cookies = self._cookies_for(carrier) | spec["cookies"]
             fields = compose_fields(target, spec["method"], spec["headers"], cookies, spec["body"])
+            kept = self._http2
             connection = self._connection2(target, spec, deadline)
-        stream, answer = connection.exchange(fields, spec["body"], deadline)
+        try:
+            stream, answer = connection.exchange(fields, spec["body"], deadline)
+        except Failure:  # closed by the server as we wrote?
+            if connection is not kept or connection.usable or spec["method"] not in REPEATABLE or self._closed:
+                raise
+            with self._busy:
+                connection = self._connection2(target, spec, deadline)
+            stream, answer = connection.exchange(fields, spec["body"], deadline)
         with self._busy:
             self._jar.extract_cookies(_Told(answer.headers), carrier)  # type: ignore[arg-type]
         return {

@@ -45,10 +45,16 @@ class Http2:
         from hypercorn.app_wrappers import ASGIWrapper
         from hypercorn.asyncio.tcp_server import TCPServer
 
+        class AsReceived(TCPServer):
+            async def _read_data(self) -> None:  # hyper's h2 would move Cookie fields to the end
+                connection: Any = self.protocol.protocol.connection
+                connection.config.normalize_inbound_headers = False
+                await super()._read_data()
+
         loop = asyncio.get_running_loop()
         app = ASGIWrapper(_Exact(self._app, tls))  # type: ignore[arg-type]
         with contextlib.suppress(OSError, asyncio.CancelledError):
-            await TCPServer(app, loop, self._config, self._context, self._state, reader, writer)
+            await AsReceived(app, loop, self._config, self._context, self._state, reader, writer)
 
     @cached_property
     def _config(self) -> Any:
@@ -87,4 +93,12 @@ class _Exact:
             target = scope["raw_path"] + (b"?" + query if query else b"")
             exact = {"target": target, "headers": tuple(scope["headers"]), "tls": self._tls}
             scope["extensions"] = {**scope["extensions"], EXTENSION: exact}
+            scope["headers"] = _one_cookie(scope["headers"])
         await self._app(scope, receive, send)
+
+
+def _one_cookie(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Cookie fields joined, as applications expect them (RFC 9113 §8.2.3)."""
+    crumbs = [value for name, value in headers if name == b"cookie"]
+    rest = [field for field in headers if field[0] != b"cookie"]
+    return [*rest, (b"cookie", b"; ".join(crumbs))] if crumbs else rest

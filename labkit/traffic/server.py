@@ -1,10 +1,11 @@
 """The server of a backend: a task with one process and one event loop for HTTP, WebSocket, TCP echo and UDP echo.
 
-HTTP is served in clear and, where there is a certificate, under TLS too: there HTTP/1.1 and HTTP/2, by ALPN. What is
+HTTP is served in clear and, where there is a port for it, under TLS too: there HTTP/1.1 and HTTP/2, by ALPN. What is
 answered stands in `labkit.traffic.answers` and `labkit.traffic.echo`, how HTTP is received in
 `labkit.traffic.received` and `labkit.traffic.http2_server`. Sends {"ready": {"http": port, "tcp": port, "udp": port}},
 with "https" where it is served, when all of it listens.
 Takes {"op": "slow", "seconds": s}: every answer from then on waits that long first; sends {"slow": s} when it is so.
+Takes {"op": "certify", "chain", "key"} (PEM) once: whoever has come to the TLS port before is served from then on.
 """
 
 import asyncio
@@ -33,15 +34,14 @@ def main(
     http_port: int = 80,
     tcp_port: int = 7,
     udp_port: int = 7,
-    https_port: int = 443,
-    certificate: list[str] | None = None,
+    https_port: int | None = None,
     app: bytes | None = None,
     delay: float = 0.0,
 ) -> None:
     """Task target: serve as the backend *name* until SIGTERM or until the owner is gone.
 
-    certificate: [chain, key] as PEM; without one TLS is not served. app: a pickled ASGI application
-    (`labkit.traffic.pickled`) to serve instead of ours on the HTTP ports.
+    https_port: None where TLS is not served. app: a pickled ASGI application (`labkit.traffic.pickled`) to serve
+    instead of ours on the HTTP ports.
     delay: seconds before each answer. Ports may be 0 (chosen by the kernel, reported in "ready"). TaskError if
     a port is taken or the application cannot be loaded or started.
     """
@@ -52,10 +52,10 @@ def main(
     with contextlib.ExitStack() as closing:
         closing.callback(loop.close)
         closing.callback(_wind_up, loop)
-        tcp_ports = {"http": http_port, "tcp": tcp_port, **({"https": https_port} if certificate else {})}
+        tcp_ports = {"http": http_port, "tcp": tcp_port, **({} if https_port is None else {"https": https_port})}
         socks = {kind: closing.enter_context(listening(name, port)) for kind, port in tcp_ports.items()}
         socks["udp"] = [closing.enter_context(sock) for sock in bound(name, udp_port, socket.SOCK_DGRAM)]
-        loop.run_until_complete(server.serve(socks, certificate))
+        loop.run_until_complete(server.serve(socks))
         closing.callback(server.goodbye, loop)
         loop.add_reader(link.fileno(), server.take, link, loop)
         link.send({"ready": {kind: first.getsockname()[1] for kind, (first, *_) in socks.items()}})
@@ -76,17 +76,15 @@ class Server:
         self._lifespan = self._config.lifespan_class(self._config)
         self._http2 = Http2(self._config.app, lambda: self._state.default_headers, self._lifespan.state)
 
-    async def serve(self, socks: dict[str, list[socket.socket]], certificate: list[str] | None) -> None:
-        """Begin to serve on the sockets given: "http", "tcp" and "udp", and "https" if there is a *certificate*."""
+    async def serve(self, socks: dict[str, list[socket.socket]]) -> None:
+        """Begin to serve on the sockets given: "http", "tcp" and "udp"; "https" waits for `certify`."""
         await self._lifespan.startup()
         if self._lifespan.should_exit:
             raise TaskError(f"{self.name} cannot serve the application: its start-up failed")
         loop = asyncio.get_running_loop()
         for sock in socks["http"]:
             await loop.create_server(self._http_connection, sock=sock, backlog=self._config.backlog)
-        context = server_context(*certificate) if certificate else None
-        for sock in socks.get("https", ()):
-            await loop.create_server(self._secure_connection, sock=sock, backlog=self._config.backlog, ssl=context)
+        self._uncertified = socks.get("https", [])
         echo = TcpEcho(self.name, self._pause)
         for sock in socks["tcp"]:
             await asyncio.start_server(echo, sock=sock, backlog=self._config.backlog)
@@ -97,8 +95,11 @@ class Server:
         """Do what the owner's messages say; end when the owner is gone."""
         try:
             for message in link.poll():
-                self.delay = float(message["seconds"])
-                link.send({"slow": self.delay})
+                if message["op"] == "certify":
+                    self._certifying = loop.create_task(self._certify(message["chain"], message["key"]))
+                else:
+                    self.delay = float(message["seconds"])
+                    link.send({"slow": self.delay})
         except EOFError:
             loop.stop()
 
@@ -109,6 +110,12 @@ class Server:
             transport.abort()
         with contextlib.suppress(TimeoutError):
             loop.run_until_complete(asyncio.wait_for(self._lifespan.shutdown(), GOODBYE))
+
+    async def _certify(self, chain: str, key: str) -> None:
+        context = server_context(chain, key)
+        loop = asyncio.get_running_loop()
+        for sock in self._uncertified:
+            await loop.create_server(self._secure_connection, sock=sock, backlog=self._config.backlog, ssl=context)
 
     async def _pause(self) -> None:
         if self.delay:

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from labkit.errors import TaskError, TrafficError
+from labkit.errors import LabNotRunning, TaskError, TrafficError
 from labkit.runtime.protocol import Node
 from labkit.wording import shown
 
@@ -24,6 +24,7 @@ class Life:
         self.told = threading.Event()
         self.slowed = threading.Event()
         self.ready = False
+        self.certified = False  # or about to be
         self.reason: str | None = None
         self.task = node.start("labkit.traffic.server:main", on_event=self._event, on_exit=self._exit, **arguments)
 
@@ -48,7 +49,8 @@ class Life:
 class ServerHandle:
     """The server of the backend *name*, in the node that *node* gives. Thread-safe.
 
-    ports, and what *certificate* gives: see `server.main`.
+    ports: see `server.main`. certificate: gives [chain, key] as PEM text; None where TLS is not served. It is asked
+    for when everything else is served, in a thread, since making the first one takes a while.
     """
 
     def __init__(
@@ -56,7 +58,7 @@ class ServerHandle:
         name: str,
         node: Callable[[], Node],
         ports: dict[str, int],
-        certificate: Callable[[], list[str] | None] = lambda: None,
+        certificate: Callable[[], list[str]] | None = None,
     ) -> None:
         self._name = name
         self._node = node
@@ -76,8 +78,8 @@ class ServerHandle:
         with self._lock:
             node = self._node()
             if self._life is None or not self._life.task.running:
-                arguments = {"name": self._name, "app": self._app, "delay": self._delay, **self._ports}
-                self._life = Life(node, arguments | {"certificate": self._certificate()})
+                arguments: dict[str, Any] = {"name": self._name, "app": self._app, "delay": self._delay, **self._ports}
+                self._life = Life(node, arguments)
 
     def wait_ready(self, timeout: float = STARTING) -> None:
         """Wait until it listens on all its ports. TaskError if it ended instead, or takes longer."""
@@ -90,6 +92,14 @@ class ServerHandle:
             with contextlib.suppress(TaskError):  # LabNotRunning says more than that its server ended
                 life.task.check()
             raise _death(self._name, life.reason)
+        if self._certificate and not life.certified:
+            life.certified = True
+            threading.Thread(target=self._certify, args=(life, self._certificate), daemon=True).start()
+
+    def _certify(self, life: Life, certificate: Callable[[], list[str]]) -> None:
+        chain, key = certificate()
+        with contextlib.suppress(TaskError, LabNotRunning):  # it has ended meanwhile
+            life.task.send({"op": "certify", "chain": chain, "key": key})
 
     def serve(self, app: bytes | None) -> None:
         """Start anew with the pickled *app*, or with the lab's own; if that fails, with what it served before."""

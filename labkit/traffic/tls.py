@@ -18,7 +18,7 @@ from typing import Any
 VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 HTTP1 = ("http/1.1",)
 HTTP2 = ("h2",)
-_KEPT = 2_000  # handshakes, about 1 kB each; the oldest go first
+_KEPT = 20_000  # handshakes, about 1 kB each; the oldest go first
 
 
 def server_context(chain: str, key: str) -> ssl.SSLContext:
@@ -49,24 +49,35 @@ class Handshakes:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._made: deque[Secrets] = deque(maxlen=_KEPT)
+        self._made: deque[Secrets] = deque()
+        self._forgotten_ns = 0  # when the newest of them was made (Unix time)
 
     def put(self, secrets: Secrets) -> None:
         with self._lock:
             self._made.append(secrets)
+            if len(self._made) > _KEPT:
+                self._forgotten_ns = self._made.popleft().time_ns
 
     def since(self, since_ns: int) -> list[Secrets]:
         """Of all connections that were open at *since_ns* (Unix time) or later."""
         with self._lock:
             return [one for one in self._made if one.ended_ns is None or one.ended_ns >= since_ns]
 
+    def forgot(self, since_ns: int) -> bool:
+        """Whether some that were made since then are no longer kept."""
+        return self._forgotten_ns >= since_ns
+
 
 handshakes = Handshakes()
 
 
-def secrets(since_ns: int) -> list[list[Any]]:
-    """Call target: [[time_ns, lines]] of this host's TLS connections that were open at *since_ns* or later."""
-    return [[one.time_ns, one.lines] for one in handshakes.since(since_ns)]
+def secrets(since_ns: int) -> dict[str, Any]:
+    """Call target: of this host's TLS connections that were open at *since_ns* or later.
+
+    {"made": [[time_ns, lines]], "forgot": whether there were more of them}.
+    """
+    made = [[one.time_ns, one.lines] for one in handshakes.since(since_ns)]
+    return {"made": made, "forgot": handshakes.forgot(since_ns)}
 
 
 @contextlib.contextmanager
@@ -86,6 +97,9 @@ def handshake(options: dict[str, Any], protocols: Sequence[str]) -> Iterator[tup
         context.keylog_filename = path
         try:
             yield context, made
+        except BaseException:
+            made.end()  # it came to nothing
+            raise
         finally:
             with open(path) as log:
                 made.lines = [line for line in log.read().splitlines() if line and not line.startswith("#")]

@@ -5,6 +5,7 @@ a capture holds what the user sent and nothing else.
 """
 
 import contextlib
+import ssl
 import time
 from typing import Any
 
@@ -76,6 +77,8 @@ def open_websocket(
     except InvalidStatus as error:
         status = error.response.status_code
         raise Failure(f"status {status}", f"the upgrade was answered with status {status}, not 101") from error
+    except ssl.SSLError:
+        raise  # some of them are ValueErrors too
     except (InvalidHandshake, InvalidURI, ValueError) as error:
         raise Failure("no upgrade", f"the upgrade failed: {error}") from error
     seconds = time.monotonic() - started

@@ -202,8 +202,9 @@ def _run(run: Run, y: float, places: Places) -> list[Element]:
             else (left, right)
         )
         names = tuple(say.place(line.path[i], places.ladder.rails, None) for i in (0, -1))
-        wide_words = say.run_part(part, (names[0], names[1]), line.proto)
-        words = clipped(f"… {wide_words}", ends[1] - ends[0] - 40, 11)
+        room = ends[1] - ends[0] - 40 - 18 * part.encrypted
+        told = [f"… {say.run_part(part, some, line.proto)}" for some in ((names[0], names[1]), None)]
+        words = clipped(next((words for words in told if text_width(words, 11) <= room), told[-1]), room, 11)
         middle, wide = (ends[0] + ends[1]) / 2, text_width(words, 11) + 14
         shapes_ = [
             element("line", x1=ends[0] + 4, y1=at, x2=ends[1] - 4, y2=at, stroke=colour, stroke_width=2,

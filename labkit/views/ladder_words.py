@@ -86,13 +86,13 @@ def place(number: int, rails: tuple[Rail, ...], box: str | None) -> str:
     return rails[number].name or box or rails[number].node
 
 
-def run_part(part: Part, names: tuple[str, str], proto: str) -> str:
-    """ "41 segments, 58.0 KB api1 → alice; 20 ACKs"."""
-    client, server = names
+def run_part(part: Part, names: tuple[str, str] | None, proto: str) -> str:
+    """ "41 segments, 58.0 KB api1 → alice; 20 ACKs"; without names "41 segments, 58.0 KB ←; 20 ACKs"."""
+    client, server = names or ("", "")
     told = []
     for count, total, way in (
-        (part.segments_out, part.bytes_out, f"{client} → {server}"),
-        (part.segments_in, part.bytes_in, f"{server} → {client}"),
+        (part.segments_out, part.bytes_out, f"{client} → {server}" if names else "→"),
+        (part.segments_in, part.bytes_in, f"{server} → {client}" if names else "←"),
     ):
         if count:
             told.append(f"{counted(count, 'segment' if proto == 'TCP' else 'datagram')}, {size(total)} {way}")

@@ -123,6 +123,7 @@ def document(
     )
 
 
+_NARROWEST = 0.40
 _NARROW, _WIDE = frozenset("ijlftrI.,:;|!'()[]/ "), frozenset("mwMW@%→←…·◆")
 
 
@@ -134,7 +135,7 @@ def text_width(words: str, size: Number, *, mono: bool = False) -> float:
             return 1.05
         if mono:
             return 0.61
-        return 0.40 if c in _NARROW else 0.98 if c in _WIDE else 0.72 if c.isupper() else 0.64
+        return _NARROWEST if c in _NARROW else 0.98 if c in _WIDE else 0.72 if c.isupper() else 0.64
 
     return size * sum(map(em, inert(words)))
 
@@ -142,8 +143,10 @@ def text_width(words: str, size: Number, *, mono: bool = False) -> float:
 def clipped(words: object, width: Number, size: Number, *, mono: bool = False) -> str:
     """*words*, shortened with an ellipsis so as to fit *width*."""
     shown = inert(words)
-    if text_width(shown, size, mono=mono) <= width:
+    most = int(width / (size * _NARROWEST)) + 1  # more letters fit in no case
+    if len(shown) <= most and text_width(shown, size, mono=mono) <= width:
         return shown
+    shown = shown[:most]
     while shown and text_width(shown + "…", size, mono=mono) > width:
         shown = shown[:-1]
     return shown + "…"

@@ -180,3 +180,20 @@ def test_secrets_of_another_leg_open_it_all_the_same() -> None:
     recording = wire.recording()
     bare = replace(recording, events=())
     assert Study(bare).content(1).why
+
+
+def test_requests_are_counted_in_clear_only() -> None:
+    """HTTP/1.1 and HTTP/2 that anybody could read; what only the keys open is not in clear."""
+    pair = Pair()
+    pair.ask(1, GET)
+    pair.ask(3, GET)
+    conversation = encrypted()
+    counts = [
+        Study(wire.recording()).requests_in_clear
+        for wire in (
+            on_wire(SAID, Link()),
+            on_wire([(0, pair.said[0])], Link()),
+            on_wire(conversation.pieces, keys=conversation.keys),
+        )
+    ]
+    assert counts == [{1: 2}, {1: 2}, {1: 0}]

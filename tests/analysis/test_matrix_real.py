@@ -127,6 +127,20 @@ def test_https_that_ends_at_l7(lab: Lab, tmp_path: Path, http2: bool) -> None:
     assert {name for name, row in found.items() if row[4] == USED} == {"http.target"}
 
 
+def test_https_that_goes_on_encrypted_behind_l7(lab: Lab, tmp_path: Path) -> None:
+    """Nothing of HTTP is in clear anywhere, and the balancer has read it all the same."""
+    lab.balancer.l7(tls=True, reencrypt=True)
+    cap = asked(lab, "https://lb", tmp_path)
+    found = table(cap)
+    backend = str(cap.exchanges()["backend"][0])
+    states = {"http.target": USED} | dict.fromkeys(
+        ("http.method", "http.host", "http.cookie", "http.header.x-tag"), READ
+    )
+    assert {name: found[name] for name in states} == {name: same("encrypted", state) for name, state in states.items()}
+    assert found["tls.sni"] == ("lb", "lb", backend, backend, READ, False)
+    assert found["tcp.dport"] == (443, 443, 443, 443, READ, False)
+
+
 @pytest.mark.needs("nft")
 @pytest.mark.parametrize("url", ["http://lb", "https://lb"])
 def test_a_rule_by_hand_that_loads_another_field_changes_the_table(lab: Lab, tmp_path: Path, url: str) -> None:

@@ -1,6 +1,10 @@
 """Capture files as other programs write them, made byte by byte and without labkit's own code."""
 
+import json
 import struct
+from pathlib import Path
+
+from labkit.recording import Recording
 
 
 def block(order: str, kind: int, body: bytes) -> bytes:
@@ -46,6 +50,31 @@ def classic(order: str, records: list[tuple[int, int, bytes]], magic: int = 0xA1
     return b"".join(parts)
 
 
+def as_pcapng(recording: Recording, order: str) -> bytes:
+    """A recording with its evidence as a pcapng file of either byte order."""
+    pen = struct.pack(order + "I", 32473)
+    places = {each.name: {"node": each.node, "interface": each.interface} for each in recording.vantages}
+    said = [{"labkit": 1, "vantages": places, "lacks": []}, *({"labkit": 1, "event": e} for e in recording.events)]
+    parts = [section(order)]
+    for each in recording.vantages:
+        options = option(order, 2, each.name.encode()) + option(order, 9, b"\x09") + option(order, 0, b"")
+        parts.append(interface(order, options, each.link_type))
+    parts += [block(order, 0x80007ED9, pen + json.dumps(value).encode()) for value in said]
+    for number, row in enumerate(recording.packets, start=1):
+        flags = option(order, 2, struct.pack(order + "I", int(row["direction"])))
+        comment = recording.comments.get(number)
+        options = (option(order, 1, comment.encode()) if comment else b"") + flags + option(order, 0, b"")
+        parts.append(packet(order, int(row["time_ns"]), recording.frame(number), int(row["vantage"]), options))
+    return b"".join(parts)
+
+
+def as_pcap(recording: Recording, order: str) -> bytes:
+    """The packets of a recording as a classic file of either byte order, with nanoseconds."""
+    times = recording.packets["time_ns"].tolist()
+    records = [(*divmod(time, 10**9), recording.frame(number)) for number, time in enumerate(times, start=1)]
+    return classic(order, records, magic=0xA1B23C4D)
+
+
 def block_kinds(content: bytes) -> dict[int, int]:
     """Where each block of a little-endian file ends, and its kind."""
     found = {}
@@ -54,4 +83,14 @@ def block_kinds(content: bytes) -> dict[int, int]:
         kind, length = struct.unpack_from("<II", content, position)
         position += length
         found[position] = kind
+    return found
+
+
+def records(path: Path) -> list[bytes]:
+    """The frames of a little-endian classic pcap file, in order."""
+    content, at, found = path.read_bytes(), 24, []
+    while at < len(content):
+        (length,) = struct.unpack_from("<I", content, at + 8)
+        found.append(content[at + 16 : at + 16 + length])
+        at += 16 + length
     return found

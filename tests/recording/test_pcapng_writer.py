@@ -1,6 +1,7 @@
 """What is saved comes back, and a failure to save damages nothing."""
 
 import os
+import resource
 import shutil
 import stat
 import subprocess
@@ -70,8 +71,9 @@ def test_tshark_sees_the_same(tmp_path: Path) -> None:
     recording = replace(recording, packets=moved)
     path = write_pcapng(recording, tmp_path / "a.pcapng")
     fields = ["frame.number", "frame.interface_name", "frame.time_epoch", "frame.len", "frame.packet_flags_direction"]
+    fields += ["frame.packet_id", "frame.comment"]
     command = ["tshark", "-n", "-r", str(path), "-T", "fields", *(part for field in fields for part in ("-e", field))]
-    answer = subprocess.run([*command, "-e", "frame.packet_id"], capture_output=True, text=True, check=True)
+    answer = subprocess.run(command, capture_output=True, text=True, check=True)
     seen = [line.split("\t") for line in answer.stdout.splitlines()]
     assert len(seen) == len(recording), "Wireshark must not list what is not a packet"
     for number, (row, line) in enumerate(zip(recording.packets, seen, strict=True), start=1):
@@ -80,6 +82,7 @@ def test_tshark_sees_the_same(tmp_path: Path) -> None:
         assert line[2:4] == [time, "60"]
         assert int(line[4], 0) == row["direction"]
         assert line[5] == str(number)
+        assert line[6] == recording.comments.get(number, "").replace("\n", "\\n")
     plain = {line[1] for line in seen} & {"alice", "lb:front", "bücher:後ろ"}
     assert plain == {vantage.name for vantage in recording.vantages} & {"alice", "lb:front", "bücher:後ろ"}
 
@@ -152,6 +155,27 @@ def test_a_full_disk(tmp_path: Path) -> None:
     assert "the disk is full; free some space" in message
     assert left == ["a.pcapng"]
     assert whole
+
+
+def test_a_file_larger_than_allowed(tmp_path: Path) -> None:
+    path = tmp_path / "a.pcapng"
+    before = write_pcapng(make(1, packets=5), path).read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        with pytest.raises(CaptureError, match="the file would be larger than allowed here; save to another disk"):
+            write_pcapng(make(2, packets=2000), path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == ["a.pcapng"]
+
+
+def test_a_comment_too_long_for_the_format(tmp_path: Path) -> None:
+    recording = replace(make(2), comments={1: "x" * 65_535})
+    assert read_pcapng(write_pcapng(recording, tmp_path / "a.pcapng")).comments == recording.comments
+    with pytest.raises(CaptureError, match="65,535 at most"):
+        write_pcapng(replace(recording, comments={1: "x" * 65_536}), tmp_path / "b.pcapng")
 
 
 def test_a_read_only_disk(tmp_path: Path) -> None:

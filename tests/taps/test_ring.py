@@ -222,3 +222,11 @@ def test_refusals_say_what_to_do() -> None:
 def test_sizes_that_cannot_be(size: dict[str, int]) -> None:
     with pytest.raises(ValueError, match=r"a ring needs|must be a multiple"):
         RingSize(**size)
+
+
+@pytest.mark.parametrize(("megabits", "blocks"), [(None, 64), (100_000, 64), (10_000, 64), (100, 13), (10, 4), (1, 4)])
+def test_a_slow_link_gets_a_smaller_ring(megabits: int | None, blocks: int) -> None:
+    size = RingSize(blocks=64).for_link(None if megabits is None else megabits * 125_000)
+    assert size.blocks == blocks
+    assert size.block_bytes == RingSize().block_bytes
+    assert TINY.for_link(125_000) == TINY, "never larger than asked for"

@@ -150,6 +150,33 @@ def test_a_run_is_counted_on_its_own_line() -> None:
     assert "… 37 segments, 53.6 KB api1 → alice; 19 ACKs (packets 29 to 252)" in picture.text
 
 
+def test_runs_of_a_pair_stay_on_their_own_sides() -> None:
+    wire = w.Wire()
+    wire.events += [w.TOPOLOGY, w.mode("l7"), w.rules("ct.state")]
+    front, back = w.Link("alice", "lb:front", 41000), w.Link("lb:back", "api1", 51000)
+    outer, inner = w.Talk(wire, front, seed=1).open(), w.Talk(wire, back, seed=2)
+    outer.send(0, "PA", w.get())
+    started, decided = wire.wait(), wire.wait()
+    inner.open().send(0, "PA", w.get())
+    for _ in range(20):
+        inner.send(1, "A", b"x" * 1000)
+        outer.send(1, "A", b"x" * 1000)
+        outer.send(0, "A")
+    wire.events.append(w.request(started, decided, wire.wait(), front, back))
+    picture = drawn(wire.recording())
+    runs = {node.get("data-connection"): node for node in groups(picture, "run")}
+    assert runs.keys() == {"1", "2"}
+    low, high = inside(picture)
+    for connection, node in runs.items():
+        for line in node.iter(f"{NAMESPACE}line"):
+            left, right = float(line.get("x1", 0)), float(line.get("x2", 0))
+            assert right <= low if connection == "1" else left >= high
+    assert any(
+        re.fullmatch(r"… \d+ segments, 1\d\.\d KB (←|lb:front → alice); 1\d ACKs", said) for said in words(picture.svg)
+    )
+    assert overlaps(picture.svg) == []
+
+
 def test_trouble_is_said_in_words() -> None:
     picture = drawn(made.troubled().recording())
     said = words(picture.svg)

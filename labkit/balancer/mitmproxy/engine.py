@@ -28,7 +28,7 @@ _SECONDS = 5.0  # for an answer that takes a millisecond unless the proxy is at 
 class MitmproxyEngine:
     """The inspecting L7 engine in *node*, listening on *addresses* at the ports of *listeners*.
 
-    identity: gives certificate, key and the lab's root (PEM); without it listeners of HTTPS are left out.
+    identity: gives certificate, key and the lab's root (PEM), asked for by `ready`; without it TLS is not spoken.
     on_death: called with the reason, on the runtime's reader thread, when the proxy ends unasked.
     """
 
@@ -58,10 +58,7 @@ class MitmproxyEngine:
         with self._starting:
             if self._run is None or self._run.ended.is_set():
                 run = _Run(self._told, self._secrets, self._death)
-                identity = list(self._identity()) if self._identity else None
-                run.task = self._node.start(
-                    _TASK, on_event=run.take, on_exit=run.end, identity=identity, **self._arguments
-                )
+                run.task = self._node.start(_TASK, on_event=run.take, on_exit=run.end, **self._arguments)
                 self._run = run
 
     def ready(self, timeout: float = 30.0) -> None:
@@ -70,6 +67,8 @@ class MitmproxyEngine:
         if not run.settled.wait(timeout):
             raise EngineError(f"L7 engine mitmproxy in {self._node.name} does not listen after {timeout:g} s.")
         run.check()
+        if self._identity:
+            run.identify(self._identity)
 
     @property
     def alive(self) -> bool:
@@ -112,7 +111,7 @@ class MitmproxyEngine:
             found.append("the requests under way when the L7 engine mitmproxy died")
         if self._told.forgotten_ns > since_ns:
             found.append(f"the oldest requests at L7: {self._told.forgotten} are forgotten")
-        return found
+        return [*found, *self._secrets.lacks(since_ns)]
 
     def stop(self) -> None:
         """End the proxy. Idempotent."""
@@ -165,6 +164,8 @@ class _Run:
         self._told = told
         self._secrets = secrets
         self._on_death = on_death
+        self._identifying = threading.Lock()
+        self._identified = False
         self._numbers = itertools.count(1)
         self._waiting: dict[int, queue.SimpleQueue[Message | None]] = {}
 
@@ -186,6 +187,13 @@ class _Run:
         if reply is None:
             self.check()
         return reply
+
+    def identify(self, identity: Callable[[], Sequence[str]]) -> None:
+        """Hand the proxy, once, what it ends TLS with. Raises EngineError."""
+        with self._identifying:
+            if not self._identified:
+                self.ask("identity", identity=list(identity()))
+                self._identified = True
 
     def check(self) -> None:
         """EngineError if it is over, LabNotRunning if its node is."""

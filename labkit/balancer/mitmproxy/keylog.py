@@ -10,13 +10,16 @@ class KeyLog:
     """The secrets of the last handshakes. Filled by one thread, asked from any."""
 
     def __init__(self) -> None:
-        self._told: deque[dict[str, Any]] = deque(maxlen=_KEPT)
+        self._told: deque[dict[str, Any]] = deque()
+        self._forgotten_ns = 0  # when the newest of them was agreed on (Unix time)
         self._open: dict[str, dict[str, Any]] = {}
 
     def put(self, message: dict[str, Any]) -> None:
         """A ``secrets`` message."""
         self._told.append(message)
         self._open[message["connection"]] = message
+        if len(self._told) > _KEPT:
+            self._forgotten_ns = int(self._told.popleft()["time_ns"])
 
     def close(self, connection: str, time_ns: int) -> None:
         """The connection has ended."""
@@ -28,6 +31,10 @@ class KeyLog:
         """The proxy has ended, and all its connections with it."""
         for connection in list(self._open):
             self.close(connection, time_ns)
+
+    def lacks(self, since_ns: int) -> list[str]:
+        """What `since` cannot tell, in words."""
+        return ["the TLS secrets of the oldest connections at L7"] if self._forgotten_ns >= since_ns else []
 
     def since(self, since_ns: int) -> list[dict[str, Any]]:
         """The ``secrets`` events of connections that were open at *since_ns* (Unix time) or later, oldest first.

@@ -39,25 +39,20 @@ _EXTRA_OPTIONS: dict[str, tuple[type, Any]] = {  # what mitmproxy's layers ask f
 }
 
 
-def serve(
-    link: TaskLink, addresses: Sequence[str], listeners: Sequence[Listener], identity: Sequence[str] | None
-) -> None:
-    """Listen on every address at every listener's port and serve until told to stop. OSError if one is taken.
-
-    identity: what `Tls` takes; without one, listeners of HTTPS are left out.
-    """
+def serve(link: TaskLink, addresses: Sequence[str], listeners: Sequence[Listener]) -> None:
+    """Listen on every address at every listener's port and serve until told to stop. OSError if one is taken."""
     logging.basicConfig(level=logging.ERROR, format="%(message)s")
     discard_trailers()
-    asyncio.run(_Proxy(link, listeners, identity).run(addresses))
+    asyncio.run(_Proxy(link, listeners).run(addresses))
 
 
 class _Proxy:
-    def __init__(self, link: TaskLink, listeners: Sequence[Listener], identity: Sequence[str] | None) -> None:
+    def __init__(self, link: TaskLink, listeners: Sequence[Listener]) -> None:
         self._link = link
-        self._listeners = [listener for listener in listeners if identity or listener.protocol == "http"]
+        self._listeners = listeners
         self._journal = Journal(link.send)
         self._router = Router(listeners, self._journal)
-        self._tls = Tls(identity, link.send, self._router.name_of) if identity else None
+        self._tls: Tls | None = None  # until the owner says who this is
         self._options = _options()
         self._over = asyncio.Event()
         self._listening: list[list[Any]] = []
@@ -78,6 +73,9 @@ class _Proxy:
         await self._over.wait()
 
     async def _accept(self, secure: bool, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if secure and self._tls is None:
+            writer.close()  # no rule of the kernel leads here yet
+            return
         connection = ClientConnection(reader, writer, self._options, _MODE, self._router, self._tls, secure)
         await connection.handle_client()
 
@@ -96,6 +94,9 @@ class _Proxy:
                 self._tell_routes(number)
             case "routes":
                 self._tell_routes(number)
+            case "identity":
+                self._tls = Tls(message["identity"], self._link.send, self._router.name_of)
+                self._link.send({"kind": "reply", "id": number})
             case "flush":
                 self._journal.flush(number)
 

@@ -4,15 +4,12 @@ from labkit.balancer.mitmproxy.messages import listener_from_plain
 from labkit.runtime.protocol import TaskLink
 
 
-def main(
-    link: TaskLink, addresses: list[str], listeners: list[list[object]], identity: list[str] | None = None
-) -> None:
+def main(link: TaskLink, addresses: list[str], listeners: list[list[object]]) -> None:
     """Serve on every address at every listener's port until stopped or until the owner is gone.
 
     addresses: the VIP, IPv4 and IPv6, as text. listeners: as `messages.listener_to_plain` writes them.
-    identity: [chain, key, root] as PEM, for listeners of HTTPS.
     Raises OSError when a port cannot be bound.
     """
     from labkit.balancer.mitmproxy.serving import serve
 
-    serve(link, addresses, [listener_from_plain(listener) for listener in listeners], identity)
+    serve(link, addresses, [listener_from_plain(listener) for listener in listeners])

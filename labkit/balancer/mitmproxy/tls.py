@@ -1,9 +1,9 @@
 """TLS of the proxy: ends it at the front, speaks it to backends that are asked for it, tells the secrets of both.
 
 The front offers HTTP/2 and HTTP/1.1 (ALPN, RFC 7301) under TLS 1.2 and 1.3. A backend must show a certificate of the
-lab's root for its own name; HTTP/2 is offered to it where the client speaks HTTP/2. Secrets are NSS key log lines,
-told handshake by handshake as ``{"kind": "secrets", "time_ns", "leg", "connection", "lines"}``, and the end of such a
-connection as ``{"kind": "closed", "time_ns", "connection"}``.
+lab's root for its own name; it is offered what the client speaks: HTTP/2 if that, TLS 1.2 if no more. Secrets are
+NSS key log lines, told handshake by handshake as ``{"kind": "secrets", "time_ns", "leg", "connection", "lines"}``, and
+the end of such a connection as ``{"kind": "closed", "time_ns", "connection"}``.
 """
 
 import contextlib
@@ -39,11 +39,8 @@ class Tls:
         self._front.use_certificate(crypto.load_certificate(crypto.FILETYPE_PEM, chain))
         self._front.use_privatekey(crypto.load_privatekey(crypto.FILETYPE_PEM, key))
         self._front.set_alpn_select_callback(_agree)
-        self._back = self._context(SSL.TLS_CLIENT_METHOD)
-        self._back.set_verify(SSL.VERIFY_PEER)
-        store = self._back.get_cert_store()
-        assert store is not None
-        store.add_cert(crypto.load_certificate(crypto.FILETYPE_PEM, root))
+        self._back, self._old_back = self._to_backends(root), self._to_backends(root)
+        self._old_back.set_max_proto_version(SSL.TLS1_2_VERSION)
 
     def start_client(self, data: TlsData) -> None:
         """A client has said hello."""
@@ -58,7 +55,7 @@ class Tls:
         address = data.conn.address
         name = self._name_of(address[0])
         data.conn.sni = name or address[0]
-        data.ssl_conn = SSL.Connection(self._back)
+        data.ssl_conn = SSL.Connection(self._old_back if data.context.client.tls_version == "TLSv1.2" else self._back)
         data.ssl_conn.set_app_data([])
         if name:
             data.ssl_conn.set_tlsext_host_name(name.encode())
@@ -93,6 +90,14 @@ class Tls:
             now = time.time_ns()
             message = {"kind": "secrets", "time_ns": now, "leg": leg, "connection": data.conn.id, "lines": list(lines)}
             self._tell(message)
+
+    def _to_backends(self, root: bytes) -> SSL.Context:
+        context = self._context(SSL.TLS_CLIENT_METHOD)
+        context.set_verify(SSL.VERIFY_PEER)
+        store = context.get_cert_store()
+        assert store is not None
+        store.add_cert(crypto.load_certificate(crypto.FILETYPE_PEM, root))
+        return context
 
     def _context(self, method: int) -> SSL.Context:
         context = SSL.Context(method)

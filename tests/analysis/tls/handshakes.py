@@ -27,6 +27,9 @@ FFDHE2048 = int(
 )  # fmt: skip
 
 
+_FOLDERS: list[tempfile.TemporaryDirectory[str]] = []
+
+
 @dataclass
 class Conversation:
     """client, server: what each side put on the wire, in pieces. keys: the lines of the key log."""
@@ -48,7 +51,9 @@ class Conversation:
 @functools.cache
 def certificate(kind: str) -> Path:
     """A folder with cert.pem (key and certificate, "rsa" or "ecdsa") and dh.pem."""
-    folder = Path(tempfile.mkdtemp(prefix="labkit-tests-"))
+    kept = tempfile.TemporaryDirectory(prefix="tls-tests-")  # until the tests end
+    _FOLDERS.append(kept)
+    folder = Path(kept.name)
     key = rsa.generate_private_key(65537, 2048) if kind == "rsa" else ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "lb.test")])
     now = datetime.datetime.now(datetime.UTC)
@@ -95,7 +100,7 @@ def talk(
 ) -> Conversation:  # fmt: skip
     """A handshake and what both sides say after it, in memory. said: (0 for the client or 1, plain text)."""
     conversation = Conversation()
-    with tempfile.NamedTemporaryFile("r", prefix="labkit-tests-") as log:
+    with tempfile.NamedTemporaryFile("r", prefix="tls-tests-") as log:
         client.keylog_filename = log.name
         bios = [(ssl.MemoryBIO(), ssl.MemoryBIO()) for _ in range(2)]
         ends = [
@@ -147,7 +152,7 @@ class Programs:
 
     def __init__(self, *options: str) -> None:
         self._to = _free_port()
-        self._folder = tempfile.TemporaryDirectory(prefix="labkit-tests-")
+        self._folder = tempfile.TemporaryDirectory(prefix="tls-tests-")
         accept = ["openssl", "s_server", "-accept", f"127.0.0.1:{self._to}", "-cert", certificate("rsa") / "cert.pem"]
         self._server = _started([*accept, "-quiet", *options], stderr=subprocess.DEVNULL)
 
@@ -158,10 +163,11 @@ class Programs:
         _stopped(self._server)
         self._folder.cleanup()
 
-    def talk(self, said: Sequence[tuple[bytes, bytes]], *options: str) -> Conversation:
+    def talk(self, said: Sequence[tuple[bytes, bytes]], *options: str, until: Path | None = None) -> Conversation:
         """said: what the client is given on its standard input, and the line that must then come out of the server.
 
         A line that the server never sees (K and k: update the keys) is waited for in the client's own words.
+        until: a file that the client writes, waited for before the client is told to end.
         """
         conversation = Conversation()
         log = Path(self._folder.name, "keys.log")
@@ -180,6 +186,9 @@ class Programs:
                 else:
                     while (heard := client.stderr.readline()) != b"KEYUPDATE\n":
                         assert heard, "the client ended"
+            while until and not (until.exists() and until.stat().st_size):
+                assert client.poll() is None, "the client ended"
+                time.sleep(0.01)
             client.stdin.close()
             client.wait(10)
             relay.close()

@@ -113,11 +113,11 @@ def test_a_session_that_goes_on(version: ssl.TLSVersion) -> None:
 
 @pytest.mark.needs("openssl")
 def test_data_before_the_handshake_is_over(tmp_path: Path) -> None:
-    early, kept = tmp_path / "early", str(tmp_path / "session")
+    early, kept = tmp_path / "early", tmp_path / "session"
     early.write_bytes(b"early\n")
     with Programs("-early_data", "-no_anti_replay") as programs:
-        programs.talk([(b"one\n", b"one\n")], "-tls1_3", "-sess_out", kept)
-        resumed = ["-tls1_3", "-sess_in", kept, "-early_data", str(early)]
+        programs.talk([(b"one\n", b"one\n")], "-tls1_3", "-sess_out", str(kept), until=kept)
+        resumed = ["-tls1_3", "-sess_in", str(kept), "-early_data", str(early)]
         conversation = programs.talk([(b"late\n", b"early\n")], *resumed)
     session = opened(conversation)
     assert session.client_hello

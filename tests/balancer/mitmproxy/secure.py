@@ -62,7 +62,7 @@ class SecureStand:
         return f"https://127.0.0.1:{self.listeners[1].port}{path}"
 
     def spec(self, path: str, *, method: str = "GET", http2: bool = True, body: bytes = b"", **more: Any) -> Any:
-        trust = {"trust": self.signer.root, "version": more.pop("version", None)}
+        trust = {"trust": self.signer.trust(), "version": more.pop("version", None)}
         asked = {"method": method, "url": self.url(path), "headers": [], "cookies": {}, "body": body, "timeout": 10.0}
         return asked | {"http2": http2, "tls": trust} | more
 
@@ -86,7 +86,7 @@ def secure_stand(folder: Path) -> Iterator[SecureStand]:
         backends.append(Backend(name, address, inside))
         under_tls(backends[-1], signer, folder)
     certificate = signer.certificate("lb")
-    identity = [certificate.chain, certificate.key, signer.root]
+    identity = [certificate.chain, certificate.key, signer.trust()]
     with LocalNode("lb") as node:
         engine = MitmproxyEngine(node, ["127.0.0.1"], listeners, lambda reason: None, lambda: identity)
         engine.start()

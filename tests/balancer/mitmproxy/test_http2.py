@@ -25,7 +25,7 @@ class Raw:
     """An HTTP/2 connection, frame by frame: also for what no decent client sends."""
 
     def __init__(self, stand: SecureStand) -> None:
-        context = ssl.create_default_context(cadata=stand.signer.root)
+        context = ssl.create_default_context(cadata=stand.signer.trust())
         context.set_alpn_protocols(["h2"])
         plain = socket.create_connection(("127.0.0.1", stand.listeners[1].port), timeout=10)
         self.socket = context.wrap_socket(plain, server_hostname="lb")

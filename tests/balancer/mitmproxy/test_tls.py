@@ -38,14 +38,14 @@ def test_tls_ends_here_and_goes_on_as_the_policy_says(
     assert set(legs) == ({"front", "back"} if reencrypt else {"front"})
     assert len(legs["front"]) == LINES[f"TLSv{version}"]
     if reencrypt:
-        assert event["back"]["tls"] == "TLSv1.3"
-        assert len(legs["back"]) == LINES["TLSv1.3"]
+        assert event["back"]["tls"] == f"TLSv{version}"
+        assert len(legs["back"]) == LINES[f"TLSv{version}"]
 
 
 def test_the_strict_parser_stands_under_tls_too(secure: SecureStand) -> None:
     secure.route()
     before = len(secure.engine.events())
-    context = ssl.create_default_context(cadata=secure.signer.root)
+    context = ssl.create_default_context(cadata=secure.signer.trust())
     for request, status in (
         (b"nonsense\r\n\r\n", b"400"),
         (b"GET /api/x HTTP/1.1\r\nHost: lb\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\n", b"400"),
@@ -74,8 +74,8 @@ def test_who_does_not_speak_tls_is_turned_away_and_the_proxy_goes_on(secure: Sec
         plain.sendall(b"GET / HTTP/1.1\r\nHost: lb\r\n\r\n")
         assert b"HTTP" not in plain.recv(1000)
     old = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    old.load_verify_locations(cadata=secure.signer.root)
-    with pytest.warns(DeprecationWarning):
+    old.load_verify_locations(cadata=secure.signer.trust())
+    with pytest.warns(DeprecationWarning, match="TLSv1_1"):
         old.maximum_version = ssl.TLSVersion.TLSv1_1
     with pytest.raises(ssl.SSLError):
         old.wrap_socket(socket.create_connection(("127.0.0.1", secure.listeners[1].port)), server_hostname="lb")
@@ -86,7 +86,7 @@ def test_a_client_that_trusts_somebody_else_is_told_so_and_its_secrets_are_the_f
     secure.route()
     since = time.time_ns()
     spec = secure.spec("/api/x", http2=False)
-    spec["tls"]["trust"] = authority().root
+    spec["tls"]["trust"] = authority().trust()
     with pytest.raises(ssl.SSLCertVerificationError):
         Session().exchange(spec)
     assert secure.ask("/api/x")["status"] == 200

@@ -1,0 +1,48 @@
+"""Files damaged by chance: an answer or a typed refusal, in bounded time and memory. Never anything else."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.malformed.answers import ask
+
+MOST_KIB = 2 << 20  # 2 GiB
+
+
+def run(folder: Path, kind: str, first: int, count: int, files: list[Path]) -> None:
+    command = [sys.executable, "-m", "tests.malformed.mutants", kind, str(folder), str(first), str(count)]
+    done = subprocess.run([*command, *map(str, files)], capture_output=True, text=True, timeout=1800)
+    assert done.returncode == 0, done.stderr[-2000:]
+    *defects, memory = done.stdout.splitlines()
+    assert defects == []
+    assert int(memory.removeprefix("memory ")) < MOST_KIB
+
+
+def test_the_originals_answer_everything(originals: list[Path]) -> None:
+    for path in originals:
+        cap = ask(str(path))
+        assert cap is not None
+        assert len(cap.recording) == 30
+        if path.suffix == ".pcapng":
+            assert cap.packets()["comment"].tolist()[2:4] == ["look: ü 後ろ", "here\\ntoo"]
+            assert cap.mode == path.name[:2]
+
+
+def test_some_mutants_of_every_format(tmp_path: Path, originals: list[Path]) -> None:
+    run(tmp_path, "bytes", 0, 60, originals)
+
+
+def test_some_mutants_of_the_evidence(tmp_path: Path, originals: list[Path]) -> None:
+    run(tmp_path, "events", 0, 60, [path for path in originals if path.suffix == ".pcapng"])
+
+
+@pytest.mark.slow
+def test_a_thousand_mutants_of_every_format(tmp_path: Path, originals: list[Path]) -> None:
+    run(tmp_path, "bytes", 1000, 1000, originals)
+
+
+@pytest.mark.slow
+def test_a_thousand_mutants_of_the_evidence(tmp_path: Path, originals: list[Path]) -> None:
+    run(tmp_path, "events", 1000, 1000, [path for path in originals if path.suffix == ".pcapng"])
