@@ -12,7 +12,7 @@ import numpy as np
 from .frames import MISSING, Bools, Ints
 from .icmp import Embedded
 from .index import ACK, FIN, RST, SYN, TCP, Index
-from .runs import begins, reordered, together
+from .runs import begins, first_rank, reordered, together
 
 _EPHEMERAL = 32768  # where Linux begins to take client ports from
 
@@ -116,10 +116,10 @@ def _running(marks: Bools) -> Ints:
 
 def _assemble(index: Index, rows: Ints, forward: Bools, new: Bools) -> Sightings:
     begin = begins(new)
-    rank = np.argsort(rows[begin[:-1]], kind="stable")  # sightings in order of their first packet
-    place, begin = reordered(begin, rank)
-    rows, forward = rows[place].astype(np.int32), forward[place]
-    number = np.repeat(np.arange(len(rank), dtype=np.int32), np.diff(begin))
+    if (np.diff(rows[begin[:-1]]) < 0).any():  # some were split: again in order of their first packet
+        place, begin = reordered(begin, first_rank(rows, begin))
+        rows, forward = rows[place], forward[place]
+    number = np.repeat(np.arange(len(begin) - 1, dtype=np.int32), np.diff(begin))
     first, last = rows[begin[:-1]], rows[begin[1:] - 1]
     by_client = forward == _client_is_forward(index, rows, forward, number, begin)[number]
     opening = begin[:-1]
