@@ -59,8 +59,8 @@ class Routes:
     def modes(self) -> dict[int, str]:
         """What handled each connection: "l7" if it carried a request of the proxy, else what decided on it.
 
-        Without either it is "l4" if its packets came out of the balancer again (a connection goes on in the mode it began
-        in), else the mode that was in force when it was first seen (none known: it is absent).
+        Without either it is "l4" if its packets came out of the balancer again (a connection goes on in the mode it
+        began in), else the mode that was in force when it was first seen (none known: it is absent).
         """
         study = self._study
         found: dict[int, str] = {}
