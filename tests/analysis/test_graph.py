@@ -97,7 +97,16 @@ def test_a_backend_that_was_not_captured_is_known_by_the_decision_or_by_its_addr
     wire = l4_wire(1, vantages=("alice",))
     wire.events = [event for event in wire.events if event["kind"] != "decision"]
     assert edges(wire) == [("alice", "lb", "l4", 1, None)]  # that is all that is known
-    assert told(wire) == "L4: 1 request, 1 connection, none reaching a backend"
+    assert told(wire) == "L4: 1 request, 1 connection"
+
+
+def test_that_a_backend_was_reached_is_known_by_the_decision_or_at_the_backend_alone() -> None:
+    assert told(l4_wire(2, vantages=("alice", "bob"))) == "L4: 2 requests, 2 connections, each reaching a backend"
+    assert told(l4_wire(1, vantages=("api1",))) == "L4: 1 request, 1 connection, reaching a backend"
+    wire = Wire()
+    wire.events += [TOPOLOGY, mode("l4")]
+    Talk(wire, Link("alice", "lb:front", 49000)).send(0, "S")
+    assert told(wire) == "L4: 1 connection, none reaching a backend"
 
 
 def test_of_some_that_reach_a_backend_the_number_is_told() -> None:
