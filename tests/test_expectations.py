@@ -268,6 +268,7 @@ def test_a_capture_without_any_record_proves_nothing():
         (lambda e: e.never_seen("cookie", by="l4"), "A field is named as in"),
         (lambda e: e.never_seen("http.cookie", by="l5"), "by l4, l7 or the balancer, not by 'l5'"),
         (lambda e: e.decided_on("syn"), "one of SYN, request, datagram, not 'syn'"),
+        (lambda e: e.decided_on(["SYN"]), r"one of SYN, request, datagram, not \['SYN'\]"),
         (lambda e: e.connections("2"), r"connections\(\) takes a number from 0"),
         (lambda e: e.retransmissions(-1), r"retransmissions\(\) takes a number from 0"),
         (lambda e: e.retransmissions(True), r"retransmissions\(\) takes a number from 0"),

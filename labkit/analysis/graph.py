@@ -73,9 +73,15 @@ def _l4(study: Study, routes: list[Route]) -> str:
     asked = sum(study.requests_in_clear[route.connection] for route in routes)
     told = [_count(asked, "request")] if asked else []
     told.append(_count(len(routes), "connection"))
-    whole = "" if len(routes) == 1 else "each " if len(through) == len(routes) else f"{len(through):,} of them "
-    running = f"{whole}running through {through[0].via} to a backend" if through else "none reaching a backend"
-    return f"L4: {', '.join(told)}, {running}"
+    known = through or [route for route in routes if study.nodes.roles.get(route.target) == "backend"]
+    whole = "" if len(routes) == 1 else "each " if len(known) == len(routes) else f"{len(known):,} of them "
+    if through:
+        told.append(f"{whole}running through {through[0].via} to a backend")
+    elif known:  # by the balancer's record, or seen at the backend alone
+        told.append(f"{whole}reaching a backend")
+    elif all(route.passed is False for route in routes):
+        told.append("none reaching a backend")
+    return f"L4: {', '.join(told)}"
 
 
 def _l7(study: Study, routes: list[Route]) -> str:

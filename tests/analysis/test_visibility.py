@@ -211,6 +211,18 @@ def test_an_answer_by_the_balancer_has_only_a_front() -> None:
     assert list(matrix(wire).columns) == ["layer", "field", "alice", "lb:front", "state", "rewritten"]
 
 
+def test_of_a_request_captured_behind_the_balancer_alone_the_record_says_what_it_read() -> None:
+    wire = l7_wire(1, forwarded=get("/api/users", "X-Via: lb"), headers_received=[["Host", "lb"]])
+    wire.seen = [one for one in wire.seen if one[1] == "lb:back"]
+    study = Study(wire.recording())
+    found = table(study, Routes(study), full=True).set_index("field")
+    assert list(found.columns) == ["layer", "lb:back", "state", "rewritten"]
+    assert found.loc["http.target", "state"] == "read and used"
+    assert found.loc["http.host", ["lb:back", "state", "rewritten"]].tolist() == ["lb", "read", False]
+    assert found.loc["http.header.x-via", "rewritten"] == "(none) → lb"
+    assert table(study, Routes(study), 1, full=True).equals(table(study, Routes(study), full=True))
+
+
 def test_a_connection_without_payload_and_a_recording_without_connections() -> None:
     wire = Wire()
     Talk(wire, Nat()).send(0, "S")
