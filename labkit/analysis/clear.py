@@ -32,10 +32,10 @@ def requests_sent(index: Index, sightings: Sightings, some: Sequence[int]) -> li
         data = b"".join(
             pieces[first : min(first + 1, last) if datagrams[place] else last]
         )  # one datagram stands for all
-        if (simple[place] or datagrams[place]) and _BEGINS.match(data) is None and not http2.spoken(data):
-            counts.append(0)
-        elif simple[place] and _PLAIN.fullmatch(data) and not _leads_on(data.lower()):
+        if simple[place] and _PLAIN.fullmatch(data) and not _leads_on(data.lower()):
             counts.append(data.count(b"\r\n\r\n"))
+        elif (simple[place] or datagrams[place]) and _BEGINS.match(data) is None and not http2.spoken(data):
+            counts.append(0)
         else:
             counts.append(_count(streams.sent(index, sightings, int(chosen[place])).data))
     return counts
@@ -58,7 +58,8 @@ def _count(data: bytes) -> int:
 
 
 def _leads_on(lowered: bytes) -> bool:
-    return any(word in lowered for word in _LEADS_ON)
+    length, coding, upgrade, connect = _LEADS_ON
+    return length in lowered or coding in lowered or upgrade in lowered or connect in lowered
 
 
 def _pieces(index: Index, sightings: Sightings, chosen: Ints) -> tuple[list[bytes], list[int], list[bool]]:
