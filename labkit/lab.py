@@ -142,7 +142,7 @@ class Lab:
         """
         for name in unknown:
             raise CaptureError(
-                f"lab.capture() has no option {name!r}{near_miss(name, _CAPTURE)}; it takes the names of vantage points, "
+                f"lab.capture() has no option {name!r}{near_miss(name, _CAPTURE)}; it takes vantage points, "
                 f"and {', '.join(_CAPTURE)}."
             )
         choose(self._topology, vantages)  # what is wrong is refused here, not later
