@@ -50,7 +50,7 @@ def choose(study: Study, connection: object = None, request: object = None) -> C
     if request is not None:
         return _asked(study, request)
     if connection is None:
-        found = first(study)
+        found = _first(study)
         if found is None:
             raise CaptureError("This capture has no connection, so there is no ladder to draw. See cap.packets().")
         return found
@@ -59,7 +59,7 @@ def choose(study: Study, connection: object = None, request: object = None) -> C
     if not 1 <= number <= known:
         has = f"connections 1 to {known}" if known else "no connections"
         raise CaptureError(f"This capture has no connection {shown(connection)}; it has {has}. See cap.connections().")
-    return of_connection(study, number)
+    return _of_connection(study, number)
 
 
 def _asked(study: Study, request: object) -> Chosen:
@@ -70,13 +70,13 @@ def _asked(study: Study, request: object) -> Chosen:
         known = len(study.exchanges)
         has = f"{known:,} request{'s' if known > 1 else ''}" if known else "none: it was not captured at L7"
         raise CaptureError(f"This capture has no request {shown(request)}; it has {has}. See cap.exchanges().")
-    found = of_exchange(study, exchange)
+    found = _of_exchange(study, exchange)
     if found is None:
         raise CaptureError(f"The packets of request {shown(request)} were not captured; only the proxy's record was.")
     return found
 
 
-def first(study: Study) -> Chosen | None:
+def _first(study: Study) -> Chosen | None:
     """The first request that reached a backend, or the first connection that was decided on, whichever began first.
 
     Without either, the first connection; None if there is none.
@@ -84,13 +84,13 @@ def first(study: Study) -> Chosen | None:
     reached = next((one for one in study.exchanges if one.front is not None and one.back is not None), None)
     decided = next((one for one in study.decisions if one.connection is not None and one.mode == "l4"), None)
     if reached is not None and (decided is None or int(reached.event["decided_ns"] or 0) < decided.time_ns):
-        return of_exchange(study, reached)
+        return _of_exchange(study, reached)
     if decided is not None and decided.connection is not None:
-        return of_connection(study, decided.connection)
-    return of_connection(study, 1) if len(study.connections) else None
+        return _of_connection(study, decided.connection)
+    return _of_connection(study, 1) if len(study.connections) else None
 
 
-def of_connection(study: Study, number: int) -> Chosen:
+def _of_connection(study: Study, number: int) -> Chosen:
     """One connection and those that the proxy's record pairs it with.
 
     Whole; but of a client's connection beside a back connection only the requests that this one carried.
@@ -109,7 +109,7 @@ def of_connection(study: Study, number: int) -> Chosen:
     return Chosen((number, *shown), 1, every, tuple(decisions), len(paired) - len(shown))
 
 
-def of_exchange(study: Study, exchange: Exchange) -> Chosen | None:
+def _of_exchange(study: Study, exchange: Exchange) -> Chosen | None:
     """One request: its part of the connections that carried it; None if no packet of them was captured."""
     fronts = [] if exchange.front is None else [exchange.front]
     every = [*fronts, *([] if exchange.back is None else [exchange.back])]

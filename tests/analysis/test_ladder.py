@@ -100,7 +100,7 @@ def test_long_runs_are_counted_and_full_shows_them() -> None:
 def test_rows_are_bounded_and_the_rest_is_counted() -> None:
     recording = made.download(segments=120).recording()
     study = Study(recording)
-    shown = build(study, Routes(study), ladder_choice.of_connection(study, 1), full=True)
+    shown = build(study, Routes(study), ladder_choice.choose(study, 1), full=True)
     assert shown.left_out == 0
     keep_alive = made.keep_alive(40).recording()
     bounded = ladder(keep_alive, 1)
