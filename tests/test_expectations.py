@@ -279,6 +279,13 @@ def test_wrong_names_are_lessons_not_failures(check, words):
         check(expect(capture(l4())))
 
 
+def test_behind_the_balancer_alone_nothing_is_said_of_what_it_never_saw():
+    wire = l7()
+    wire.seen = [one for one in wire.seen if one[1] in ("lb:back", "api1")]
+    with pytest.raises(NotAsExpected, match="no connection to the balancer was captured that l7 handled"):
+        expect(capture(wire)).never_seen("http.cookie", by="l7")
+
+
 def test_only_a_capture_that_has_ended_is_judged():
     with pytest.raises(CaptureError, match=r"expect\(\) takes a capture"):
         expect("l4.pcapng")

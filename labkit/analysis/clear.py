@@ -43,6 +43,17 @@ def requests_sent(index: Index, sightings: Sightings, some: Sequence[int]) -> li
     return counts
 
 
+def tls_begun(index: Index, sightings: Sightings) -> Bools:
+    """Of each sighting, whether what its client sent first begins as TLS does: a handshake record (RFC 8446 §5.1)."""
+    rows = sightings.rows[sightings.from_client[sightings.rows]]
+    rows = rows[index.payload_length[rows] > 0]
+    sighting, first = np.unique(sightings.of_packet[rows], return_index=True)
+    head = index.frames.take(rows[first]).read(index.payload[rows[first]].astype(np.int64), 2)
+    begun = np.zeros(len(sightings), dtype=bool)
+    begun[sighting] = head == 0x1603
+    return np.asarray(begun & (sightings.proto == TCP))
+
+
 def _count(data: bytes) -> int:
     """How many requests stand in clear in a client's stream."""
     return len(http2.by_client(data).messages) if http2.spoken(data) else sum(1 for _ in http.requests(data))

@@ -44,7 +44,7 @@ def column(index: Index, name: str, rows: Ints | None = None) -> Ints:
     return field.codes_of(at)
 
 
-def tcp_options(at: Rows) -> dict[str, Ints]:
+def _tcp_options(at: Rows) -> dict[str, Ints]:
     """The fields of the common options; of a repeated option the first counts. Malformed options end the list.
 
     sack_permitted is 1 where it stands; sack_blocks how many there are, sack_left and sack_right of the first.
@@ -85,7 +85,7 @@ def _take(
 
 
 def _tcp_option(name: str) -> Callable[[Rows], Ints]:
-    return lambda at: tcp_options(at)[name]
+    return lambda at: _tcp_options(at)[name]
 
 
 def _vlan(tag: int, shift: int, mask: int) -> Callable[[Rows], Ints]:

@@ -68,4 +68,4 @@ def as_text(data: bytes) -> str:
     """Bytes as text if they are short and printable, else how many there are."""
     shown = data[:_SHOWN].decode("utf-8", errors="replace").strip()
     plain = all(letter.isprintable() or letter in "\r\n\t" for letter in shown) and "\ufffd" not in shown
-    return shown if plain and len(data) <= _SHOWN else f"{len(data):,} bytes"
+    return shown if plain and len(data) <= _SHOWN else f"{len(data):,} byte{'' if len(data) == 1 else 's'}"

@@ -37,7 +37,7 @@ class Request:
 
     def header(self, name: str) -> str | None:
         """The value of a header (case does not matter), several joined by commas (RFC 9110 §5.3), or None."""
-        return joined(self.headers, name)
+        return _joined(self.headers, name)
 
     @property
     def host(self) -> str | None:
@@ -63,10 +63,10 @@ class Response:
     spans: Spans = ()
 
     def header(self, name: str) -> str | None:
-        return joined(self.headers, name)
+        return _joined(self.headers, name)
 
 
-def joined(headers: Iterable[tuple[str, str]], name: str) -> str | None:
+def _joined(headers: Iterable[tuple[str, str]], name: str) -> str | None:
     """All values of a header as one (RFC 9110 §5.3), cookies by semicolons (RFC 9113 §8.2.3), or None."""
     values = [value for own, value in headers if own.lower() == name.lower()]
     return ("; " if name.lower() == "cookie" else ", ").join(values) if values else None
@@ -134,9 +134,9 @@ def _body(data: bytes, at: int, headers: Headers, *, until_close: bool) -> tuple
     """The body that begins at *at* and where it ends, None if it does not (RFC 9112 §6)."""
     if until_close:
         return data[at:], len(data)
-    if "chunked" in (joined(headers, "transfer-encoding") or "").lower():
+    if "chunked" in (_joined(headers, "transfer-encoding") or "").lower():
         return _chunked(data, at)
-    length = joined(headers, "content-length") or "0"
+    length = _joined(headers, "content-length") or "0"
     wanted = int(length) if length.isascii() and length.isdigit() and len(length) < 19 else 0
     body = data[at : at + wanted]
     return body, at + wanted if len(body) == wanted else None

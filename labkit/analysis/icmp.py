@@ -42,7 +42,7 @@ class Embedded:
         return len(self.rows)
 
 
-def types(index: Index, rows: Ints) -> dict[str, Ints]:
+def _types(index: Index, rows: Ints) -> dict[str, Ints]:
     """`type`, `code` and `rest` (the second word of the header) of the packets at *rows*; -1 if they are not ICMP."""
     mine = ((index.proto[rows] == ICMP) | (index.proto[rows] == ICMP6)) & (index.fragment[rows] == 0)
     return index.frames.take(rows).header(np.where(mine, index.l4[rows], MISSING), _HEAD)
@@ -57,7 +57,7 @@ def _of_types(index: Index, rows: Ints, kind: Ints, known: Mapping[int, tuple[in
 
 def is_error(index: Index, rows: Ints) -> Bools:
     """Which of the packets at *rows* are ICMP errors."""
-    return _of_types(index, rows, types(index, rows)["type"], ERRORS)
+    return _of_types(index, rows, _types(index, rows)["type"], ERRORS)
 
 
 def embedded(index: Index) -> Embedded:
@@ -98,7 +98,7 @@ def kept_digest(index: Index, rows: Ints) -> Words:
     Of all, the checksum is left out; of an echo, its identifier (which is translated like a port); of an error, what
     is translated in the packet that it carries.
     """
-    head, frames = types(index, rows), index.frames.take(rows)
+    head, frames = _types(index, rows), index.frames.take(rows)
     l4 = index.l4[rows].astype(np.int64)
     end = np.minimum(l4 + index.payload_length[rows], frames.captured)
     echo = _of_types(index, rows, head["type"], ECHOES)

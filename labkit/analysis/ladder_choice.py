@@ -1,7 +1,8 @@
 """Which connections and packets a ladder is about: one request, one connection with those it is paired with, or the
 first of the capture that tells something.
 
-A request on a connection that carried several is cut out of it: from its own first byte to the next one's.
+A request on a connection that carried several is cut out of it: from its own first byte to the next one's. Of several
+at a time (HTTP/2 streams) the packets that carried it are taken.
 """
 
 from collections.abc import Sequence
@@ -49,7 +50,7 @@ def choose(study: Study, connection: object = None, request: object = None) -> C
     if request is not None:
         return _asked(study, request)
     if connection is None:
-        found = first(study)
+        found = _first(study)
         if found is None:
             raise CaptureError("This capture has no connection, so there is no ladder to draw. See cap.packets().")
         return found
@@ -58,7 +59,7 @@ def choose(study: Study, connection: object = None, request: object = None) -> C
     if not 1 <= number <= known:
         has = f"connections 1 to {known}" if known else "no connections"
         raise CaptureError(f"This capture has no connection {shown(connection)}; it has {has}. See cap.connections().")
-    return of_connection(study, number)
+    return _of_connection(study, number)
 
 
 def _asked(study: Study, request: object) -> Chosen:
@@ -69,13 +70,13 @@ def _asked(study: Study, request: object) -> Chosen:
         known = len(study.exchanges)
         has = f"{known:,} request{'s' if known > 1 else ''}" if known else "none: it was not captured at L7"
         raise CaptureError(f"This capture has no request {shown(request)}; it has {has}. See cap.exchanges().")
-    found = of_exchange(study, exchange)
+    found = _of_exchange(study, exchange)
     if found is None:
         raise CaptureError(f"The packets of request {shown(request)} were not captured; only the proxy's record was.")
     return found
 
 
-def first(study: Study) -> Chosen | None:
+def _first(study: Study) -> Chosen | None:
     """The first request that reached a backend, or the first connection that was decided on, whichever began first.
 
     Without either, the first connection; None if there is none.
@@ -83,13 +84,13 @@ def first(study: Study) -> Chosen | None:
     reached = next((one for one in study.exchanges if one.front is not None and one.back is not None), None)
     decided = next((one for one in study.decisions if one.connection is not None and one.mode == "l4"), None)
     if reached is not None and (decided is None or int(reached.event["decided_ns"] or 0) < decided.time_ns):
-        return of_exchange(study, reached)
+        return _of_exchange(study, reached)
     if decided is not None and decided.connection is not None:
-        return of_connection(study, decided.connection)
-    return of_connection(study, 1) if len(study.connections) else None
+        return _of_connection(study, decided.connection)
+    return _of_connection(study, 1) if len(study.connections) else None
 
 
-def of_connection(study: Study, number: int) -> Chosen:
+def _of_connection(study: Study, number: int) -> Chosen:
     """One connection and those that the proxy's record pairs it with.
 
     Whole; but of a client's connection beside a back connection only the requests that this one carried.
@@ -108,7 +109,7 @@ def of_connection(study: Study, number: int) -> Chosen:
     return Chosen((number, *shown), 1, every, tuple(decisions), len(paired) - len(shown))
 
 
-def of_exchange(study: Study, exchange: Exchange) -> Chosen | None:
+def _of_exchange(study: Study, exchange: Exchange) -> Chosen | None:
     """One request: its part of the connections that carried it; None if no packet of them was captured."""
     fronts = [] if exchange.front is None else [exchange.front]
     every = [*fronts, *([] if exchange.back is None else [exchange.back])]
@@ -134,6 +135,9 @@ def _window(study: Study, number: int, exchange: Exchange, others: Sequence[Exch
     with the first and the last."""
     rows, packets = _packets(study, number), study.index
     began, ended = _times(exchange)
+    if any(start < ended and began < end for start, end in map(_times, others)):
+        alone = began <= min(start for start, _ in map(_times, others))
+        return _carrying(study, number, exchange, rows, opening=alone)
     earlier = max((end for start, end in map(_times, others) if start < began), default=None)
     later = [start for start, _ in map(_times, others) if start > began]
     times = packets.time_ns[rows]
@@ -147,6 +151,23 @@ def _window(study: Study, number: int, exchange: Exchange, others: Sequence[Exch
         keep &= times < (ends.min() if len(ends) else min(later))
     opening = packets.flag(SYN, rows)
     return rows[keep | (opening if earlier is None else np.zeros(len(rows), dtype=bool))]
+
+
+def _carrying(study: Study, number: int, exchange: Exchange, rows: Ints, *, opening: bool) -> Ints:
+    """Of *rows*, those that carried one of several requests at a time; where that is not known, all of its time."""
+    carriage, index_, of = study.carriage, study.index, study.trajectories.of_packet
+    found = carriage.front(exchange) if number == exchange.front else carriage.back(exchange)
+    own = np.array(found.packets, dtype=np.int64) - 1
+    if len(own):
+        keep = np.isin(rows, own) | np.isin(of[rows], of[own][of[own] >= 0])
+    else:
+        began, ended = _times(exchange)
+        times = index_.time_ns[rows]
+        asked = times[(index_.payload_length[rows] > 0) & study.sightings.from_client[rows]]
+        before, after = asked[asked <= began], asked[asked > ended]
+        keep = times >= (before.max() if len(before) else times.min())
+        keep &= times < after.min() if len(after) else True
+    return rows[keep | (index_.flag(SYN, rows) & opening)]
 
 
 def _times(exchange: Exchange) -> tuple[int, int]:

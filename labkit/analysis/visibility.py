@@ -112,7 +112,7 @@ class _Seen:
         )
         lower = {field.name: field.shown(study.index, self.rows) for field in headers.FIELDS}
         streams = [sent(study.index, study.sightings, s) for s in subject.sightings]
-        self._tls = [tls.is_tls(stream.data) for stream in streams]
+        self._tls = [_is_tls(stream) for stream in streams]
         self._carried = self._on_its_connections()
         upper = [self._content(place, stream) for place, stream in enumerate(streams)]
         self.values: list[Values] = [
@@ -198,6 +198,11 @@ class _Seen:
         if request is not None:
             return fields.of_request(request) | (fields.of_websocket(stream.data, request) if upgraded else {})
         return {"payload": fields.as_text(stream.data)} if stream.data else {}
+
+
+def _is_tls(stream: Stream) -> bool:
+    """Whether it begins with a hello, or, where its beginning was not captured, with some TLS record."""
+    return tls.is_tls(stream.data) or (not stream.from_start and tls.is_record(stream.data))
 
 
 def _alike(stream: Stream, wanted: http.Request | None) -> http.Request | None:

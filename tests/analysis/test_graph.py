@@ -4,6 +4,7 @@ from labkit.analysis.graph import build, finding
 from labkit.analysis.routes import Routes
 from labkit.analysis.study import Study
 
+from .tls.test_hello import hello
 from .wire import TOPOLOGY, Link, Nat, Talk, Wire, decision, get, l4_wire, l7_wire, mode, udp
 
 
@@ -107,6 +108,14 @@ def test_that_a_backend_was_reached_is_known_by_the_decision_or_at_the_backend_a
     wire.events += [TOPOLOGY, mode("l4")]
     Talk(wire, Link("alice", "lb:front", 49000)).send(0, "S")
     assert told(wire) == "L4: 1 connection, none reaching a backend"
+
+
+def test_beside_tls_only_the_requests_in_clear_are_counted_and_it_says_so() -> None:
+    wire = l4_wire(1)
+    Talk(wire, Nat(sport=43000, dport=443, backend_port=443)).open().ask(hello("lb"), b"\x16\x03\x03\0\x01\0")
+    assert told(wire) == "L4: 1 request in clear, 2 connections, each running through lb to a backend"
+    Talk(late := l4_wire(1), Nat(sport=43000, dport=7, backend_port=7)).open().ask(b"\x16 is no TLS", b"no")
+    assert told(late) == "L4: 1 request, 2 connections, each running through lb to a backend"
 
 
 def test_of_some_that_reach_a_backend_the_number_is_told() -> None:

@@ -11,6 +11,7 @@ from labkit.analysis import headers
 from labkit.analysis.index import build
 from labkit.analysis.study import Study
 
+from .anyframe import any_frame
 from .wire import API1, BOB, LB_BACK, MACS, VIP, Nat, Talk, Wire, get
 
 E = Ether(src=MACS["alice"], dst=MACS["lb:front"])
@@ -100,3 +101,18 @@ def test_random_pairs_differ_exactly_where_their_fields_differ() -> None:
         two = bytes(E / V4 / TCP(sport=ports[2], dport=ports[3], chksum=7))
         wanted = {"tcp.sport": (ports[0], ports[2]), "tcp.dport": (ports[1], ports[3])}
         assert changes(one, two) == {name: pair for name, pair in wanted.items() if pair[0] != pair[1]}
+
+
+def test_the_names_that_differ_somewhere_are_those_of_all_pairs_together() -> None:
+    dice = random.Random(10)
+    wire = Wire(("alice",))
+    for _ in range(60):
+        wire.wait()
+        wire.see("alice", any_frame(dice))
+    index = build(wire.recording())
+    for _ in range(20):
+        count = dice.randrange(4)
+        before, after = (np.array([dice.randrange(60) for _ in range(count)], dtype=np.int64) for _ in range(2))
+        each = {name for change in headers.rewritten(index, before, after) for name in change}
+        assert headers.names_rewritten(index, before, after) == sorted(each, key=headers.RANK.__getitem__)
+    assert headers.names_rewritten(index, np.arange(60), np.arange(60)) == []

@@ -13,7 +13,7 @@ from scapy.packet import Packet, Raw
 
 from labkit import Capture, Lab
 from labkit.analysis import icmp
-from labkit.analysis.index import build
+from labkit.analysis.index import Index, build
 from labkit.analysis.study import Study
 from labkit.errors import TrafficError
 
@@ -106,6 +106,82 @@ def test_the_packet_inside_is_read_as_scapy_reads_it() -> None:
     assert (found.seq.tolist(), found.ip_id.tolist()) == ([Ether(bytes(four))[TCPerror].seq, -1], [5, -1])
     assert (found.sport.tolist(), found.dport.tolist()) == ([1, inner[1].sport], [2, inner[1].dport])
     assert [names[number] for number in (found.source[1], found.target[1])] == ["fd00::2", "fd00::1"]
+
+
+def index_of(*frames: Packet | bytes) -> Index:
+    wire = Wire(("alice",))
+    for frame in frames:
+        wire.wait()
+        wire.see("alice", frame)
+    return build(wire.recording())
+
+
+def test_which_types_are_errors() -> None:
+    """RFC 792 (4: RFC 6633, 5 and 12 there too) and RFC 4443 §2.1; no number of another protocol is one."""
+    four = [Ether() / IP(src=VIP, dst=ALICE) / ICMP(type=kind) for kind in range(256)]
+    six = [
+        bytes(Ether() / IPv6(src="fd00::1", dst="fd00::2", nh=58) / Raw(bytes([kind, *bytes(7)])))
+        for kind in range(256)
+    ]
+    others = [
+        Ether() / IP() / UDP(sport=0x0303),
+        Ether() / IP(proto=200) / Raw(b"\3\3"),
+        Ether() / IP(frag=9) / ICMP(type=3),
+    ]
+    found = icmp.is_error(index_of(*four, *six, *others), np.arange(515))
+    assert np.flatnonzero(found[:256]).tolist() == [3, 4, 5, 11, 12]
+    assert np.flatnonzero(found[256:512]).tolist() == [1, 2, 3, 4]
+    assert not found[512:].any()
+
+
+TCP_IN = TCP(sport=1000, dport=80, seq=7, ack=9, flags="A", window=5)
+UDP_IN = UDP(sport=1000, dport=53) / Raw(b"question")
+IN4, IN6 = IP(src=ALICE, dst=VIP, id=5), IPv6(src="fd00::1", dst="fd00::2")
+OUT4, OUT6 = Ether() / IP(src=VIP, dst=ALICE), Ether() / IPv6(src="fd00::2", dst="fd00::1")
+
+
+def places(*ranges: tuple[int, int]) -> set[int]:
+    return {place for first, end in ranges for place in range(first, end)}
+
+
+@pytest.mark.parametrize(
+    ("frame", "begin", "translated", "kept"),
+    [  # places counted from the ICMP header
+        (OUT4 / ICMP(type=8, id=1, seq=2) / Raw(b"ping"), 34, places((2, 6)), places((0, 2), (6, 12))),
+        (OUT4 / ICMP(type=0, id=1, seq=2) / Raw(b"ping"), 34, places((2, 6)), places((0, 2), (6, 12))),
+        (OUT6 / ICMPv6EchoRequest(id=1, data=b"ping"), 54, places((2, 6)), places((0, 2), (6, 12))),
+        (OUT4 / ICMP(type=13) / Raw(bytes(12)), 34, places((2, 4)), places((0, 2), (4, 20))),  # a timestamp
+        (
+            OUT4 / ICMP(type=3, code=3) / IN4 / TCP_IN, 34,
+            places((2, 4), (18, 32), (44, 46)),
+            places((0, 2), (4, 8), (12, 14), (15, 16), (17, 18), (32, 44), (46, 48)),
+        ),
+        (
+            OUT4 / ICMP(type=11) / IN4 / UDP_IN, 34,
+            places((2, 4), (18, 32), (34, 36)),
+            places((0, 2), (4, 8), (12, 14), (17, 18), (32, 34), (36, 44)),
+        ),
+        (
+            OUT6 / ICMPv6DestUnreach() / IN6 / TCP_IN, 54,
+            places((2, 4), (16, 52), (64, 66)),
+            places((0, 2), (4, 8), (14, 15), (52, 64), (66, 68)),
+        ),
+    ],
+)  # fmt: skip
+def test_what_address_translation_leaves_alone(
+    frame: Packet, begin: int, translated: set[int], kept: set[int]
+) -> None:  # fmt: skip
+    """RFC 5508 §3 and §4, byte by byte: a change where translation writes is none, any other is one."""
+    raw = bytes(frame)
+
+    def changed(place: int) -> bytes:
+        return raw[: begin + place] + bytes([raw[begin + place] ^ 0x41]) + raw[begin + place + 1 :]
+
+    digests = icmp.kept_digest(
+        index_of(raw, *map(changed, sorted(translated | kept))), np.arange(1 + len(translated | kept))
+    )
+    same = {place for place, digest in zip(sorted(translated | kept), digests[1:], strict=True) if digest == digests[0]}
+    assert same == translated
 
 
 def test_an_error_cut_anywhere_never_raises() -> None:

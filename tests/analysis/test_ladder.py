@@ -100,7 +100,7 @@ def test_long_runs_are_counted_and_full_shows_them() -> None:
 def test_rows_are_bounded_and_the_rest_is_counted() -> None:
     recording = made.download(segments=120).recording()
     study = Study(recording)
-    shown = build(study, Routes(study), ladder_choice.of_connection(study, 1), full=True)
+    shown = build(study, Routes(study), ladder_choice.choose(study, 1), full=True)
     assert shown.left_out == 0
     keep_alive = made.keep_alive(40).recording()
     bounded = ladder(keep_alive, 1)
@@ -143,6 +143,18 @@ def test_a_request_is_cut_out_of_its_connections() -> None:
     assert [line.connection for line in behind.lines] == [1, 3]
     assert {number for arrow in arrows(behind) for number in arrow.packets} == packets[1]
     assert len(choices(behind)) == 1
+
+
+@pytest.mark.parametrize("turn", range(3))
+def test_of_several_requests_at_a_time_each_has_the_packets_that_carried_it(turn: int) -> None:
+    shown = ladder(made.at_once().recording(), None, turn)
+    front = [arrow for arrow in arrows(shown) if arrow.connection == shown.lines[0].connection]
+    carrying = [(arrow.out, arrow.says) for arrow in front if arrow.length]
+    assert carrying == [(True, f"GET /api/{turn}"), (False, "200 OK")]
+    assert [arrow.flags for arrow in front if "S" in arrow.flags] == (["S", "SA"] if turn == 0 else [])
+    assert len(choices(shown)) == 1
+    whole = ladder(made.at_once().recording(), None, turn, full=True)
+    assert [arrow.packets for arrow in arrows(whole)] == [arrow.packets for arrow in arrows(shown)]
 
 
 def test_a_request_that_the_balancer_answers_itself_has_no_back() -> None:

@@ -2,6 +2,8 @@
 
 import pytest
 from pandas import DataFrame
+from scapy.layers.inet import TCP
+from scapy.layers.l2 import Ether
 
 from labkit.analysis.routes import Routes
 from labkit.analysis.study import Study
@@ -142,6 +144,21 @@ def test_tls_that_ends_in_the_balancer_was_read() -> None:
     assert (frame.loc["http.target", "state"], frame.loc["http.host", "state"]) == (USED, READ)
     assert frame.loc["http.target", "rewritten"] == "/api/users → /x"  # before: by the proxy's record
     assert frame.loc["http.host", "rewritten"] is False
+
+
+def test_of_tls_from_the_middle_the_request_is_encrypted_and_not_absent() -> None:
+    data = b"\x17\x03\x03\x00\x08ciphered"
+    wire = l7_wire(1, received=data, forwarded=get("/api/users"))
+    wire.seen = [one for one in wire.seen if not Ether(one[2])[TCP].flags.S]
+    frame = matrix(wire).set_index("field")
+    assert frame.loc["http.target", FOUR].tolist() == ["encrypted", "encrypted", "/api/users", "/api/users"]
+    assert frame.loc["http.target", ["state", "rewritten"]].tolist() == [USED, False]
+    through = Wire()
+    through.events += [TOPOLOGY, mode("l4"), rules("ip.dst", "tcp.dport")]
+    Talk(through, Nat(dport=443, backend_port=443)).ask(data)
+    every = matrix(through, full=True)
+    assert states(every)["http.target"] == HIDDEN
+    assert not {"payload", "tls.sni"}.intersection(every["field"])
 
 
 def test_what_is_not_http_shows_its_first_bytes() -> None:

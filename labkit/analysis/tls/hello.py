@@ -48,7 +48,7 @@ def is_tls(data: bytes) -> bool:
     return len(data) >= 3 and data[0] == HANDSHAKE and data[1] == 3
 
 
-def version_name(number: int) -> str:
+def _version_name(number: int) -> str:
     return _NAMES.get(number, f"0x{number:04x}")
 
 
@@ -92,7 +92,7 @@ def _client(body: bytes) -> ClientHello:
     return ClientHello(
         server_name=names[5:].decode("ascii") if len(names) > 5 else None,
         protocols=tuple(_strings(alpn[2:])),
-        version=version_name(max([version, *versions])),
+        version=_version_name(max([version, *versions])),
         random=body[2:34],
         early_data=_EARLY_DATA in extensions,
     )
@@ -107,7 +107,7 @@ def _server(body: bytes) -> ServerHello:
     if len(chosen := extensions.get(_VERSIONS, b"")) == 2:
         version = int.from_bytes(chosen)
     return ServerHello(
-        version=version_name(version),
+        version=_version_name(version),
         number=version,
         cipher=cipher,
         protocol=_alpn(extensions),

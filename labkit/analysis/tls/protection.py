@@ -98,7 +98,9 @@ class Cbc:
             return None
         decryptor = Cipher(algorithms.AES(self._keys.key), modes.CBC(iv)).decryptor()
         padded = decryptor.update(sealed) + decryptor.finalize()
-        plain = padded[: -padded[-1] - 1] if padded[-1] < len(padded) else b""
+        plain, padding = padded[: -padded[-1] - 1], padded[-padded[-1] - 1 :]
+        if padding != bytes([padded[-1]]) * (padded[-1] + 1):  # the receiver refuses it, so nobody said this
+            return None
         if self._outside:
             covered = body
         else:

@@ -5,7 +5,7 @@ import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from .hello import TLS_1_2
+from .hello import TLS_1_1, TLS_1_2
 from .suites import Suite
 
 
@@ -43,7 +43,7 @@ def key_block(master: bytes, randoms: tuple[bytes, bytes], suite: Suite, version
     """The client's and the server's keys up to TLS 1.2 (RFC 5246 §6.3). randoms: the client's and the server's."""
     client_random, server_random = randoms
     mac = hashlib.new(suite.digest).digest_size if suite.mode == "CBC" else 0
-    iv = {"CBC": 16 if version < TLS_1_2 else 0, "CHACHA20": 12}.get(suite.mode, 4)
+    iv = {"CBC": 16 if version < TLS_1_1 else 0, "CHACHA20": 12}.get(suite.mode, 4)
     seed = b"key expansion" + server_random + client_random
     block = _prf(master, seed, 2 * (mac + suite.key + iv), suite, version)
     macs, keys, ivs = block[: 2 * mac], block[2 * mac : 2 * (mac + suite.key)], block[2 * (mac + suite.key) :]
