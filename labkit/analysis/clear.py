@@ -17,9 +17,10 @@ from .runs import reordered
 from .sightings import Sightings
 
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
-_PLAIN = re.compile(rb"(?:%s [^ \r\n]++ HTTP/1\.[01]\r\n(?:%s:[^\r\n]*+\r\n)*+\r\n)++" % (_TOKEN, _TOKEN))
-# What may make bytes after a head something else than the next request
-_LEADS_ON = (b"content-length", b"transfer-encoding", b"upgrade", b"connect ")
+# Requests whose heads say nothing that makes the bytes after them something else than the next request
+_LINE = rb"(?!(?i:connect) )%s [^ \r\n]++ HTTP/1\.[01]\r\n" % _TOKEN
+_FIELD = rb"(?!(?i:content-length|transfer-encoding|upgrade):)%s:[^\r\n]*+\r\n" % _TOKEN
+_PLAIN = re.compile(rb"(?:%s(?:%s)*+\r\n)++" % (_LINE, _FIELD))
 _BEGINS = re.compile(rb"(?:\r\n)*%s [^ \r\n]+ HTTP/1\.[01]\r?\n" % _TOKEN)
 
 
@@ -33,7 +34,7 @@ def requests_sent(index: Index, sightings: Sightings, some: Sequence[int]) -> li
         data = b"".join(
             pieces[first : min(first + 1, last) if datagrams[place] else last]
         )  # one datagram stands for all
-        if simple[place] and _PLAIN.fullmatch(data) and not _leads_on(data.lower()):
+        if simple[place] and _PLAIN.fullmatch(data):
             counts.append(data.count(b"\r\n\r\n"))
         elif (simple[place] or datagrams[place]) and _BEGINS.match(data) is None and not http2.spoken(data):
             counts.append(0)
@@ -56,11 +57,6 @@ def tls_begun(index: Index, sightings: Sightings) -> Bools:
 def _count(data: bytes) -> int:
     """How many requests stand in clear in a client's stream."""
     return len(http2.by_client(data).messages) if http2.spoken(data) else sum(1 for _ in http.requests(data))
-
-
-def _leads_on(lowered: bytes) -> bool:
-    length, coding, upgrade, connect = _LEADS_ON
-    return length in lowered or coding in lowered or upgrade in lowered or connect in lowered
 
 
 def _pieces(index: Index, sightings: Sightings, chosen: Ints) -> tuple[list[bytes], list[int], list[bool]]:

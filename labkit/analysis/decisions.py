@@ -81,7 +81,7 @@ class Decision:
 
 def decisions(scene: Scene, forwarded: Sequence[Mapping[str, Any]], found: Sequence[Exchange]) -> list[Decision]:
     """The decisions of the `decision` events and of the exchanges that chose a rule or a backend, in order of time."""
-    asked = [(event["proto"], *_ends(event), event["time_ns"]) for event in forwarded]
+    asked = [(event["proto"], *_ends(event), int(event["time_ns"])) for event in forwarded]
     every = [
         Decision(event, event.get("mode", "l4"), int(event["time_ns"]), connection, scene)
         for event, connection in zip(forwarded, scene.finder.opened_each(asked), strict=True)

@@ -51,12 +51,21 @@ def _pools(value: Any) -> bool:
 
 def _having(required: Mapping[str, Check], optional: Mapping[str, Check]) -> Check:
     """A dictionary with all of *required*, and *optional* keys of the right kind where there are any."""
+    texts = tuple(key for key, right in required.items() if right is _text)
+    needed = tuple((key, right) for key, right in required.items() if right is not _text)
+    maybe_texts = tuple(key for key, right in optional.items() if right is _MAYBE_TEXT)
+    allowed = tuple((key, right) for key, right in optional.items() if right is not _MAYBE_TEXT)
+    nothing_or_text = (str, type(None))
 
-    needed, allowed = tuple(required.items()), tuple(optional.items())
-
-    def check(value: Any) -> bool:  # loops, not generators: a large capture has very many events
+    def check(value: Any) -> bool:  # loops, and no calls for mere texts: a large capture has very many events
         if not isinstance(value, dict):
             return False
+        for key in texts:
+            if not isinstance(value.get(key), str):
+                return False
+        for key in maybe_texts:
+            if not isinstance(value.get(key), nothing_or_text):
+                return False
         for key, right in needed:
             if key not in value or not right(value[key]):
                 return False
