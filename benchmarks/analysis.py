@@ -2,10 +2,12 @@
 
     .venv/bin/python benchmarks/analysis.py [--packets 1000000] [--runs 5] [--keep FILE]
 
-The file is made here. Every figure is the best of several runs, with the file in the page cache and what Python
-imports imported. "Columns and table": all header columns, and the conversations by 5-tuple with packets and bytes each
-way, as `tshark -z conv,tcp` lists them. Memory: what is held when a capture's columns, connections and trajectories
-are there, beyond the mapped file; the table `packets()` is counted by itself. The exit status is 1 if a target fails.
+The file is made here: an L4 lab's packets, and one decision of the balancer for each connection. Every figure is the
+best of several runs, with the file in the page cache and what Python imports imported. "Columns and table": all header
+columns, and the conversations by 5-tuple with packets and bytes each way, as `tshark -z conv,tcp` lists them, of a
+file with the same packets and no decisions. Memory: what is held when a capture's columns, connections and
+trajectories are there, beyond the mapped file; the table `packets()` is counted by itself. The exit status is 1 if a
+target fails.
 """
 
 import argparse
@@ -16,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
@@ -166,13 +168,14 @@ def by_scapy(path: Path) -> Any:
     return talks
 
 
-def measure(path: Path, bare: Path, runs: int) -> list[Figure]:
+def measure(path: Path, packets_alone: Path, bare: Path, runs: int) -> list[Figure]:
     read = read_pcapng(path)
     packets = len(read)
     first_display(path)  # imports what is imported late
     index = build(read)
     sightings = sight(index)
-    stored = packets / best(runs, lambda: columns_and_table(path))
+    stored = packets / best(runs, lambda: columns_and_table(packets_alone))
+    evidence = packets / best(runs, lambda: columns_and_table(path))
     cold = packets / best(runs, lambda: columns_and_table(bare))
     states = packets / best(runs, lambda: tell(index, sightings))
     joined = packets / best(runs, lambda: Study(read).connections)
@@ -182,6 +185,7 @@ def measure(path: Path, bare: Path, runs: int) -> list[Figure]:
     figures = [
         Figure("columns and table, cold", cold, "packets/s", 1.5e6),
         Figure("columns and table, with stored offsets", stored, "packets/s", 3e6),
+        Figure("columns and table, offsets and decisions", evidence, "packets/s"),
         Figure("TCP states and counts of all connections", states, "packets/s", 5e5),
         Figure("columns, trajectories, connections joined", joined, "packets/s"),
         Figure("Capture.load(...).connections(), states and all", whole, "packets/s"),
@@ -207,13 +211,17 @@ def main() -> int:
     parser.add_argument("--keep", type=Path, help="write the capture here and leave it")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        path, bare = options.keep or Path(folder) / "million.pcapng", Path(folder) / "bare.pcapng"
-        write_pcapng(recording(options.packets), path)
-        without_offsets(path, bare)
+        path = options.keep or Path(folder) / "million.pcapng"
+        alone, bare = Path(folder) / "alone.pcapng", Path(folder) / "bare.pcapng"
+        made = recording(options.packets)
+        write_pcapng(made, path)
+        write_pcapng(replace(made, events=[event for event in made.events if event["kind"] != "decision"]), alone)
+        without_offsets(alone, bare)
+        del made
         print(
             f"{path.stat().st_size / 1e6:,.0f} MB; load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors"
         )
-        figures = measure(path, bare, options.runs)
+        figures = measure(path, alone, bare, options.runs)
     print(*figures, sep="\n")
     return int(any(figure.failed for figure in figures) or not shutil.which("tshark"))
 

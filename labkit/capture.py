@@ -168,10 +168,10 @@ class Capture:
                 f"limit is a number of bytes to show of a body, not {shown(limit)}; leave it out for 2,000."
             )
         study, number = self._study, index(self._connection(connection))
-        ends = study.finder.ends(study.connections.home(number))
-        names = [study.nodes.at(address) for address, _ in ends]
+        route = self._routes.all[number - 1]
         followed = follow(study.content(number), study.index)
-        return Conversation(followed, number, {"client": names[0], "server": names[1]}, index(limit))
+        names = {"client": route.source, "server": route.target}
+        return Conversation(followed, number, names, index(limit), via=route.via)
 
     def headers(self, request: str | int | None = None) -> "Headers":
         """How a request's headers changed on their way through a terminating balancer.
@@ -201,6 +201,8 @@ class Capture:
         from labkit.analysis import ladder, ladder_choice
         from labkit.views.ladder import ladder_picture
 
+        if not isinstance(full, bool):
+            raise CaptureError(f"full is True or False, not {shown(full)}; ladder(1) picks a connection.")
         chosen = ladder_choice.choose(self._study, connection, exchange)
         return ladder_picture(ladder.build(self._study, self._routes, chosen, full=full))
 

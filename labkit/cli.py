@@ -154,6 +154,10 @@ def _open(asked: argparse.Namespace) -> int:
     from labkit.reading import read, write_page
 
     capture, console = Capture.load(asked.capture), Console()
+    if asked.html and os.path.exists(asked.html) and os.path.samefile(asked.html, asked.capture):
+        raise LabError(
+            f"The page would take the place of the capture {asked.capture}. Choose another file with --html."
+        )
     read(capture, console)
     if asked.html:
         write_page(capture, asked.capture, asked.html)

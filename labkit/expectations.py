@@ -8,6 +8,8 @@ The judging is `labkit.analysis.verdicts`'.
 """
 
 from html import escape
+from numbers import Integral
+from operator import index
 from typing import Self
 
 from labkit.analysis import field_verdicts, verdicts
@@ -122,6 +124,6 @@ class Expectation:
 
 
 def _whole(what: str, count: int) -> int:
-    if isinstance(count, bool) or not isinstance(count, int) or count < 0:
+    if isinstance(count, bool) or not isinstance(count, Integral) or count < 0:
         raise CaptureError(f"{what}() takes a number from 0, not {shown(count)}.")
-    return count
+    return index(count)

@@ -30,8 +30,10 @@ from labkit.traffic import PRELOAD as TRAFFIC_PRELOAD
 from labkit.traffic.host import Backend, Host
 from labkit.traffic.keylog import secrets_events
 from labkit.uninterrupted import uninterrupted
+from labkit.wording import near_miss
 
 _READY_SECONDS = 30.0
+_CAPTURE = ("filter", "packets", "bytes", "seconds")
 
 
 class Lab:
@@ -130,6 +132,7 @@ class Lab:
         packets: int | None = None,
         bytes: int | None = None,
         seconds: float | None = None,
+        **unknown: object,
     ) -> "Recorder":
         """A capture at *vantages* (all when none is named), to be used as a context manager.
 
@@ -137,6 +140,11 @@ class Lab:
         frames) and seconds: it ends by itself when one is reached, at all vantage points at the same time, and says
         that it is cut short. Raises CaptureError for what the lab does not have and for a filter that makes no sense.
         """
+        for name in unknown:
+            raise CaptureError(
+                f"lab.capture() has no option {name!r}{near_miss(name, _CAPTURE)}; it takes vantage points, "
+                f"and {', '.join(_CAPTURE)}."
+            )
         choose(self._topology, vantages)  # what is wrong is refused here, not later
         if filter is not None:
             compile_filter(filter, addresses(self._topology))

@@ -83,6 +83,14 @@ def test_wrong_questions_are_answered_with_the_remedy(ask: object, says: str) ->
     assert isinstance(caught.value, LabError)
 
 
+def test_a_followed_connection_names_its_ends_and_what_it_ran_through() -> None:
+    forwarded, (front, back) = capture(l4_wire(1)).follow(1), map(capture(l7_wire(1)).follow, (1, 2))
+    assert forwarded.title.startswith("Connection 1, alice and api1 through lb: HTTP/1.1")
+    assert forwarded.text.splitlines()[-5].startswith("api1, ")  # who answered; at L4 the balancer says nothing
+    assert front.title.startswith("Connection 1, alice and lb: HTTP/1.1")
+    assert back.title.startswith("Connection 2, lb and api1: HTTP/1.1")
+
+
 def test_headers_by_the_request_s_id_by_its_row_and_of_the_first() -> None:
     cap = capture(l7_wire(2))
     ids = cap.exchanges()["request"].tolist()
@@ -193,6 +201,7 @@ def test_what_is_no_name_and_no_number_is_refused(ask):
         (lambda cap: Capture().fill("out/l4.pcapng"), "A Capture is made from a Recording, not 'out/l4.pcapng'"),
         (lambda cap: cap.visibility(1), "full is True or False, not 1; visibility(connection=1) picks a connection"),
         (lambda cap: cap.visibility(connection=True), "no connection True"),
+        (lambda cap: cap.ladder(full=1), "full is True or False, not 1; ladder(1) picks a connection"),
         (lambda cap: cap.packet(True), "no packet True"),
         (lambda cap: cap.packet(10**5000), "no packet <int>"),
     ],

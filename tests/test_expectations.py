@@ -268,6 +268,7 @@ def test_a_capture_without_any_record_proves_nothing():
         (lambda e: e.never_seen("cookie", by="l4"), "A field is named as in"),
         (lambda e: e.never_seen("http.cookie", by="l5"), "by l4, l7 or the balancer, not by 'l5'"),
         (lambda e: e.decided_on("syn"), "one of SYN, request, datagram, not 'syn'"),
+        (lambda e: e.decided_on(["SYN"]), r"one of SYN, request, datagram, not \['SYN'\]"),
         (lambda e: e.connections("2"), r"connections\(\) takes a number from 0"),
         (lambda e: e.retransmissions(-1), r"retransmissions\(\) takes a number from 0"),
         (lambda e: e.retransmissions(True), r"retransmissions\(\) takes a number from 0"),
@@ -276,6 +277,13 @@ def test_a_capture_without_any_record_proves_nothing():
 def test_wrong_names_are_lessons_not_failures(check, words):
     with pytest.raises(CaptureError, match=words):
         check(expect(capture(l4())))
+
+
+def test_behind_the_balancer_alone_nothing_is_said_of_what_it_never_saw():
+    wire = l7()
+    wire.seen = [one for one in wire.seen if one[1] in ("lb:back", "api1")]
+    with pytest.raises(NotAsExpected, match="no connection to the balancer was captured that l7 handled"):
+        expect(capture(wire)).never_seen("http.cookie", by="l7")
 
 
 def test_only_a_capture_that_has_ended_is_judged():

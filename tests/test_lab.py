@@ -209,6 +209,7 @@ def test_two_labs_in_one_process_do_not_see_each_other(lab):
         (lambda lab: lab.balancer.l7(engine="haproxy"), PolicyError, "haproxy"),
         (lambda lab: lab.capture("lb:frnt").start(), CaptureError, "lb:front"),
         (lambda lab: lab.capture(["alice"]), CaptureError, "no vantage point"),
+        (lambda lab: lab.capture(packet=9), CaptureError, r"no option 'packet' \(did you mean 'packets'\?\)"),
         (lambda lab: lab.alice.get("http://nobody/"), TrafficError, "nobody"),
         (lambda lab: lab.alice.get(None), TrafficError, "a URL is text"),
         (lambda lab: lab.alice.tcp("lb", "http"), TrafficError, "a port is a whole number"),

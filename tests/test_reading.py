@@ -74,6 +74,16 @@ def test_the_page_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert target.read_text(encoding="utf-8").startswith("<!doctype html>")
 
 
+def test_a_page_never_takes_the_place_of_its_capture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    kept = (RECORDED / "l4.pcapng").read_bytes()
+    (file := tmp_path / "l4.pcapng").write_bytes(kept)
+    (link := tmp_path / "l4.html").symlink_to(file)
+    for page in (file, link):
+        assert cli.main(["open", str(file), "--html", str(page)]) == 1
+        assert "would take the place of the capture" in capsys.readouterr().err
+    assert file.read_bytes() == kept
+
+
 def test_a_page_that_cannot_be_written_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "taken").touch()
     assert cli.main(["open", str(RECORDED / "l4.pcapng"), "--html", str(tmp_path / "taken" / "page.html")]) == 1

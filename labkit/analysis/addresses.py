@@ -13,6 +13,7 @@ import numpy.typing as npt
 from .frames import MISSING, Bools, Ints, Words
 
 _SLOT_BITS = 14
+_FEW = 64  # addresses that are looked up one by one at first
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -41,16 +42,19 @@ class Addresses:
 
     def _number(self, version: int, high: Words, values: npt.NDArray[np.generic], absent: Bools) -> Ints:
         low = values.astype(np.uint64)
-        table = self._known[version]
+        table, some = self._known[version], _FEW
         number, hit = table.find(high, low)
         lost = np.flatnonzero(~hit & ~absent)
-        if len(lost):
-            pairs = np.stack([high[lost], low[lost]], axis=1)
+        while len(lost):  # learn the addresses of a few packets, which are those of most others too
+            few, lost, some = lost[:some], lost[some:], some * 8
+            pairs = np.stack([high[few], low[few]], axis=1)
             distinct, place = np.unique(pairs, axis=0, return_inverse=True)
             with self._lock:
                 numbers = [self._new(version, one, two) for one, two in distinct.tolist()]
                 table.learn(distinct[:, 0], distinct[:, 1], np.array(numbers))
-            number[lost] = np.array(numbers, dtype=np.int64)[place.ravel()]
+            number[few] = np.array(numbers, dtype=np.int64)[place.ravel()]
+            number[lost], hit = table.find(high[lost], low[lost])
+            lost = lost[~hit]
         number[absent] = MISSING
         return number
 

@@ -13,6 +13,7 @@ import numpy as np
 from . import http, http2, streams
 from .frames import Bools, Ints
 from .index import ACK, SYN, TCP, Index
+from .runs import reordered
 from .sightings import Sightings
 
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
@@ -32,13 +33,24 @@ def requests_sent(index: Index, sightings: Sightings, some: Sequence[int]) -> li
         data = b"".join(
             pieces[first : min(first + 1, last) if datagrams[place] else last]
         )  # one datagram stands for all
-        if (simple[place] or datagrams[place]) and _BEGINS.match(data) is None and not http2.spoken(data):
-            counts.append(0)
-        elif simple[place] and _PLAIN.fullmatch(data) and not _leads_on(data.lower()):
+        if simple[place] and _PLAIN.fullmatch(data) and not _leads_on(data.lower()):
             counts.append(data.count(b"\r\n\r\n"))
+        elif (simple[place] or datagrams[place]) and _BEGINS.match(data) is None and not http2.spoken(data):
+            counts.append(0)
         else:
             counts.append(_count(streams.sent(index, sightings, int(chosen[place])).data))
     return counts
+
+
+def tls_begun(index: Index, sightings: Sightings) -> Bools:
+    """Of each sighting, whether what its client sent first begins as TLS does: a handshake record (RFC 8446 §5.1)."""
+    rows = sightings.rows[sightings.from_client[sightings.rows]]
+    rows = rows[index.payload_length[rows] > 0]
+    sighting, first = np.unique(sightings.of_packet[rows], return_index=True)
+    head = index.frames.take(rows[first]).read(index.payload[rows[first]].astype(np.int64), 2)
+    begun = np.zeros(len(sightings), dtype=bool)
+    begun[sighting] = head == 0x1603
+    return np.asarray(begun & (sightings.proto == TCP))
 
 
 def _count(data: bytes) -> int:
@@ -47,7 +59,8 @@ def _count(data: bytes) -> int:
 
 
 def _leads_on(lowered: bytes) -> bool:
-    return any(word in lowered for word in _LEADS_ON)
+    length, coding, upgrade, connect = _LEADS_ON
+    return length in lowered or coding in lowered or upgrade in lowered or connect in lowered
 
 
 def _pieces(index: Index, sightings: Sightings, chosen: Ints) -> tuple[list[bytes], list[int], list[bool]]:
@@ -56,21 +69,19 @@ def _pieces(index: Index, sightings: Sightings, chosen: Ints) -> tuple[list[byte
     Simple: TCP, captured whole, each segment beginning where the one before it ends, the first behind the SYN if there
     is one.
     """
-    place_of = np.full(len(sightings), -1, dtype=np.int64)
-    place_of[chosen] = np.arange(len(chosen))
-    rows = sightings.rows[sightings.from_client[sightings.rows]]
-    rows = rows[place_of[sightings.of_packet[rows]] >= 0]
-    carrying = rows[index.payload_length[rows] > 0]
-    place = place_of[sightings.of_packet[carrying]]
-    order = np.argsort(place, kind="stable")
-    carrying, place = carrying[order], place[order]
-    bounds = np.append(0, np.cumsum(np.bincount(place, minlength=len(chosen))))
+    places, begin = reordered(sightings.begin, chosen)
+    rows, place = sightings.rows[places], np.repeat(np.arange(len(chosen)), np.diff(begin))
+    sent = sightings.from_client[rows]
+    rows, place = rows[sent], place[sent]
+    some = index.payload_length[rows] > 0
+    carrying, of = rows[some], place[some]
+    bounds = np.append(0, np.cumsum(np.bincount(of, minlength=len(chosen))))
     simple = sightings.proto[chosen] == TCP
-    simple[place[_broken(index, rows, carrying, place, place_of[sightings.of_packet[rows]], len(chosen))]] = False
+    simple[of[_broken(index, rows, carrying, of, place, len(chosen))]] = False
     frames, payload = index.frames.take(carrying), index.payload[carrying].astype(np.int64)
-    begin, data = frames.start + payload, memoryview(index.frames.buffer)
+    first, data = frames.start + payload, memoryview(index.frames.buffer)
     ends = (frames.start + np.minimum(payload + index.payload_length[carrying], frames.captured)).tolist()
-    return [bytes(data[a:b]) for a, b in zip(begin.tolist(), ends, strict=True)], bounds.tolist(), simple.tolist()
+    return [bytes(data[a:b]) for a, b in zip(first.tolist(), ends, strict=True)], bounds.tolist(), simple.tolist()
 
 
 def _broken(index: Index, rows: Ints, carrying: Ints, place: Ints, place_of_row: Ints, count: int) -> Bools:

@@ -132,11 +132,15 @@ def table(
 
 def counts(index: Index, sightings: Sightings) -> dict[str, Ints]:
     """Packets and payload bytes of every sighting, out (from the client) and in."""
-    rows, found = sightings.rows, {}
-    for name, sent in (("out", True), ("in", False)):
-        mine = rows[sightings.from_client[rows] == sent]
-        of = sightings.of_packet[mine]
-        found[f"packets_{name}"] = np.bincount(of, minlength=len(sightings)).astype(np.int64)
-        bytes_ = np.bincount(of, weights=index.payload_length[mine].clip(0), minlength=len(sightings))
-        found[f"bytes_{name}"] = bytes_.astype(np.int64)
-    return {name: found[name] for name in ("packets_out", "packets_in", "bytes_out", "bytes_in")}
+    rows = sightings.rows
+    way = np.repeat(np.arange(len(sightings), dtype=np.int64) * 2, np.diff(sightings.begin))
+    way += sightings.from_client[rows]
+    packets = np.bincount(way, minlength=2 * len(sightings))
+    bytes_ = np.bincount(way, weights=np.maximum(index.payload_length[rows], 0), minlength=2 * len(sightings))
+    found = {
+        "packets_out": packets[1::2],
+        "packets_in": packets[::2],
+        "bytes_out": bytes_[1::2],
+        "bytes_in": bytes_[::2],
+    }
+    return {name: values.astype(np.int64) for name, values in found.items()}

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from . import tls
 from .index import TCP, Index
 from .sightings import Sightings
-from .streams import Stream, sent
+from .streams import Stream, datagrams, sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,8 @@ def content(index: Index, sightings: Sightings, members: Iterable[int], keys: tl
     """The content of a connection: at the first of its sightings, or where most of it was captured."""
     best: tuple[Stream, Stream] | None = None
     for sighting in members:
-        found = sent(index, sightings, sighting), sent(index, sightings, sighting, by_client=False)
+        said = sent if int(sightings.proto[sighting]) == TCP else datagrams
+        found = said(index, sightings, sighting), said(index, sightings, sighting, by_client=False)
         if best is None or _length(found) > _length(best):
             best = found
         if _whole(found) or int(sightings.proto[sighting]) != TCP:

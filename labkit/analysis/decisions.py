@@ -81,7 +81,11 @@ class Decision:
 
 def decisions(scene: Scene, forwarded: Sequence[Mapping[str, Any]], found: Sequence[Exchange]) -> list[Decision]:
     """The decisions of the `decision` events and of the exchanges that chose a rule or a backend, in order of time."""
-    every = [_forwarded(scene, event) for event in forwarded]
+    asked = [(event["proto"], *_ends(event), event["time_ns"]) for event in forwarded]
+    every = [
+        Decision(event, event.get("mode", "l4"), int(event["time_ns"]), connection, scene)
+        for event, connection in zip(forwarded, scene.finder.opened_each(asked), strict=True)
+    ]
     every += [_routed(scene, exchange) for exchange in found if exchange.event.get("decided_ns")]
     return sorted(every, key=lambda decision: decision.time_ns)
 
@@ -89,11 +93,6 @@ def decisions(scene: Scene, forwarded: Sequence[Mapping[str, Any]], found: Seque
 def _ends(event: Mapping[str, Any]) -> tuple[Endpoint, Endpoint]:
     client = endpoint_of((event["client"], event["client_port"]))
     return client, endpoint_of((event["server"], event["server_port"]))
-
-
-def _forwarded(scene: Scene, event: Mapping[str, Any]) -> Decision:
-    connection = scene.finder.opened(event["proto"], *_ends(event), event["time_ns"])
-    return Decision(event, event.get("mode", "l4"), int(event["time_ns"]), connection, scene)
 
 
 def _routed(scene: Scene, exchange: Exchange) -> Decision:

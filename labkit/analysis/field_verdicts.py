@@ -102,7 +102,9 @@ def never_seen(case: Case, routes: Routes, field: object, by: object) -> Verdict
     there = [route for route in case.every_route if own is None or route.source != own]
     judged = [route.connection for route in there if case.mode(route.connection) in chosen]
     if not judged:
-        words = f"no connection was handled by {by}" + (f", but by {', '.join(modes)}" if modes else "")
+        others = [mode for mode in modes if mode not in chosen]
+        words = f"no connection was handled by {by}" + (f", but by {', '.join(others)}" if others else "")
+        words = f"no connection to the balancer was captured that {by} handled" if modes and not others else words
         return Verdict(False, claim, words, case.first(route.connection for route in case.every_route))
     carried, looked, unknown = [], [], []
     names: dict[str, None] = {}

@@ -71,6 +71,36 @@ class Finder:
                 latest, began = sighting, first
         return None if latest is None else int(self._connections.of_sighting[latest])
 
+    def opened_each(self, asked: Sequence[tuple[str, Endpoint, Endpoint, int]]) -> list[int | None]:
+        """`opened` for many at once: (protocol, client, server, by when) each."""
+        numbers, most = self._numbers, np.iinfo(np.int64).max
+        unknown = len(numbers)  # an address that no packet has
+        rows = [
+            (numbers.get(one[0], unknown) << 16 | one[1], numbers.get(two[0], unknown) << 16 | two[1], by_ns)
+            for _, one, two, by_ns in asked
+        ]
+        protocols = np.array([_PROTOCOLS.get(proto, 0) for proto, _, _, _ in asked], dtype=np.int64)
+        ends = np.array(rows, dtype=np.int64).reshape(-1, 3)
+        s = self._sightings
+        one = np.concatenate([s.client.astype(np.int64) << 16 | s.client_port, ends[:, 0]])
+        two = np.concatenate([s.server.astype(np.int64) << 16 | s.server_port, ends[:, 1]])
+        proto = np.concatenate([s.proto.astype(np.int64), protocols])
+        words = [np.minimum(one, two).view(np.uint64), (np.maximum(one, two) | proto << 48).view(np.uint64)]
+        order, new = together(words)
+        group = np.empty(len(order), dtype=np.int64)
+        group[order] = np.cumsum(new)
+        time = np.concatenate(
+            [np.array(self._first, dtype=np.int64), np.minimum(ends[:, 2], most - _SLACK_NS) + _SLACK_NS]
+        )
+        turn = np.concatenate([-np.arange(len(s)), np.ones(len(asked), dtype=np.int64)])  # of equals the first counts
+        order = np.lexsort((turn, time, group))
+        place = np.where(order < len(s), np.arange(len(order)), -1)
+        before = order[np.maximum.accumulate(place)]  # for each, the last sighting up to it
+        fits = (np.maximum.accumulate(place) >= 0) & (group[before] == group[order])
+        connection = np.zeros(len(order), dtype=np.int64)
+        connection[order] = np.where(fits, np.append(self._connections.of_sighting, 0)[before.clip(max=len(s))], 0)
+        return [found or None for found in connection[len(s) :].tolist()]
+
     def alive(self, client: Endpoint, server: Endpoint, from_ns: int, to_ns: int) -> int | None:
         """The TCP connection with these ends that was open at some time in [from_ns, to_ns]; None unless it is one."""
         found = {

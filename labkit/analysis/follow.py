@@ -115,6 +115,8 @@ def _turns(streams: tuple[Stream, Stream], index: Index, items: Iterable[_Item])
 def _decoded(streams: tuple[Stream, Stream]) -> tuple[str, list[_Item], str | None]:
     """The protocol, its items, and why not all could be decoded."""
     client, server = (stream.data for stream in streams)
+    if streams[0].datagrams:
+        return "bytes", list(_runs(streams, (0, 0))), None
     if http2.spoken(client):
         return _http2(client, server)
     asked = list(http.requests(client))
@@ -196,7 +198,7 @@ def _coding(one: http.Request | http.Response) -> str | None:
 
 
 def _runs(streams: tuple[Stream, Stream], begins: tuple[int, int]) -> Iterator[_Item]:
-    """The bytes from *begins* on, as one item for all that a side sent until the other one spoke."""
+    """The bytes from *begins* on: one item for all that a side sent until the other one spoke, or for each datagram."""
     pieces = sorted(
         (row, side, max(start, begin), end)
         for side, (stream, begin) in enumerate(zip(streams, begins, strict=True))
@@ -206,7 +208,7 @@ def _runs(streams: tuple[Stream, Stream], begins: tuple[int, int]) -> Iterator[_
     run: list[tuple[int, int]] = []
     for place, (_, side, begin, end) in enumerate(pieces):
         run.append((begin, end))
-        if place + 1 == len(pieces) or pieces[place + 1][1] != side:
+        if streams[side].datagrams or place + 1 == len(pieces) or pieces[place + 1][1] != side:
             run.sort()
             body = b"".join(streams[side].data[one:two] for one, two in run)
             yield _Item(_BOTH[side], tuple(run), (f"{len(body):,} bytes",), body)

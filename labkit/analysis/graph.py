@@ -11,6 +11,7 @@ from collections import Counter
 import networkx as nx
 import numpy as np
 
+from . import clear
 from .connections import counts
 from .routes import Route, Routes
 from .study import Study
@@ -71,11 +72,24 @@ def finding(study: Study, routes: Routes) -> str:
 def _l4(study: Study, routes: list[Route]) -> str:
     through = [route for route in routes if route.via]
     asked = sum(study.requests_in_clear[route.connection] for route in routes)
-    told = [_count(asked, "request")] if asked else []
+    told = [_count(asked, "request") + _in_clear(study, routes)] if asked else []
     told.append(_count(len(routes), "connection"))
-    whole = "" if len(routes) == 1 else "each " if len(through) == len(routes) else f"{len(through):,} of them "
-    running = f"{whole}running through {through[0].via} to a backend" if through else "none reaching a backend"
-    return f"L4: {', '.join(told)}, {running}"
+    known = through or [route for route in routes if study.nodes.roles.get(route.target) == "backend"]
+    whole = "" if len(routes) == 1 else "each " if len(known) == len(routes) else f"{len(known):,} of them "
+    if through:
+        told.append(f"{whole}running through {through[0].via} to a backend")
+    elif known:  # by the balancer's record, or seen at the backend alone
+        told.append(f"{whole}reaching a backend")
+    elif all(route.passed is False for route in routes):
+        told.append("none reaching a backend")
+    return f"L4: {', '.join(told)}"
+
+
+def _in_clear(study: Study, routes: list[Route]) -> str:
+    """What must be said of a count of requests where some connections hide theirs."""
+    begun = clear.tls_begun(study.index, study.sightings)
+    hidden = any(begun[study.connections.home(route.connection)] for route in routes)
+    return " in clear" if hidden else ""
 
 
 def _l7(study: Study, routes: list[Route]) -> str:

@@ -84,6 +84,8 @@ def _inner_bytes(place4: int, place6: int, width4: int, width6: int) -> Span:
 
     def span(at: Rows) -> tuple[Ints, Ints]:
         base = at.base(_error)
+        if not (base >= 0).any():
+            return base, base
         six = at.frames.read(base, 1) >> 4 == 6
         begin, width = base + np.where(six, place6, place4), np.where(six, width6, width4)
         there = (base >= 0) & (width > 0)
@@ -97,6 +99,8 @@ def _carried(begin: int, end: int | None) -> Span:
 
     def span(at: Rows) -> tuple[Ints, Ints]:
         base = at.base(_error)
+        if not (base >= 0).any():
+            return base, base
         first = at.frames.read(base, 1)
         l4 = np.where(first >> 4 == 6, base + 40, base + (first & 0xF) * 4)
         last = at.frames.captured if end is None else l4 + end
@@ -192,18 +196,31 @@ RANK = {field.name: place for place, field in enumerate(FIELDS)}
 def rewritten(index: Index, before: Ints, after: Ints) -> list[dict[str, tuple[object, object]]]:
     """For each pair of rows the fields whose bytes differ, as name -> (before, after), in the table's order."""
     changes: list[dict[str, tuple[object, object]]] = [{} for _ in range(len(before))]
+    some = _not_alike(index, before, after)
+    before, after = before[some], after[some]
     one, two = Rows(index, before), Rows(index, after)
     for field in FIELDS:
         differ = np.flatnonzero(field.codes_of(one) != field.codes_of(two))
         if not len(differ):
             continue
         pairs = zip(field.shown(index, before[differ]), field.shown(index, after[differ]), strict=True)
-        for place, pair in zip(differ.tolist(), pairs, strict=True):
+        for place, pair in zip(some[differ].tolist(), pairs, strict=True):
             changes[place][field.name] = pair
     return changes
 
 
 def names_rewritten(index: Index, before: Ints, after: Ints) -> list[str]:
     """The names of the fields that differ in any of the pairs of rows, in the table's order."""
-    one, two = Rows(index, before), Rows(index, after)
+    some = _not_alike(index, before, after)
+    one, two = Rows(index, before[some]), Rows(index, after[some])
     return [field.name for field in FIELDS if (field.codes_of(one) != field.codes_of(two)).any()]
+
+
+def _not_alike(index: Index, before: Ints, after: Ints) -> Ints:
+    """The places of the pairs whose bytes in front of the payload are not the same."""
+    rows, place = np.unique(np.concatenate([before, after]), return_inverse=True)
+    frames, proto = index.frames.take(rows), index.proto[rows]
+    ported = ((proto == TCP) | (proto == UDP)) & (index.payload[rows] >= 0)
+    end = np.where(ported, np.minimum(index.payload[rows], frames.captured), frames.captured)
+    digest = frames.digest(np.zeros(len(rows), dtype=np.int64), end)
+    return np.flatnonzero(digest[place[: len(before)]] != digest[place[len(before) :]])

@@ -3,7 +3,7 @@
 Ethernet (802.1Q and 802.1ad tags), Linux cooked and raw IP, IPv4 (options, fragments), IPv6 (extension headers),
 TCP, UDP; of the rest the protocol's number alone. A field that a short or malformed packet does not have is -1; the
 packet keeps its row. Held here is what tells packets apart; every other header field is read when it is asked for
-(`headers`, `options`, `icmp`). Which packets belong together is said by `trajectories` and `sightings`.
+(`headers`, `columns`, `icmp`). Which packets belong together is said by `trajectories` and `sightings`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from labkit.recording import Recording
 
+from . import common
 from .addresses import Addresses
 from .frames import MISSING, Bools, Frames, Ints, Words
 from .links import after_link
@@ -95,8 +96,13 @@ class Index:
     @property
     def endpoints(self) -> tuple[Ints, Ints]:
         """Sender and receiver of each packet as one number each, of address and port; negative without an address."""
-        source, target = self.source.astype(np.int64) << 16, self.target.astype(np.int64) << 16
-        return source | self.sport.clip(0), target | self.dport.clip(0)
+        ends = []
+        for address, port in ((self.source, self.sport), (self.target, self.dport)):
+            end = address.astype(np.int64)
+            end <<= 16
+            end |= np.maximum(port, 0)
+            ends.append(end)
+        return ends[0], ends[1]
 
     @cached_property
     def digest(self) -> Words:
@@ -127,31 +133,37 @@ def build(recording: Recording) -> Index:
     held = {name: np.empty(len(frames), dtype=kind) for name, kind in _HELD.items()}
     addresses = Addresses()
 
-    def read(chunk: tuple[int, Ints | slice]) -> None:
+    ethernet = link_types == common.ETHERNET
+
+    def quick(first: int) -> Ints:
+        """Read the packets of the common shape among those from *first* on; the rows of the others."""
+        rows = slice(first, first + _CHUNK)
+        some, original = frames.take(rows), packets["original"][rows].astype(np.int64)
+        alike, columns = common.read(some, original, addresses, ethernet[vantage[rows]])
+        for name, values in columns.items():
+            held[name][rows] = values
+        return np.flatnonzero(~alike) + first
+
+    def careful(chunk: tuple[int, Ints]) -> None:
         link_type, rows = chunk
         original = packets["original"][rows].astype(np.int64)
         for name, values in _columns(frames.take(rows), link_type, original, addresses).items():
             held[name][rows] = values
 
     with ThreadPoolExecutor(_THREADS) as threads:  # numpy works without the interpreter's lock
-        for _ in threads.map(read, _chunks(link_types, vantage)):
-            pass
+        left = [np.zeros(0, dtype=np.int64), *threads.map(quick, range(0, len(frames), _CHUNK))]
+        list(threads.map(careful, _by_link(np.concatenate(left), link_types, vantage)))
     return Index(frames, packets, link_types, vantage, **held, addresses=tuple(addresses.names),
                  address_sums=np.array(addresses.sums, dtype=np.int32))  # fmt: skip
 
 
-def _chunks(link_types: Ints, vantage: Ints) -> Iterator[tuple[int, Ints | slice]]:
-    """Rows, so many at a time, each time of one link type."""
-    kinds = set(link_types.tolist())
-    for first in range(0, len(vantage), _CHUNK):
-        some = slice(first, first + _CHUNK)
-        if len(kinds) == 1:
-            yield int(link_types[0]), some
-            continue
-        kind = link_types[vantage[some]]
-        for number in np.unique(kind).tolist():
-            rows: Ints = np.flatnonzero(kind == number) + first
-            yield number, rows
+def _by_link(rows: Ints, link_types: Ints, vantage: Ints) -> Iterator[tuple[int, Ints]]:
+    """*rows*, so many at a time, each time of one link type."""
+    kinds = link_types[vantage[rows]]
+    for kind in np.unique(kinds).tolist():
+        mine = rows[kinds == kind]
+        for first in range(0, len(mine), _CHUNK):
+            yield kind, mine[first : first + _CHUNK]
 
 
 def _columns(frames: Frames, link_type: int, original: Ints, addresses: Addresses) -> dict[str, Ints]:

@@ -108,6 +108,8 @@ class _Walk:
 
     def _plan(self) -> Iterator[int | range]:
         """Places that are shown, and ranges of places that are counted."""
+        if not len(self.plain):
+            return
         edge = np.flatnonzero(np.diff(self.plain.astype(np.int8), prepend=-1))
         for begin, end in zip(edge.tolist(), [*edge[1:].tolist(), len(self.plain)], strict=True):
             if self.plain[begin] and end - begin > _RUN:

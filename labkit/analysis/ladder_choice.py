@@ -1,7 +1,8 @@
 """Which connections and packets a ladder is about: one request, one connection with those it is paired with, or the
 first of the capture that tells something.
 
-A request on a connection that carried several is cut out of it: from its own first byte to the next one's.
+A request on a connection that carried several is cut out of it: from its own first byte to the next one's. Of several
+at a time (HTTP/2 streams) the packets that carried it are taken.
 """
 
 from collections.abc import Sequence
@@ -134,6 +135,9 @@ def _window(study: Study, number: int, exchange: Exchange, others: Sequence[Exch
     with the first and the last."""
     rows, packets = _packets(study, number), study.index
     began, ended = _times(exchange)
+    if any(start < ended and began < end for start, end in map(_times, others)):
+        alone = began <= min(start for start, _ in map(_times, others))
+        return _carrying(study, number, exchange, rows, opening=alone)
     earlier = max((end for start, end in map(_times, others) if start < began), default=None)
     later = [start for start, _ in map(_times, others) if start > began]
     times = packets.time_ns[rows]
@@ -147,6 +151,23 @@ def _window(study: Study, number: int, exchange: Exchange, others: Sequence[Exch
         keep &= times < (ends.min() if len(ends) else min(later))
     opening = packets.flag(SYN, rows)
     return rows[keep | (opening if earlier is None else np.zeros(len(rows), dtype=bool))]
+
+
+def _carrying(study: Study, number: int, exchange: Exchange, rows: Ints, *, opening: bool) -> Ints:
+    """Of *rows*, those that carried one of several requests at a time; where that is not known, all of its time."""
+    carriage, index_, of = study.carriage, study.index, study.trajectories.of_packet
+    found = carriage.front(exchange) if number == exchange.front else carriage.back(exchange)
+    own = np.array(found.packets, dtype=np.int64) - 1
+    if len(own):
+        keep = np.isin(rows, own) | np.isin(of[rows], of[own][of[own] >= 0])
+    else:
+        began, ended = _times(exchange)
+        times = index_.time_ns[rows]
+        asked = times[(index_.payload_length[rows] > 0) & study.sightings.from_client[rows]]
+        before, after = asked[asked <= began], asked[asked > ended]
+        keep = times >= (before.max() if len(before) else times.min())
+        keep &= times < after.min() if len(after) else True
+    return rows[keep | (index_.flag(SYN, rows) & opening)]
 
 
 def _times(exchange: Exchange) -> tuple[int, int]:

@@ -31,7 +31,8 @@ def dissect(frame: bytes, link_type: int) -> Any:
     from scapy.config import conf
     from scapy.packet import Raw
 
-    layer = conf.l2types.num2layer.get(link_type, Raw)
+    # Of no bytes scapy would make an empty form, and to fill that in ask the machine's own network for addresses.
+    layer = conf.l2types.num2layer.get(link_type, Raw) if frame else Raw
     try:
         return layer(frame)
     except Exception:  # whatever a dissector makes of malformed bytes: the bytes are shown instead

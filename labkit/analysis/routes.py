@@ -59,7 +59,8 @@ class Routes:
     def modes(self) -> dict[int, str]:
         """What handled each connection: "l7" if it carried a request of the proxy, else what decided on it.
 
-        Without either, the mode that was in force when it began (none known: it is absent).
+        Without either it is "l4" if its packets came out of the balancer again (a connection goes on in the mode it
+        began in), else the mode that was in force when it was first seen (none known: it is absent).
         """
         study = self._study
         found: dict[int, str] = {}
@@ -69,6 +70,8 @@ class Routes:
             began = study.index.time_ns[study.sightings.first[homes]]
             before = np.searchsorted([time_ns for time_ns, _ in switches], began, side="right") - 1
             found = {number: switches[max(0, place)][1] for number, place in enumerate(before.tolist(), start=1)}
+            ran = zip(self._changed, self._seen_at_balancer, strict=True)
+            found.update((n, "l4") for n, (changed, places) in enumerate(ran, start=1) if changed or places > 1)
         for decision in study.decisions:
             if decision.connection is not None:
                 found[decision.connection] = decision.mode

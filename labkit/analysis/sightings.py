@@ -12,7 +12,7 @@ import numpy as np
 from .frames import MISSING, Bools, Ints
 from .icmp import Embedded
 from .index import ACK, FIN, RST, SYN, TCP, Index
-from .runs import begins, reordered, together
+from .runs import begins, first_rank, reordered, together
 
 _EPHEMERAL = 32768  # where Linux begins to take client ports from
 
@@ -49,12 +49,16 @@ class Sightings:
 
 def sight(index: Index) -> Sightings:
     """Group the packets that have ports into sightings."""
-    rows = np.flatnonzero((index.sport >= 0) & (index.dport >= 0) & (index.source >= 0) & (index.target >= 0))
-    one, two = (side[rows] for side in index.endpoints)
-    low, high = np.minimum(one, two), np.maximum(one, two)
-    vantage, proto = index.vantage[rows].astype(np.int64), index.proto[rows].astype(np.int64)
-    order, new = together([(vantage << 48 | low).view(np.uint64), (proto << 48 | high).view(np.uint64)])
-    rows, forward = rows[order], (one <= two)[order]
+    there = (index.sport >= 0) & (index.dport >= 0) & (index.source >= 0) & (index.target >= 0)
+    rows = np.flatnonzero(there).astype(np.int32)
+    some: Ints | slice = slice(None) if len(rows) == len(index) else rows
+    one, two = (side[some] for side in index.endpoints)
+    forward = one <= two
+    low, high = np.minimum(one, two), np.maximum(one, two, out=one)
+    for key, above in ((low, index.vantage[some]), (high, index.proto[some])):
+        key |= above.astype(np.int64) << 48
+    order, new = together([low.view(np.uint64), high.view(np.uint64)])
+    rows, forward = rows[order], forward[order]
     new |= _reopened(index, rows, forward, new)
     return _assemble(index, rows, forward, new)
 
@@ -112,10 +116,10 @@ def _running(marks: Bools) -> Ints:
 
 def _assemble(index: Index, rows: Ints, forward: Bools, new: Bools) -> Sightings:
     begin = begins(new)
-    rank = np.argsort(rows[begin[:-1]], kind="stable")  # sightings in order of their first packet
-    place, begin = reordered(begin, rank)
-    rows, forward = rows[place].astype(np.int32), forward[place]
-    number = np.repeat(np.arange(len(rank), dtype=np.int32), np.diff(begin))
+    if (np.diff(rows[begin[:-1]]) < 0).any():  # some were split: again in order of their first packet
+        place, begin = reordered(begin, first_rank(rows, begin))
+        rows, forward = rows[place], forward[place]
+    number = np.repeat(np.arange(len(begin) - 1, dtype=np.int32), np.diff(begin))
     first, last = rows[begin[:-1]], rows[begin[1:] - 1]
     by_client = forward == _client_is_forward(index, rows, forward, number, begin)[number]
     opening = begin[:-1]

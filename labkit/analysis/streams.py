@@ -1,7 +1,7 @@
 """The bytes that one side of a connection sent, put together from the captured segments (RFC 9293 §3.4).
 
 What was lost ends the stream there, and is told; what came twice is taken once. A datagram protocol has no stream:
-its first payload stands for it.
+its first payload stands for it in `sent`, and `datagrams` gives all of them.
 """
 
 from bisect import bisect_left, bisect_right
@@ -25,6 +25,7 @@ class Stream:
     starts, rows: the byte at starts[i], and those after it up to the next start, came in the packet at rows[i]; in
     several packets together, if a start stands there several times.
     missing: what follows and was not captured, in words; None if nothing is known to be missing.
+    datagrams: whether each start begins a datagram, rather than going on with a stream.
     number: TCP's sequence number of the first byte, -1 if there is none.
     """
 
@@ -33,6 +34,7 @@ class Stream:
     starts: Sequence[int] = field(default=(), compare=False)
     rows: Sequence[int] = field(default=(), compare=False)
     missing: str | None = field(default=None, compare=False)
+    datagrams: bool = field(default=False, compare=False)
     number: int = field(default=-1, compare=False)
 
     def rows_of(self, begin: int, end: int) -> tuple[int, ...]:
@@ -64,6 +66,26 @@ def sent(index: Index, sightings: Sightings, sighting: int, *, by_client: bool =
     return stream
 
 
+def datagrams(index: Index, sightings: Sightings, sighting: int, *, by_client: bool = True) -> Stream:
+    """The payloads of all UDP datagrams that one side sent, in order of time, as seen at one vantage point.
+
+    Of one that came in fragments (RFC 791 §3.2) the first is taken: the others have no ports.
+    """
+    every = sightings.packets(sighting)
+    mine = every[np.asarray(sightings.from_client[every]) == by_client]
+    rows = mine[index.payload_length[mine] > 0]
+    pieces = [index.bytes_of(row) for row in rows.tolist()]
+    whole = index.frames.take(rows).read(index.l4[rows].astype(np.int64) + 4, 2) - 8
+    short = [
+        f"{more:,} bytes of the datagram in packet {row + 1} are missing: it was cut short, or came in fragments"
+        for row, piece, length in zip(rows.tolist(), pieces, whole.tolist(), strict=True)
+        if (more := length - len(piece)) > 0
+    ]
+    more = f" (and of {len(short) - 1:,} others)" if len(short) > 1 else ""
+    starts = np.cumsum([0, *map(len, pieces)])[:-1].tolist()
+    return Stream(b"".join(pieces), True, starts, rows.tolist(), f"{short[0]}{more}" if short else None, True)
+
+
 def _put_together(index: Index, carrying: Ints, start: int, from_start: bool) -> Stream:
     at = (index.seq[carrying] + index.flag(SYN, carrying) - start + _HALF) % _SPACE - _HALF
     data, starts, rows, missing = bytearray(), [], [], None
@@ -81,7 +103,7 @@ def _put_together(index: Index, carrying: Ints, start: int, from_start: bool) ->
         if len(piece) < int(index.payload_length[row]) and begin + len(piece) >= len(data):
             missing = f"packet {row + 1} was cut short when it was captured"
             break
-    return Stream(bytes(data), from_start, starts, rows, missing, start % _SPACE if data else -1)
+    return Stream(bytes(data), from_start, starts, rows, missing, number=start % _SPACE if data else -1)
 
 
 def _with_end(index: Index, stream: Stream, mine: Ints, others: Ints, start: int) -> Stream:

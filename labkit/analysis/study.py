@@ -171,8 +171,9 @@ class Study:
         steps_before, steps_after = t.steps
         change = dict(zip(steps_after.tolist(), headers.rewritten(self.index, steps_before, steps_after), strict=True))
         times, vantage = self.index.time_ns.tolist(), self.index.vantage.tolist()
-        rows = [t.packets(n).tolist() for n in range(len(t))]
-        connection = np.array([int(of[one].max()) for one in rows], dtype=np.int64)
+        every = t.rows.tolist()
+        rows = [every[first:last] for first, last in pairwise(t.begin.tolist())]
+        connection = np.maximum.reduceat(of[t.rows], t.begin[:-1]) if rows else np.zeros(0, dtype=np.int64)
         return pd.DataFrame(
             {
                 "connection": integers(connection),

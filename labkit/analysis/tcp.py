@@ -83,40 +83,71 @@ def _states(events: dict[str, Ints], sightings: Sightings) -> list[str | None]:
 
 def _events(index: Index, sightings: Sightings) -> dict[str, Ints]:
     """For every event the row at which it first happened in each sighting, or -1."""
-    rows = sightings.rows[index.flags[sightings.rows] >= 0]
-    of, client = sightings.of_packet[rows], sightings.from_client[rows]
-    flags, seq, ack = index.flags[rows], index.seq[rows], index.ack[rows]
-    after = seq + index.payload_length[rows].clip(0) + (flags & SYN > 0) + (flags & FIN > 0)
-    opening = flags & (SYN | ACK)
-
-    def first(where: Bools) -> Ints:
-        found = np.flatnonzero(where)[::-1]
-        at = np.full(len(sightings), MISSING, dtype=np.int64)
-        at[of[found]] = found
-        return at
-
-    def acknowledged(fin: Ints, by_client: bool) -> Ints:
-        known = fin[of] >= 0
-        reached = (ack - after[fin[of]]) % _SPACE < _HALF
-        return first(known & reached & (np.arange(len(rows)) > fin[of]) & (client == by_client) & (flags & ACK > 0))
-
-    fins = {side: first((flags & FIN > 0) & (client == (side == "client"))) for side in ("client", "server")}
-    syn_ack = first(~client & (opening == SYN | ACK))
-    answered = (syn_ack[of] >= 0) & (np.arange(len(rows)) > syn_ack[of])
+    walk = _Walk(index, sightings)
+    flags, client, server, opening = walk.flags, walk.client, walk.server, walk.flags & (SYN | ACK)
+    fin, rst, ack = (flags & bit > 0 for bit in (FIN, RST, ACK))
+    syn_ack = walk.first(server & (opening == SYN | ACK))
+    fins = walk.first(client & fin), walk.first(server & fin)
     found = {
-        "syn": first(client & (opening == SYN)),
+        "syn": walk.first(client & (opening == SYN)),
         "syn_ack": syn_ack,
-        "ack": first(client & answered & (opening == ACK) & ((ack - after[syn_ack[of]]) % _SPACE < _HALF)),
-        "went_on": first(client & (opening == ACK) & (flags & RST == 0)),
-        "other": first((opening & SYN == 0) & (flags & RST == 0)),
-        "acked_client": acknowledged(fins["client"], by_client=False),
-        "acked_server": acknowledged(fins["server"], by_client=True),
-        "fin_client": fins["client"],
-        "fin_server": fins["server"],
-        "rst": first(flags & RST > 0),
-        "rst_client": first((flags & RST > 0) & client),
+        "ack": walk.acknowledged(syn_ack, client & (opening == ACK)),
+        "went_on": walk.first(client & (opening == ACK) & ~rst),
+        "other": walk.first((client | server) & (opening & SYN == 0) & ~rst),
+        "acked_client": walk.acknowledged(fins[0], server & ack),
+        "acked_server": walk.acknowledged(fins[1], client & ack),
+        "fin_client": fins[0],
+        "fin_server": fins[1],
+        "rst": walk.first(rst),
+        "rst_client": walk.first(rst & client),
     }
-    return {name: np.where(at >= 0, rows[at], MISSING) if len(rows) else at for name, at in found.items()}
+    return {name: walk.rows_at(places) for name, places in found.items()}
+
+
+class _Walk:
+    """The packets of all sightings, one sighting after the other, each in order of time; places are among these.
+
+    flags: 0 where a packet is not TCP. client, server: who sent it, both False where it is not TCP.
+    """
+
+    def __init__(self, index: Index, sightings: Sightings) -> None:
+        self.index, self.sightings = index, sightings
+        self.rows = sightings.rows
+        self.never = len(self.rows)
+        self._places = np.arange(self.never, dtype=np.int32)
+        flags, sent = index.flags[self.rows], sightings.from_client[self.rows]
+        self.flags = np.maximum(flags, 0)
+        self.client, self.server = sent & (flags >= 0), ~sent & (flags >= 0)
+
+    def first(self, where: Bools) -> Ints:
+        """For each sighting the first place *where* it is so, or `never`."""
+        if not len(self.sightings):
+            return np.zeros(0, dtype=np.int32)
+        places = np.where(where, self._places, np.int32(self.never))
+        return np.minimum.reduceat(places, self.sightings.begin[:-1])
+
+    def acknowledged(self, segment: Ints, where: Bools) -> Ints:
+        """The first place *where* it is so and the segment at a place of each sighting is acknowledged, or `never`."""
+        behind = self._places > np.repeat(segment, np.diff(self.sightings.begin))
+        asked = np.flatnonzero(where & behind)
+        rows = self.rows[asked]
+        of = self.sightings.of_packet[rows]
+        reached = (self.index.ack[rows] - self._end(segment)[of]) % _SPACE < _HALF
+        found = np.full(len(segment), self.never, dtype=np.int64)
+        found[of[reached][::-1]] = asked[reached][::-1]
+        return found
+
+    def _end(self, segment: Ints) -> Ints:
+        """The sequence number behind the segments at these places."""
+        rows = self.rows[np.minimum(segment, self.never - 1)]
+        flags = self.index.flags[rows]
+        length = np.maximum(self.index.payload_length[rows], 0)
+        return self.index.seq[rows] + length + (flags & SYN > 0) + (flags & FIN > 0)
+
+    def rows_at(self, places: Ints) -> Ints:
+        """The rows at these places, -1 for `never`."""
+        there = places < self.never
+        return np.where(there, self.rows[np.where(there, places, 0)], MISSING) if self.never else places
 
 
 def _replied(sightings: Sightings) -> Bools:

@@ -15,7 +15,7 @@ from .frames import MISSING, Bools, Ints, Words
 from .index import TCP, Index
 from .invariants import payload_digest, translation_constant
 from .lookalikes import RANKS, UNRELATED, tell_apart
-from .runs import begins, holds_twice, reordered, together
+from .runs import begins, first_rank, holds_twice, reordered, together
 
 
 @dataclass(frozen=True)
@@ -174,12 +174,13 @@ def _numbered(size: int, rows: Ints, begin: Ints, certain: Bools, previous: Ints
     """Put the trajectories in order of their first packet."""
     flow = np.zeros(size, dtype=bool)
     flow[rows] = same_flow
-    rank = np.argsort(rows[begin[:-1]], kind="stable")
-    sure = np.logical_and.reduceat(certain, begin[:-1])[rank] if len(rows) else certain
-    place, begin = reordered(begin, rank)
-    rows = rows[place].astype(np.int32)
+    if (np.diff(rows[begin[:-1]]) < 0).any():  # some were told apart
+        place, begin = reordered(begin, first_rank(rows, begin))
+        rows, certain = rows[place], certain[place]
+    sure = np.logical_and.reduceat(certain, begin[:-1]) if len(rows) else certain
+    rows = rows.astype(np.int32)
     of_packet = np.full(size, MISSING, dtype=np.int32)
-    of_packet[rows] = np.repeat(np.arange(len(rank), dtype=np.int32), np.diff(begin))
+    of_packet[rows] = np.repeat(np.arange(len(begin) - 1, dtype=np.int32), np.diff(begin))
     return Trajectories(of_packet, rows, begin, sure, previous, flow)
 
 

@@ -82,7 +82,7 @@ def decided_on(case: Case, moment: str) -> Verdict:
     """The packet that the balancer held last when it chose is a SYN, the end of a request, or a datagram."""
     claim = f"decided on the {moment}"
     kinds = _MOMENTS
-    if moment not in kinds:
+    if not isinstance(moment, str) or moment not in kinds:
         choices = ", ".join(kinds)
         raise CaptureError(f"A decision falls on one of {choices}, not {shown(moment)}{near_miss(moment, kinds)}.")
     made = case.decisions

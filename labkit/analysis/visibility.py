@@ -42,7 +42,10 @@ _TELLING: dict[str, tuple[tuple[str, ...], ...]] = {
 
 @dataclass(frozen=True)
 class Subject:
-    """What the matrix is about. fronts, backs: sightings on the way; backs only where another connection goes on."""
+    """What the matrix is about. fronts, backs: sightings on the way; backs only where another connection goes on.
+
+    Of an exchange one of both may be missing: it was not captured.
+    """
 
     mode: str | None
     fronts: tuple[int, ...]
@@ -78,11 +81,12 @@ def table(study: Study, routes: Routes, connection: int | None = None, *, full: 
 
 def _subject(study: Study, routes: Routes, connection: int | None) -> Subject | None:
     members = study.connections.members
-    mine = [e for e in study.exchanges if e.front is not None and connection in (None, e.front, e.back)]
+    captured = [e for e in study.exchanges if e.front is not None or e.back is not None]
+    mine = [e for e in captured if connection in (None, e.front, e.back)]
     if mine:
-        chosen = next((e for e in mine if e.back is not None), mine[0])
-        assert chosen.front is not None
-        return Subject("l7", members[chosen.front - 1], members[chosen.back - 1] if chosen.back else (), chosen)
+        chosen = next((e for e in mine if e.front is not None and e.back is not None), mine[0])
+        fronts, backs = (members[side - 1] if side is not None else () for side in (chosen.front, chosen.back))
+        return Subject("l7", fronts, backs, chosen)
     if connection is None:
         carrying = (number for number in range(1, len(members) + 1) if _carries(study, number))
         connection = next(carrying, 1 if members else None)
@@ -108,7 +112,7 @@ class _Seen:
         )
         lower = {field.name: field.shown(study.index, self.rows) for field in headers.FIELDS}
         streams = [sent(study.index, study.sightings, s) for s in subject.sightings]
-        self._tls = [tls.is_tls(stream.data) for stream in streams]
+        self._tls = [_is_tls(stream) for stream in streams]
         self._carried = self._on_its_connections()
         upper = [self._content(place, stream) for place, stream in enumerate(streams)]
         self.values: list[Values] = [
@@ -124,7 +128,7 @@ class _Seen:
 
     @property
     def telling(self) -> list[str]:
-        proto = protocol_name(int(self._study.sightings.proto[self._subject.fronts[0]])) or ""
+        proto = protocol_name(int(self._study.sightings.proto[self._subject.sightings[0]])) or ""
         kind = "http" if any("http.target" in values for values in self.values) else proto
         names = set(self.names)
         chosen = (next((name for name in choice if name in names), choice[0]) for choice in _TELLING[kind])
@@ -149,7 +153,7 @@ class _Seen:
         backs = [values.get(name) for values in self.values[count:]]
         steps = [*pairwise(fronts), *pairwise(backs)]
         if backs and self.layer(name) in fields.INSIDE_TLS:
-            before = self._inside(0, name) if self._tls[0] else fronts[-1]
+            before = fronts[-1] if fronts and not self._tls[0] else self._inside(0, name)
             after = self._inside(1, name) if self._tls[count] else backs[0]
             steps += [] if after is ENCRYPTED or before is ENCRYPTED else [(before, after)]
         changes = [f"{_word(before)} → {_word(after)}" for before, after in steps if before != after]
@@ -194,6 +198,11 @@ class _Seen:
         if request is not None:
             return fields.of_request(request) | (fields.of_websocket(stream.data, request) if upgraded else {})
         return {"payload": fields.as_text(stream.data)} if stream.data else {}
+
+
+def _is_tls(stream: Stream) -> bool:
+    """Whether it begins with a hello, or, where its beginning was not captured, with some TLS record."""
+    return tls.is_tls(stream.data) or (not stream.from_start and tls.is_record(stream.data))
 
 
 def _alike(stream: Stream, wanted: http.Request | None) -> http.Request | None:

@@ -8,6 +8,7 @@ Stored offsets (docs/pcapng.md) spare the search. They are believed only as far 
 """
 
 import struct
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 import numpy as np
@@ -18,6 +19,7 @@ from . import pcapng_format as pcapng
 Positions = npt.NDArray[np.int64]
 _SMALLEST_WINDOW: Final = 1 << 18  # bytes that are looked at in one go; more in a long file
 _LARGEST_WINDOW: Final = 1 << 25
+_AT_ONCE: Final = 1 << 15
 _NONE: Final = np.zeros(0, np.int64)
 
 
@@ -56,10 +58,16 @@ class Chain:
             place = int(np.searchsorted(starts, position))
             if place < len(starts) and starts[place] == position:
                 at, end = starts[place:], ends[place:]
-                sound = self._sound(at, end - at)
+                sound = self._all_sound(at, end)
                 good = len(at) if sound.all() else int(np.argmin(sound))
                 return at[:good], int(end[good - 1]) if good else position
         return _NONE, position
+
+    def _all_sound(self, at: Positions, end: Positions) -> npt.NDArray[np.bool_]:
+        """`_sound` of very many, so many at a time that their columns stay in the processor's cache."""
+        pieces = [slice(first, first + _AT_ONCE) for first in range(0, len(at), _AT_ONCE)]
+        with ThreadPoolExecutor(2) as threads:  # numpy works without the interpreter's lock
+            return np.concatenate(list(threads.map(lambda some: self._sound(at[some], end[some] - at[some]), pieces)))
 
     def _sound(self, at: Positions, length: Positions) -> npt.NDArray[np.bool_]:
         """Whether whole packet blocks of those lengths stand there, by both their length fields."""

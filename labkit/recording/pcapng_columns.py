@@ -6,6 +6,7 @@ own lengths cannot be true is left out and counted. What stands behind the bytes
 """
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -74,10 +75,13 @@ def _with_header(
     """Enhanced packet blocks, and the packet blocks they replaced (*old*), whose interface has 16 bits only."""
     rows = np.zeros(len(positions), PACKET_DTYPE)
     described = np.array([each.position for each in section.interfaces], np.int64)
-    kept = 0
-    for first in range(0, len(positions), _AT_ONCE):
+    size = 4 * _HEAD
+    heads = np.ndarray((max(0, len(words) - _HEAD + 1),), f"V{size}", buffer=words, strides=(4,))  # one at every word
+
+    def read(first: int) -> tuple[int, dict[int, bytes]]:
+        """Fill in the rows from *first* on; how many there are, and what comments stand in them."""
         at = positions[first : first + _AT_ONCE]
-        head = words[(at >> 2)[:, np.newaxis] + np.arange(_HEAD)]
+        head = heads[at >> 2].view(words.dtype).reshape(-1, _HEAD)
         interface, captured, length = (head[:, column].astype(np.int64) for column in (2, 5, 1))
         if old:
             interface = interface & 0xFFFF if section.order == "<" else interface >> 16
@@ -87,8 +91,7 @@ def _with_header(
         if not good.all():
             at, head = at[good], head[good]
             interface, captured, length = interface[good], captured[good], length[good]
-        part = rows[kept : kept + len(at)]
-        kept += len(at)
+        part = rows[first : first + len(at)]
         part["time_ns"] = _times(section, interface, head[:, 3].astype(np.uint64) << np.uint64(32) | head[:, 4])
         part["vantage"] = interface
         part["offset"] = at + 4 * _HEAD
@@ -98,7 +101,16 @@ def _with_header(
         part["direction"], said = pcapng_options.read(
             data, words, section.order, begin + (captured + 3 & ~3), at + length - 4
         )
-        comments.update((int(begin[index]), text) for index, text in said.items())
+        return len(at), {int(begin[index]): text for index, text in said.items()}
+
+    kept = 0
+    with ThreadPoolExecutor(2) as threads:  # numpy works without the interpreter's lock
+        for turn, (count, found) in enumerate(threads.map(read, range(0, len(positions), _AT_ONCE))):
+            comments.update(found)
+            first = turn * _AT_ONCE
+            if first != kept:  # damaged packets left a gap before these
+                rows[kept : kept + count] = rows[first : first + count].copy()
+            kept += count
     return rows[:kept]
 
 

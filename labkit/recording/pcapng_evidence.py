@@ -16,6 +16,9 @@ from . import pcapng_format as pcapng
 MOST_WEIGHT: Final = 1 << 30  # bytes of memory that the events of one file may take, at a guess
 
 
+_SCAN: Final = json.JSONDecoder().scan_once  # type: ignore[attr-defined]  # what json.loads comes down to: a large capture has very many events
+
+
 @dataclass(slots=True)
 class Evidence:
     """What was read so far. places: of vantage points by name, None while no block named them."""
@@ -37,8 +40,10 @@ class Evidence:
             return
         try:
             text = body[4:].rstrip(b"\0").decode("utf-8", "surrogatepass")
-            value = json.loads(text)
-        except (ValueError, RecursionError):
+            value, end = _SCAN(text, 0)
+            if end != len(text):
+                value = json.loads(text)  # with white space around it, or wrong
+        except (ValueError, RecursionError, StopIteration):
             self.damaged += b'"labkit"' in body[:64]
             return
         if not isinstance(value, dict) or value.get("labkit") != 1:

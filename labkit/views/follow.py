@@ -27,8 +27,17 @@ class Conversation:
     complete. client, server: all bytes that each side said, in plain text. why: why some or all of it is missing.
     """
 
-    def __init__(self, followed: Followed, connection: int, names: Mapping[str, str], limit: int = LIMIT) -> None:
+    def __init__(
+        self,
+        followed: Followed,
+        connection: int,
+        names: Mapping[str, str],
+        limit: int = LIMIT,
+        *,
+        via: str | None = None,
+    ) -> None:
         self._followed, self.connection, self._names, self._limit = followed, connection, names, limit
+        self._through = f" through {via}" if via else ""
 
     @property
     def turns(self) -> tuple[Turn, ...]:
@@ -62,7 +71,8 @@ class Conversation:
         f = self._followed
         how = f", decrypted ({f.tls})" if f.tls and f.content.opened else ""
         what = "" if f.protocol == "TLS" else f": {f.protocol}{how}, {len(f.turns):,} turns"
-        return f"Connection {self.connection}, {self._names['client']} and {self._names['server']}{what}"
+        ends = f"{self._names['client']} and {self._names['server']}{self._through}"
+        return f"Connection {self.connection}, {ends}{what}"
 
     @cached_property
     def text(self) -> str:

@@ -97,6 +97,28 @@ def keep_alive(requests: int = 3) -> Wire:
     return wire
 
 
+def at_once() -> Wire:
+    """Three requests on one client connection, sent one after another and answered together; the last ends first."""
+    wire = Wire()
+    wire.events += [w.TOPOLOGY, w.mode("l7"), w.rules("ct.state")]
+    front = Link("alice", "lb:front", 41000)
+    outer = Talk(wire, front, seed=1).open()
+    started = []
+    for turn in range(3):
+        outer.send(0, "PA", get(f"/api/{turn}"))
+        started.append(wire.wait())
+    for turn in range(3):
+        back = Link("lb:back", "api1", 51000 + turn)
+        Talk(wire, back, seed=10 + turn).open().ask(get(f"/api/{turn}"))
+        event = w.request(
+            started[turn], started[turn] + 1, w.START + (20 - turn) * 10**9, front, back, target=f"/api/{turn}"
+        )
+        wire.events.append({**event, "request": f"r{turn}"})
+    for _ in range(3):
+        outer.send(1, "PA", b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
+    return wire
+
+
 def refused() -> Wire:
     """A request that the balancer answered by itself: there is no back connection."""
     wire = Wire()

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 READY = (b"listening on", b"Capturing on", b"File:")
 
@@ -53,6 +54,14 @@ def traffic() -> None:
                     two.send(b"nobody")
 
 
+def settled(path: Path) -> None:
+    """Wait until a file that is written to has grown and grows no more, 10 seconds at most."""
+    sizes = [0]
+    while len(sizes) < 20 and (sizes[-1] < 10_000 or sizes[-1] != sizes[-2]):
+        time.sleep(0.5)
+        sizes.append(path.stat().st_size if path.exists() else 0)
+
+
 def main(command: list[str]) -> int:
     up()
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL) as program:
@@ -64,7 +73,7 @@ def main(command: list[str]) -> int:
                 return 1
         time.sleep(0.5)
         traffic()
-        time.sleep(1)
+        settled(Path(command[-1]))
         program.send_signal(signal.SIGINT)
         program.stderr.read()
     return 0

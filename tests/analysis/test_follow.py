@@ -4,6 +4,9 @@ import ssl
 from dataclasses import replace
 
 import pytest
+from scapy.layers.inet import IP, UDP, fragment
+from scapy.layers.l2 import Ether
+from scapy.packet import Raw
 from wsproto import ConnectionType
 from wsproto.connection import Connection
 from wsproto.events import CloseConnection, TextMessage
@@ -14,7 +17,7 @@ from labkit.analysis.study import Study
 from .test_http2 import GET, Pair
 from .tls.handshakes import Conversation, contexts, talk
 from .tls.wires import carry, on_wire, secrets
-from .wire import Link, Nat, Talk, Wire, udp
+from .wire import ALICE, VIP, Link, Nat, Talk, Wire, udp
 
 ASKED, ANSWERED = (
     b"POST /a HTTP/1.1\r\nHost: lb\r\nContent-Length: 2\r\n\r\nhi",
@@ -162,6 +165,29 @@ def test_a_datagram() -> None:
     wire.carry(Link().out(udp(b"who"), 1))
     wire.carry(Link().back(udp(b"me"), 2))
     assert [(turn.side, turn.body) for turn in followed(wire).turns] == [("client", b"who"), ("server", b"me")]
+
+
+def test_every_datagram_is_a_turn() -> None:
+    wire = Wire()
+    for turn, payload in enumerate((b"one", b"GET / HTTP/1.1\r\n\r\n", b"three")):
+        wire.carry(Link().out(udp(payload), turn))
+    wire.carry(Link().back(udp(b"answer"), 9))
+    found = followed(wire)
+    assert [(turn.side, turn.body, len(turn.packets)) for turn in found.turns] == [
+        ("client", b"one", 1), ("client", b"GET / HTTP/1.1\r\n\r\n", 1), ("client", b"three", 1),
+        ("server", b"answer", 1),
+    ]  # fmt: skip
+    assert (found.client, found.server, found.why) == (b"oneGET / HTTP/1.1\r\n\r\nthree", b"answer", None)
+
+
+def test_of_a_datagram_in_fragments_the_rest_is_said_to_be_missing() -> None:
+    wire = Wire(("alice",))
+    packet = Ether() / IP(src=ALICE, dst=VIP, id=7) / UDP(sport=40000, dport=7) / Raw(b"F" * 3000)
+    for frame in fragment(packet, 1000):
+        wire.see("alice", frame, at=wire.wait())
+    found = followed(wire)
+    assert found.client == b"F" * 992
+    assert "2,008 bytes of the datagram in packet 1 are missing" in str(found.why)
 
 
 def test_a_connection_that_said_nothing() -> None:

@@ -4,6 +4,7 @@ from labkit.analysis.graph import build, finding
 from labkit.analysis.routes import Routes
 from labkit.analysis.study import Study
 
+from .tls.test_hello import hello
 from .wire import TOPOLOGY, Link, Nat, Talk, Wire, decision, get, l4_wire, l7_wire, mode, udp
 
 
@@ -73,6 +74,15 @@ def test_both_modes_in_one_recording_are_told_apart() -> None:
     assert {edge[2] for edge in edges(wire)} == {"l4", "l7"}
 
 
+def test_a_connection_that_goes_on_through_the_balancer_after_a_switch_to_l7_is_l4() -> None:
+    wire = Wire()
+    wire.events += [TOPOLOGY, mode("l7")]  # begun, and decided on, before the capture
+    Talk(wire, Nat()).ask(get())
+    wire.carry(Nat(sport=5300, dport=7, backend_port=7).out(udp(b"ping"), ip_id=9))
+    assert edges(wire) == [("alice", "api1", "l4", 1, "lb"), ("alice", "api1", "l4", 1, "lb")]
+    assert told(wire) == "L4: 1 request, 2 connections, each running through lb to a backend"
+
+
 def test_a_listener_that_stays_forwarded_at_l7_is_l4_by_its_decision() -> None:
     wire = l7_wire(1)
     nat = Nat("bob", "api2", 42000, 6379, 6379)
@@ -88,7 +98,24 @@ def test_a_backend_that_was_not_captured_is_known_by_the_decision_or_by_its_addr
     wire = l4_wire(1, vantages=("alice",))
     wire.events = [event for event in wire.events if event["kind"] != "decision"]
     assert edges(wire) == [("alice", "lb", "l4", 1, None)]  # that is all that is known
-    assert told(wire) == "L4: 1 request, 1 connection, none reaching a backend"
+    assert told(wire) == "L4: 1 request, 1 connection"
+
+
+def test_that_a_backend_was_reached_is_known_by_the_decision_or_at_the_backend_alone() -> None:
+    assert told(l4_wire(2, vantages=("alice", "bob"))) == "L4: 2 requests, 2 connections, each reaching a backend"
+    assert told(l4_wire(1, vantages=("api1",))) == "L4: 1 request, 1 connection, reaching a backend"
+    wire = Wire()
+    wire.events += [TOPOLOGY, mode("l4")]
+    Talk(wire, Link("alice", "lb:front", 49000)).send(0, "S")
+    assert told(wire) == "L4: 1 connection, none reaching a backend"
+
+
+def test_beside_tls_only_the_requests_in_clear_are_counted_and_it_says_so() -> None:
+    wire = l4_wire(1)
+    Talk(wire, Nat(sport=43000, dport=443, backend_port=443)).open().ask(hello("lb"), b"\x16\x03\x03\0\x01\0")
+    assert told(wire) == "L4: 1 request in clear, 2 connections, each running through lb to a backend"
+    Talk(late := l4_wire(1), Nat(sport=43000, dport=7, backend_port=7)).open().ask(b"\x16 is no TLS", b"no")
+    assert told(late) == "L4: 1 request, 2 connections, each running through lb to a backend"
 
 
 def test_of_some_that_reach_a_backend_the_number_is_told() -> None:

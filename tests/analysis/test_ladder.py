@@ -145,6 +145,18 @@ def test_a_request_is_cut_out_of_its_connections() -> None:
     assert len(choices(behind)) == 1
 
 
+@pytest.mark.parametrize("turn", range(3))
+def test_of_several_requests_at_a_time_each_has_the_packets_that_carried_it(turn: int) -> None:
+    shown = ladder(made.at_once().recording(), None, turn)
+    front = [arrow for arrow in arrows(shown) if arrow.connection == shown.lines[0].connection]
+    carrying = [(arrow.out, arrow.says) for arrow in front if arrow.length]
+    assert carrying == [(True, f"GET /api/{turn}"), (False, "200 OK")]
+    assert [arrow.flags for arrow in front if "S" in arrow.flags] == (["S", "SA"] if turn == 0 else [])
+    assert len(choices(shown)) == 1
+    whole = ladder(made.at_once().recording(), None, turn, full=True)
+    assert [arrow.packets for arrow in arrows(whole)] == [arrow.packets for arrow in arrows(shown)]
+
+
 def test_a_request_that_the_balancer_answers_itself_has_no_back() -> None:
     shown = ladder(made.refused().recording(), 1)
     assert [line.ending for line in shown.lines] == ["front"]

@@ -51,3 +51,20 @@ def test_where_it_comes_from_is_told_in_scapys_own_attributes() -> None:
     shown = packet(wire.recording(), 1)
     assert (shown.sniffed_on, shown.wirelen, len(shown)) == ("alice", 154, 60)
     assert float(shown.time) == pytest.approx(1_700_000_000)
+
+
+def test_a_frame_without_bytes_asks_nobody_for_addresses(monkeypatch) -> None:
+    from scapy.config import conf
+
+    from labkit.analysis.packet import dissect
+    from labkit.views.packet import packet_html, packet_text
+
+    def asked(*_: object) -> None:
+        raise AssertionError("scapy looked for a neighbour on the machine's own network")
+
+    monkeypatch.setattr(conf.neighbor, "resolve", asked)
+    for link_type in (1, 113, 276, 101):
+        shown = dissect(b"", link_type)
+        assert bytes(shown) == b""
+        assert packet_text(shown)
+        assert packet_html(shown)

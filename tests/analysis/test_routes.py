@@ -49,9 +49,19 @@ def test_the_mode_is_the_one_in_which_a_connection_began() -> None:
     wire = w.l4_wire(3)
     began = [wire.seen[place][0] for place in (0, 40, 80)]
     wire.events = [w.TOPOLOGY, w.mode("l4"), w.mode("l7", at=began[1] - 1), w.mode("l4", at=began[2] - 1)]
-    found = Routes(Study(wire.recording()))
+    found = Routes(Study(made.only(wire, "alice", "bob")))
     assert found.modes == {1: "l4", 2: "l7", 3: "l4"}
     assert found.in_force == {"l4"}
+
+
+def test_what_came_out_of_the_balancer_again_was_forwarded() -> None:
+    wire = w.l4_wire(1)
+    wire.events = [w.TOPOLOGY, w.mode("l7")]  # it began before the switch, and was first seen after it
+    assert Routes(Study(wire.recording())).modes == {1: "l4"}
+
+
+def test_without_a_mode_nothing_is_claimed() -> None:
+    wire = w.l4_wire(1)
     wire.events = [w.TOPOLOGY]
     assert Routes(Study(wire.recording())).modes == {}
     assert Routes(Study(wire.recording())).in_force == set()

@@ -2,6 +2,8 @@
 
 import pytest
 from pandas import DataFrame
+from scapy.layers.inet import TCP
+from scapy.layers.l2 import Ether
 
 from labkit.analysis.routes import Routes
 from labkit.analysis.study import Study
@@ -144,6 +146,21 @@ def test_tls_that_ends_in_the_balancer_was_read() -> None:
     assert frame.loc["http.host", "rewritten"] is False
 
 
+def test_of_tls_from_the_middle_the_request_is_encrypted_and_not_absent() -> None:
+    data = b"\x17\x03\x03\x00\x08ciphered"
+    wire = l7_wire(1, received=data, forwarded=get("/api/users"))
+    wire.seen = [one for one in wire.seen if not Ether(one[2])[TCP].flags.S]
+    frame = matrix(wire).set_index("field")
+    assert frame.loc["http.target", FOUR].tolist() == ["encrypted", "encrypted", "/api/users", "/api/users"]
+    assert frame.loc["http.target", ["state", "rewritten"]].tolist() == [USED, False]
+    through = Wire()
+    through.events += [TOPOLOGY, mode("l4"), rules("ip.dst", "tcp.dport")]
+    Talk(through, Nat(dport=443, backend_port=443)).ask(data)
+    every = matrix(through, full=True)
+    assert states(every)["http.target"] == HIDDEN
+    assert not {"payload", "tls.sni"}.intersection(every["field"])
+
+
 def test_what_is_not_http_shows_its_first_bytes() -> None:
     wire = Wire()
     wire.events += [TOPOLOGY, mode("l4"), rules("ip.dst")]
@@ -209,6 +226,18 @@ def test_an_answer_by_the_balancer_has_only_a_front() -> None:
     Talk(wire, front).open().ask(get("/none"))
     wire.events += [TOPOLOGY, mode("l7"), request(wire.now, wire.now, wire.now, front, None, target="/none")]
     assert list(matrix(wire).columns) == ["layer", "field", "alice", "lb:front", "state", "rewritten"]
+
+
+def test_of_a_request_captured_behind_the_balancer_alone_the_record_says_what_it_read() -> None:
+    wire = l7_wire(1, forwarded=get("/api/users", "X-Via: lb"), headers_received=[["Host", "lb"]])
+    wire.seen = [one for one in wire.seen if one[1] == "lb:back"]
+    study = Study(wire.recording())
+    found = table(study, Routes(study), full=True).set_index("field")
+    assert list(found.columns) == ["layer", "lb:back", "state", "rewritten"]
+    assert found.loc["http.target", "state"] == "read and used"
+    assert found.loc["http.host", ["lb:back", "state", "rewritten"]].tolist() == ["lb", "read", False]
+    assert found.loc["http.header.x-via", "rewritten"] == "(none) → lb"
+    assert table(study, Routes(study), 1, full=True).equals(table(study, Routes(study), full=True))
 
 
 def test_a_connection_without_payload_and_a_recording_without_connections() -> None:
