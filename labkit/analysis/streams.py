@@ -103,7 +103,7 @@ def _put_together(index: Index, carrying: Ints, start: int, from_start: bool) ->
         if len(piece) < int(index.payload_length[row]) and begin + len(piece) >= len(data):
             missing = f"packet {row + 1} was cut short when it was captured"
             break
-    return Stream(bytes(data), from_start, starts, rows, missing, start % _SPACE if data else -1)
+    return Stream(bytes(data), from_start, starts, rows, missing, number=start % _SPACE if data else -1)
 
 
 def _with_end(index: Index, stream: Stream, mine: Ints, others: Ints, start: int) -> Stream:
