@@ -83,7 +83,7 @@ def datagrams(index: Index, sightings: Sightings, sighting: int, *, by_client: b
     ]
     more = f" (and of {len(short) - 1:,} others)" if len(short) > 1 else ""
     starts = np.cumsum([0, *map(len, pieces)])[:-1].tolist()
-    return Stream(b"".join(pieces), True, starts, rows.tolist(), f"{short[0]}{more}" if short else None, True)
+    return Stream(b"".join(pieces), True, starts, rows.tolist(), f"{short[0]}{more}" if short else None, datagrams=True)
 
 
 def _put_together(index: Index, carrying: Ints, start: int, from_start: bool) -> Stream:
