@@ -222,7 +222,12 @@ def ends(connection: dict[str, list[Packet]]) -> set[tuple[str, str]]:
 
 
 def test_the_comparison_misses_no_byte() -> None:
-    frame = bytes(Ether() / IP(src="10.0.1.11", dst="10.0.1.10") / TCP(dport=80) / b"hello")
+    frame = bytes(
+        Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02")
+        / IP(src="10.0.1.11", dst="10.0.1.10")
+        / TCP(dport=80)
+        / b"hello"
+    )
     found = []
     for at in range(len(frame)):
         other = bytearray(frame)

@@ -72,7 +72,8 @@ def _header_rewritten(case: Case, field: str, claim: str, *, wanted: bool) -> Ve
             found.append((before != after, before, after, numbers))
     if not handled and case.hops(case.study.nodes.balancer):
         numbers = _both(case.hops(case.study.nodes.balancer))
-        return Verdict(not wanted, claim, "every packet came out with the content it went in with", numbers)
+        words = "every packet came out with the content it went in with" if wanted else ""
+        return Verdict(not wanted, claim, words, numbers)
     if not found:
         return Verdict(False, claim, f"no request went on that had {field}")
     wrong = [one for one in found if one[0] != wanted]

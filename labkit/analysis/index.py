@@ -3,7 +3,7 @@
 Ethernet (802.1Q and 802.1ad tags), Linux cooked and raw IP, IPv4 (options, fragments), IPv6 (extension headers),
 TCP, UDP; of the rest the protocol's number alone. A field that a short or malformed packet does not have is -1; the
 packet keeps its row. Held here is what tells packets apart; every other header field is read when it is asked for
-(`headers`, `options`, `icmp`). Which packets belong together is said by `trajectories` and `sightings`.
+(`headers`, `columns`, `icmp`). Which packets belong together is said by `trajectories` and `sightings`.
 """
 
 from collections.abc import Iterator, Mapping

@@ -97,8 +97,9 @@ def _hello(data: bytes, kind: int) -> str:
 
 
 def end_of(index: Index, row: int) -> int:
-    """The sequence number after a packet's payload."""
-    return int(index.seq[row]) + max(0, int(index.payload_length[row]))
+    """The sequence number after a packet's payload (RFC 9293 §3.4: a SYN comes before it and counts)."""
+    opening = int(index.flags[row]) & SYN > 0
+    return (int(index.seq[row]) + opening + max(0, int(index.payload_length[row]))) % _SPACE
 
 
 def hidden_from(study: Study, connections: Sequence[int]) -> Hidden:
@@ -113,18 +114,14 @@ def hidden_from(study: Study, connections: Sequence[int]) -> Hidden:
         if int(sightings.proto[home]) != TCP:
             continue
         for side in (True, False):
-            data = streams.sent(index, sightings, home, by_client=side).data
-            if not tls.is_tls(data):
-                continue
-            rows = sightings.packets(home)
-            rows = rows[(np.asarray(sightings.from_client[rows]) == side) & (index.payload_length[rows] > 0)]
-            start = int(index.seq[rows].min())
-            hidden[number, side] = _beyond(start + _clear(data))
+            stream = streams.sent(index, sightings, home, by_client=side)
+            if tls.is_tls(stream.data):
+                hidden[number, side] = _beyond(stream.number + _clear(stream.data))
     return hidden
 
 
 def _beyond(limit: int) -> Callable[[int], bool]:
-    return lambda end: (end - limit) % _SPACE < _HALF and end != limit
+    return lambda end: 0 < (end - limit) % _SPACE < _HALF
 
 
 def _clear(data: bytes) -> int:

@@ -132,7 +132,7 @@ def finding(ladder: Ladder) -> str:
         told = f"{mode}{_count(fronts, 'connection')} end{'s' if fronts == 1 else ''} in {box}"
         told += ", another begins there" if others == 1 else f", {others:,} others begin there"
         shown = len(behind) if len(lines) == 1 else len(lines)
-        told += f" ({shown} of {shown + ladder.unshown} shown)" if ladder.unshown else ""
+        told += f" ({shown:,} of {shown + ladder.unshown:,} shown)" if ladder.unshown else ""
     told = told[0].upper() + told[1:]
     if not choices:
         return told

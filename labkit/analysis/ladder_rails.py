@@ -1,7 +1,8 @@
 """The vertical lines of a ladder: clients, the balancer's two sides, backends; and which of them a connection spans.
 
-A rail is a vantage point, or stands for a host where nothing was captured. The balancer always has two, its front
-and its back; without a balancer there are the two ends and whatever lies between.
+A rail is a vantage point, or stands for a host where nothing was captured. The balancer has two, its front
+and its back, of which a connection that ends or begins in it spans one; without a balancer there are the two ends and
+whatever lies between.
 """
 
 from dataclasses import dataclass

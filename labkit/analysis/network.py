@@ -81,7 +81,7 @@ def ipv6(frames: Frames, l3: Ints, original: Ints, addresses: Addresses) -> Netw
             break
         moved = step != 0
         proto = np.where(moved, frames.read(np.where(moved, at, MISSING), 1), proto)
-        at = np.where(moved, np.where((step > 0) & (proto >= 0), at + step, MISSING), at)
+        at = np.where(moved, np.where((step > 0) & (proto >= 0) & (fragment >= 0), at + step, MISSING), at)
     end = np.where(length == 0, original, np.minimum(l3 + 40 + length, original))
     return Network(
         proto=proto,

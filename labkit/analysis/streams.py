@@ -6,7 +6,7 @@ its first payload stands for it in `sent`, and `datagrams` gives all of them.
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -26,6 +26,7 @@ class Stream:
     several packets together, if a start stands there several times.
     missing: what follows and was not captured, in words; None if nothing is known to be missing.
     datagrams: whether each start begins a datagram, rather than going on with a stream.
+    number: TCP's sequence number of the first byte, -1 if there is none.
     """
 
     data: bytes
@@ -34,6 +35,7 @@ class Stream:
     rows: Sequence[int] = field(default=(), compare=False)
     missing: str | None = field(default=None, compare=False)
     datagrams: bool = field(default=False, compare=False)
+    number: int = field(default=-1, compare=False)
 
     def rows_of(self, begin: int, end: int) -> tuple[int, ...]:
         """The packets (rows from 0) that carried the bytes [begin, end), in stream order, each once."""
@@ -81,7 +83,7 @@ def datagrams(index: Index, sightings: Sightings, sighting: int, *, by_client: b
     ]
     more = f" (and of {len(short) - 1:,} others)" if len(short) > 1 else ""
     starts = np.cumsum([0, *map(len, pieces)])[:-1].tolist()
-    return Stream(b"".join(pieces), True, starts, rows.tolist(), f"{short[0]}{more}" if short else None, True)
+    return Stream(b"".join(pieces), True, starts, rows.tolist(), f"{short[0]}{more}" if short else None, datagrams=True)
 
 
 def _put_together(index: Index, carrying: Ints, start: int, from_start: bool) -> Stream:
@@ -101,7 +103,7 @@ def _put_together(index: Index, carrying: Ints, start: int, from_start: bool) ->
         if len(piece) < int(index.payload_length[row]) and begin + len(piece) >= len(data):
             missing = f"packet {row + 1} was cut short when it was captured"
             break
-    return Stream(bytes(data), from_start, starts, rows, missing)
+    return Stream(bytes(data), from_start, starts, rows, missing, number=start % _SPACE if data else -1)
 
 
 def _with_end(index: Index, stream: Stream, mine: Ints, others: Ints, start: int) -> Stream:
@@ -113,6 +115,4 @@ def _with_end(index: Index, stream: Stream, mine: Ints, others: Ints, start: int
     lost = int(ends.max(initial=0)) - len(stream.data)
     if lost <= (0 if len(fin) else 1):  # without a FIN: what is acknowledged beyond may be one that was not captured
         return stream
-    return Stream(
-        stream.data, stream.from_start, stream.starts, stream.rows, f"the last {lost:,} bytes were not captured"
-    )
+    return replace(stream, missing=f"the last {lost:,} bytes were not captured")

@@ -110,7 +110,8 @@ def no_loss(case: Case) -> Verdict:
     reasons = [f"{', '.join(dropped)} were dropped"] if dropped else []
     reasons += [f"nobody counted at {', '.join(unknown)}"] if unknown else []
     reasons += [f"not in the capture: {lack}" for lack in cut]
-    return Verdict(not reasons and bool(case.loss), claim, "; ".join(reasons) or "there is no vantage point")
+    reasons += [] if case.loss else ["there is no vantage point"]
+    return Verdict(not reasons, claim, "; ".join(reasons))
 
 
 def no_reset(case: Case) -> Verdict:
@@ -148,7 +149,8 @@ def retransmissions(case: Case, count: int) -> Verdict:
         return Verdict(False, claim, "there is no TCP connection")
     again = tuple(number for connection, many in found.items() if many for number in _repeated(case, connection))
     total = sum(found.values())
-    return Verdict(total == count, claim, f"there are {total:,}", again or case.first(found))
+    words = "" if total == count else f"there are {total:,}"
+    return Verdict(not words, claim, words, again or case.first(found))
 
 
 def _repeated(case: Case, connection: int) -> list[int]:

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from labkit.analysis import http, streams
-from labkit.analysis.clear import requests_sent
+from labkit.analysis.clear import requests_sent, tls_begun
 from labkit.analysis.study import Study
 
 from .wire import Link, Talk, Wire, get, udp
@@ -67,3 +67,28 @@ def test_any_streams_lost_repeated_and_out_of_order(seed: int) -> None:
     assert requests_sent(study.index, study.sightings, every) == [careful(study, sighting) for sighting in every]
     some = every[::3]
     assert requests_sent(study.index, study.sightings, some) == [careful(study, sighting) for sighting in some]
+
+
+@pytest.mark.parametrize(
+    ("pieces", "begun"),
+    [
+        ([(0, b"\x16\x03\x01\x02\x00\x01")], True),
+        ([(0, b"\x16\x03\x03"), (0, get())], True),
+        ([(0, get())], False),
+        ([(0, get()), (0, b"\x16\x03\x01")], False),  # what came first counts
+        ([(1, b"\x16\x03\x03"), (0, get())], False),  # and what the client said
+        ([(0, b"\x16")], False),
+        ([(0, b"\x17\x03\x03\x00\x10")], False),
+        ([], False),
+    ],
+)
+def test_where_a_client_begins_with_tls(pieces: list[tuple[int, bytes]], begun: bool) -> None:
+    wire = Wire(("alice",))
+    talks = [Talk(wire, Link(sport=40000 + turn), seed=turn).open() for turn in range(3)]
+    talks[0].send(0, "PA", get())
+    for by, piece in pieces:
+        talks[1].send(by, "PA", piece)
+    talks[2].send(0, "PA", b"\x16\x03\x01")
+    wire.carry(Link(sport=40009, dport=443).out(udp(b"\x16\x03\x01"), 1))  # no TLS over UDP
+    study = Study(wire.recording())
+    assert tls_begun(study.index, study.sightings).tolist() == [False, begun, True, False]

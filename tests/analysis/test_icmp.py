@@ -19,6 +19,7 @@ from labkit.errors import TrafficError
 
 from .wire import ALICE, API1, MACS, VIP, Nat, Wire, udp
 
+E = Ether(src=MACS["alice"], dst=MACS["lb:front"])  # without them scapy asks the network for one
 FOUR = ("api1", "lb:back", "lb:front", "alice")
 
 
@@ -88,11 +89,9 @@ def test_errors_about_different_packets_are_never_one() -> None:
 
 
 def test_the_packet_inside_is_read_as_scapy_reads_it() -> None:
-    four = (
-        Ether() / IP(src=VIP, dst=ALICE) / ICMP(type=11) / IP(src=ALICE, dst=VIP, id=5) / TCP(sport=1, dport=2, seq=3)
-    )
-    six = Ether() / IPv6(src="fd00::1", dst="fd00::2") / ICMPv6DestUnreach() / IPv6(src="fd00::2", dst="fd00::1")
-    frames = [four, six / UDP(sport=8, dport=9), Ether() / IP() / ICMP(), Ether() / IPv6() / ICMPv6EchoRequest()]
+    four = E / IP(src=VIP, dst=ALICE) / ICMP(type=11) / IP(src=ALICE, dst=VIP, id=5) / TCP(sport=1, dport=2, seq=3)
+    six = E / IPv6(src="fd00::1", dst="fd00::2") / ICMPv6DestUnreach() / IPv6(src="fd00::2", dst="fd00::1")
+    frames = [four, six / UDP(sport=8, dport=9), E / IP() / ICMP(), E / IPv6() / ICMPv6EchoRequest()]
     wire = Wire(("alice",))
     for frame in frames:
         wire.wait()
@@ -118,15 +117,12 @@ def index_of(*frames: Packet | bytes) -> Index:
 
 def test_which_types_are_errors() -> None:
     """RFC 792 (4: RFC 6633, 5 and 12 there too) and RFC 4443 §2.1; no number of another protocol is one."""
-    four = [Ether() / IP(src=VIP, dst=ALICE) / ICMP(type=kind) for kind in range(256)]
-    six = [
-        bytes(Ether() / IPv6(src="fd00::1", dst="fd00::2", nh=58) / Raw(bytes([kind, *bytes(7)])))
-        for kind in range(256)
-    ]
+    four = [E / IP(src=VIP, dst=ALICE) / ICMP(type=kind) for kind in range(256)]
+    six = [bytes(E / IPv6(src="fd00::1", dst="fd00::2", nh=58) / Raw(bytes([kind, *bytes(7)]))) for kind in range(256)]
     others = [
-        Ether() / IP() / UDP(sport=0x0303),
-        Ether() / IP(proto=200) / Raw(b"\3\3"),
-        Ether() / IP(frag=9) / ICMP(type=3),
+        E / IP() / UDP(sport=0x0303),
+        E / IP(proto=200) / Raw(b"\3\3"),
+        E / IP(frag=9) / ICMP(type=3),
     ]
     found = icmp.is_error(index_of(*four, *six, *others), np.arange(515))
     assert np.flatnonzero(found[:256]).tolist() == [3, 4, 5, 11, 12]
@@ -137,7 +133,7 @@ def test_which_types_are_errors() -> None:
 TCP_IN = TCP(sport=1000, dport=80, seq=7, ack=9, flags="A", window=5)
 UDP_IN = UDP(sport=1000, dport=53) / Raw(b"question")
 IN4, IN6 = IP(src=ALICE, dst=VIP, id=5), IPv6(src="fd00::1", dst="fd00::2")
-OUT4, OUT6 = Ether() / IP(src=VIP, dst=ALICE), Ether() / IPv6(src="fd00::2", dst="fd00::1")
+OUT4, OUT6 = E / IP(src=VIP, dst=ALICE), E / IPv6(src="fd00::2", dst="fd00::1")
 
 
 def places(*ranges: tuple[int, int]) -> set[int]:
@@ -200,9 +196,7 @@ def test_garbage_inside_an_error_never_raises() -> None:
     wire = Wire(("alice", "lb:front"))
     for _ in range(300):
         wire.wait()
-        frame = (
-            Ether() / IP(src=ALICE, dst=VIP) / ICMP(type=3) / Raw(dice.choice((b"\x45", b"\x60")) + dice.randbytes(40))
-        )
+        frame = E / IP(src=ALICE, dst=VIP) / ICMP(type=3) / Raw(dice.choice((b"\x45", b"\x60")) + dice.randbytes(40))
         wire.see(dice.choice(("alice", "lb:front")), frame)
     study = Study(wire.recording())
     assert set(np.unique(study.connections.of_packet)) == {-1}

@@ -13,8 +13,9 @@ from labkit.analysis.invariants import payload_digest, translation_constant
 
 from .anyframe import HOSTS4, any_frame
 from .rewriting import ones, sums_are_right, translated
-from .wire import Wire
+from .wire import MACS, Wire
 
+E = Ether(src=MACS["alice"], dst=MACS["lb:front"])  # without them scapy asks the network for one
 PLAIN4 = IP(src="10.0.1.11", dst="10.0.1.10")
 
 
@@ -37,7 +38,7 @@ def tcp_frame(dice: random.Random) -> bytes:
         ack=dice.getrandbits(32), window=dice.getrandbits(16), options=dice.choice(([], [("MSS", 1460)])),
     )  # fmt: skip
     ip = IP(src=".".join(map(str, dice.choice(HOSTS4))), dst=".".join(map(str, dice.choice(HOSTS4))), ttl=64)
-    return bytes(Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02") / ip / layer / Raw(dice.randbytes(20)))
+    return bytes(E / ip / layer / Raw(dice.randbytes(20)))
 
 
 def with_port(frame: bytes, at: int, port: int) -> bytes:
@@ -111,7 +112,7 @@ def test_digests_are_equal_exactly_where_payloads_are() -> None:
         payload = dice.choice(payloads)
         ports = {"sport": dice.randrange(9), "dport": dice.randrange(9)}
         segment = dice.choice((TCP(seq=dice.getrandbits(32), **ports), UDP(**ports))) / Raw(payload)
-        frames.append(bytes(Ether() / IP(src="10.0.1.11", dst=f"10.0.2.{dice.randrange(9)}") / segment))
+        frames.append(bytes(E / IP(src="10.0.1.11", dst=f"10.0.2.{dice.randrange(9)}") / segment))
         said.append(payload)
     rows = list(range(len(frames)))
     dice.shuffle(rows)
@@ -126,10 +127,10 @@ def test_digests_are_equal_exactly_where_payloads_are() -> None:
 def test_of_icmp_it_is_what_icmp_says_beside_others_of_other_protocols() -> None:
     """An echo whose identifier was translated is the same, one with other data is not; a TCP packet between them."""
     echoes = [
-        bytes(Ether() / PLAIN4 / ICMP(type=8, id=identifier, seq=seq) / Raw(data))
+        bytes(E / PLAIN4 / ICMP(type=8, id=identifier, seq=seq) / Raw(data))
         for identifier, seq, data in ((1, 1, b"ping"), (2, 1, b"ping"), (1, 2, b"ping"), (1, 1, b"pong"))
     ]
-    tcp = bytes(Ether() / PLAIN4 / TCP() / Raw(b"ping"))
+    tcp = bytes(E / PLAIN4 / TCP() / Raw(b"ping"))
     one, between, translated_, later, other = payload_digest(
         index_of(echoes[0], tcp, *echoes[1:]), np.arange(5)
     ).tolist()

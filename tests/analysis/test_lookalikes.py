@@ -12,9 +12,10 @@ from scapy.packet import Raw
 from labkit.analysis.index import build
 from labkit.analysis.lookalikes import FORWARDED, RANKS, SAME, SWITCHED, UNRELATED, Told, tell_apart
 
-from .wire import Wire
+from .wire import MACS, Wire
 
 Seen = tuple[str, str, str, int]  # vantage point, source, target, TTL
+E = Ether(src=MACS["alice"], dst=MACS["lb:front"])  # without them scapy asks the network for one
 A, B, C = "alice", "lb:front", "lb:back"
 
 
@@ -23,7 +24,7 @@ def told(seen: Sequence[Seen], *, tcp: bool = False) -> Told:
     layer = TCP(sport=1, dport=2, seq=3) if tcp else UDP(sport=1, dport=2) / Raw(b"again")
     for vantage, source, target, ttl in seen:
         wire.wait()
-        wire.see(vantage, Ether() / IP(src=source, dst=target, ttl=ttl, id=0) / layer)
+        wire.see(vantage, E / IP(src=source, dst=target, ttl=ttl, id=0) / layer)
     return tell_apart(build(wire.recording()), np.arange(len(seen)))
 
 

@@ -47,7 +47,7 @@ def test_there_is_no_packet_zero() -> None:
 
 def test_where_it_comes_from_is_told_in_scapys_own_attributes() -> None:
     wire = Wire(("alice",))
-    wire.see("alice", Ether() / IP() / TCP() / Raw(b"x" * 100), cut=60)
+    wire.see("alice", Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02") / IP() / TCP() / Raw(b"x" * 100), cut=60)
     shown = packet(wire.recording(), 1)
     assert (shown.sniffed_on, shown.wirelen, len(shown)) == ("alice", 154, 60)
     assert float(shown.time) == pytest.approx(1_700_000_000)

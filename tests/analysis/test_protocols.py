@@ -79,7 +79,10 @@ def test_a_later_fragment_is_ip_and_no_more() -> None:
     wire = w.Wire(("alice",))
     for offset in (0, 4):
         wire.see(
-            "alice", Ether() / IP(dst="10.0.0.1", flags="MF" if not offset else 0, frag=offset, proto=17) / (b"x" * 32)
+            "alice",
+            Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02")
+            / IP(dst="10.0.0.1", flags="MF" if not offset else 0, frag=offset, proto=17)
+            / (b"x" * 32),
         )
     frame = Capture(wire.recording()).protocols()
     assert frame.set_index("path")["frames"].to_dict() == {"Ethernet": 2, "Ethernet/IPv4": 2, "Ethernet/IPv4/UDP": 1}

@@ -49,3 +49,17 @@ def test_what_stands_twice_in_a_run_is_found(distinct: int) -> None:
         wanted = [len(set(values[a:b].tolist())) < b - a for a, b in itertools.pairwise(begin)]
         assert runs.holds_twice(values, begin, distinct).tolist() == wanted
     assert runs.holds_twice(np.zeros(0, dtype=np.int16), np.array([0]), distinct).tolist() == []
+
+
+@pytest.mark.parametrize(
+    ("rows", "begin", "rank"),
+    [
+        ([4, 5, 0, 9, 2], [0, 2, 3, 5], [1, 0, 2]),  # by the first of each alone: 4, 0, 9
+        ([0, 1, 2], [0, 1, 2, 3], [0, 1, 2]),
+        ([3], [0, 1], [0]),
+        ([], [0], []),
+    ],
+)
+def test_runs_rank_by_their_first_rows(rows: list[int], begin: list[int], rank: list[int]) -> None:
+    found = runs.first_rank(np.array(rows, dtype=np.int64), np.array(begin))
+    assert found.tolist() == rank

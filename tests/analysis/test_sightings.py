@@ -1,11 +1,16 @@
-from scapy.layers.inet import IP, UDP
-from scapy.layers.l2 import Ether
-from scapy.packet import Raw
+import random
+from collections.abc import Iterator
 
-from labkit.analysis.sightings import Sightings
+from scapy.layers.inet import ICMP, IP, UDP
+from scapy.layers.l2 import Ether
+from scapy.packet import Packet, Raw
+
+from labkit.analysis import icmp
+from labkit.analysis.index import build
+from labkit.analysis.sightings import Sightings, sight, sightings_about
 from labkit.analysis.study import Study
 
-from .wire import ALICE, VIP, Link, Talk, Wire, get, udp
+from .wire import ALICE, MACS, VIP, Link, Talk, Wire, get, udp
 
 
 def seen(wire: Wire) -> Sightings:
@@ -133,3 +138,87 @@ def test_a_conversation_with_oneself_is_one() -> None:
     frame = Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02") / IP(src=ALICE, dst=ALICE) / UDP(sport=9, dport=9)
     wire.see("alice", frame)
     assert len(seen(wire)) == 1
+
+
+def talking(wire: Wire, dice: random.Random, link: Link, seed: int) -> Iterator[None]:
+    """A TCP conversation, a segment at a time; by whom it is closed, and how, is chance."""
+    talk = Talk(wire, link, seed=seed)
+    steps = [(0, "S", b""), (1, "SA", b""), (0, "A", b"")]
+    steps += [(dice.randrange(2), "PA", b"x" * dice.randrange(1, 90)) for _ in range(dice.randrange(6))]
+    closer = dice.randrange(2)
+    ways = [[(closer, "FA", b""), (1 - closer, "FA", b""), (closer, "A", b"")], [(closer, "RA", b"")]]
+    for by, flags, payload in [*steps, *dice.choice(ways)]:
+        talk.send(by, flags, payload)
+        yield
+
+
+def test_conversations_mixed_at_random_are_told_apart_at_every_vantage_point() -> None:
+    """Ports used again and again, clients and servers of both names, several at once."""
+    dice = random.Random(53)
+    for _ in range(8):
+        wire, begun, running = Wire(("alice", "lb:front")), 0, {}
+        packets: list[tuple[int, bool]] = []  # of each packet sent: its conversation, and whether the client sent it
+        while begun < 25 or running:
+            port = dice.choice((80, 9000, 40000, 40001))
+            if port not in running and begun < 25:
+                names = dice.choice((("alice", "lb:front"), ("lb:front", "alice")))
+                link = Link(*names, sport=port, dport=8080)
+                running[port] = begun, talking(wire, dice, link, seed=dice.getrandbits(30)), link
+                begun += 1
+            elif port in running:
+                number, steps, link = running[port]
+                if next(steps, "over") == "over":
+                    del running[port]
+                else:
+                    packets.append((number, wire.seen[-1][2][34:36] == link.sport.to_bytes(2)))
+        index = build(wire.recording())
+        found = sight(index)
+        truth = [packets[number - 1] for number in wire.truth]
+        pairs = {(int(found.of_packet[row]), number, int(index.vantage[row])) for row, (number, _) in enumerate(truth)}
+        assert len(pairs) == len(found) == 2 * begun
+        assert len({sighting for sighting, *_ in pairs}) == len({one[1:] for one in pairs}) == 2 * begun
+        assert found.from_client.tolist() == [by_client for _, by_client in truth]
+        for number in range(len(found)):
+            rows = found.packets(number)
+            assert (found.first[number], found.last[number]) == (rows[0], rows[-1])
+            assert (found.of_packet[rows] == number).all()
+            assert (found.vantage[number], found.proto[number]) == (index.vantage[rows[0]], 6)
+        assert found.first.tolist() == sorted(found.first.tolist())
+
+
+def about(sport: int, dport: int = 53, proto: int = 17, *, back: bool = False) -> Packet:
+    """An ICMP error about a packet from alice to the VIP, or (back) about one from the VIP to her."""
+    ends = (VIP, ALICE) if back else (ALICE, VIP)
+    quoted = bytearray(bytes(IP(src=ends[0], dst=ends[1]) / UDP(sport=sport, dport=dport)))
+    quoted[9] = proto
+    head = Ether(src=MACS["lb:front"], dst=MACS["alice"]) / IP(src=VIP, dst=ALICE)
+    return head / ICMP(type=3, code=3) / Raw(bytes(quoted))
+
+
+def test_an_error_is_about_the_conversation_it_quotes_at_its_own_vantage_point() -> None:
+    wire = Wire(("alice", "lb:front"))
+    wire.carry([("alice", about(5000))])  # nothing was said yet
+    for port in (5000, 5001):
+        wire.carry(Link(sport=port, dport=53).out(udp(b"question"), 1))
+    errors = [
+        ("lb:front", about(5001)), ("alice", about(5001)), ("alice", about(5000)),
+        ("alice", about(53, 5000, back=True)),  # about an answer: the other way, the same conversation
+        ("alice", about(53, 5000)), ("alice", about(5000, 54)), ("alice", about(5000, proto=6)),
+        ("alice", about(5000, proto=132)),
+    ]  # fmt: skip
+    wire.carry(errors)
+    index = build(wire.recording())
+    found = sight(index)
+    known = {(wire.vantages[found.vantage[n]], int(found.client_port[n])): n for n in range(len(found))}
+    assert len(known) == 4
+    first = [known["lb:front", 5001], known["alice", 5001], known["alice", 5000], known["alice", 5000]]
+    assert sightings_about(index, found, icmp.embedded(index)).tolist() == [-1, *first, -1, -1, -1, -1]
+
+
+def test_of_a_tuple_used_again_it_is_the_last_that_had_begun() -> None:
+    wire = only_alice()
+    for seed in (1, 2, 3):
+        Talk(wire, Link(sport=40000, dport=80), seed=seed).open().close()
+        wire.carry([("alice", about(40000, 80, proto=6))])
+    index = build(wire.recording())
+    assert sightings_about(index, sight(index), icmp.embedded(index)).tolist() == [0, 1, 2]

@@ -30,6 +30,7 @@ def test_segments_in_any_order_repeated_and_wrapping_are_one_stream() -> None:
         talk.send(1, "PA", b"answer")
 
     assert stream(play) == Stream(b"abcdefghi", True)
+    assert (stream(play).number, stream(play, by_client=False).number) == (2**32 - 3, 78)
     assert stream(play, by_client=False) == Stream(b"answer", True)
 
 
@@ -53,7 +54,9 @@ def test_and_so_does_a_packet_that_was_cut_short() -> None:
 
 def test_from_the_middle_it_says_so() -> None:
     assert stream(lambda talk: talk.send(0, "PA", b"rest")) == Stream(b"rest", False)
+    assert stream(lambda talk: talk.send(0, "PA", b"rest")).number == 2**32 - 4
     assert stream(lambda talk: talk.send(0, "A")) == Stream(b"", False)
+    assert stream(lambda talk: talk.send(0, "A")).number == -1
     assert stream(lambda talk: talk.send(0, "S")) == Stream(b"", True)
 
 
