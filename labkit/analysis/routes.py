@@ -80,12 +80,11 @@ class Routes:
         return found
 
     def _route(self, number: int) -> Route:
-        study = self._study
-        members = study.connections.members[number - 1]
-        finder, balancer = study.finder, self._balancer
-        source = self._node(finder.ends(members[0])[0][0])
-        host = self._host(members[-1], source)
-        target = host or self._chosen.get(number) or self._node(finder.ends(members[-1])[1][0])
+        members, balancer = self._study.connections.members[number - 1], self._balancer
+        source = self._clients[members[0]]
+        node = self._hosts[self._vantage[members[-1]]]
+        host = node if node != source else None  # at whose own vantage point it was seen last
+        target = host or self._chosen.get(number) or self._servers[members[-1]]
         changed, at_balancer = self._changed[number - 1], self._seen_at_balancer[number - 1]
         through = (changed or at_balancer > 0) and balancer not in (source, target)
         arrived = changed or at_balancer > 1 or (through and host is not None)
@@ -94,8 +93,26 @@ class Routes:
         proto = self._protocols[members[0]]
         return Route(number, proto, self.modes.get(number), source, target, via, passed)
 
-    def _node(self, address: str) -> str:
-        return self._study.nodes.at(address)
+    @cached_property
+    def _owners(self) -> list[str]:
+        """Of each address, the node that has it, or the address itself."""
+        return list(map(self._study.nodes.at, self._study.index.addresses))
+
+    @cached_property
+    def _clients(self) -> list[str]:
+        """Of each sighting, the node that is the client there."""
+        return [self._owners[address] for address in self._study.sightings.client.tolist()]
+
+    @cached_property
+    def _servers(self) -> list[str]:
+        """Of each sighting, the node that is the server there."""
+        return [self._owners[address] for address in self._study.sightings.server.tolist()]
+
+    @cached_property
+    def _hosts(self) -> list[str | None]:
+        """Of each vantage point, the client or backend whose own it is; None for a balancer's."""
+        nodes = self._study.nodes
+        return [node if nodes.roles.get(node) in ("client", "backend") else None for node in nodes.at_vantage]
 
     @cached_property
     def _changed(self) -> list[bool]:
@@ -145,13 +162,10 @@ class Routes:
         """Connections that carried a request to a terminating proxy."""
         return {exchange.front for exchange in self._study.exchanges}
 
+    @cached_property
+    def _backends_seen(self) -> set[str]:
+        return self._study.nodes.backends_seen
+
     def _ended(self, number: int, target: str) -> bool:
         """Whether a connection not seen behind the balancer was not there: by record, or for want of packets."""
-        nodes = self._study.nodes
-        return number in self._terminated or sum(self._at_balancer) > 1 or target in nodes.backends_seen
-
-    def _host(self, sighting: int, other: str) -> str | None:
-        """The client or backend at whose own vantage point this sighting is; None at a balancer's, or at *other*."""
-        nodes = self._study.nodes
-        node = nodes.at_vantage[self._vantage[sighting]]
-        return node if nodes.roles.get(node) in ("client", "backend") and node != other else None
+        return number in self._terminated or sum(self._at_balancer) > 1 or target in self._backends_seen

@@ -39,7 +39,7 @@ class Evidence:
             self.left_out += 1
             return
         try:
-            text = body[4:].rstrip(b"\0").decode("utf-8", "surrogatepass")
+            text = body[4:].rstrip(b"\0 ").decode("utf-8", "surrogatepass")
             value, end = _SCAN(text, 0)
             if end != len(text):
                 value = json.loads(text)  # with white space around it, or wrong
