@@ -2,6 +2,7 @@
 
 import random
 import ssl
+from itertools import pairwise
 
 import pytest
 from scapy.layers.inet import TCP
@@ -139,8 +140,10 @@ def test_ciphertext_wherever_the_numbers_wrap(version: ssl.TLSVersion) -> None:
         talk = Talk(wire, link, isn=isn).open()
         wanted, come = [], {0: 0, 1: 0}
         for by, piece in conversation.pieces:
-            for begin in range(0, len(piece), 400):
-                part = piece[begin : begin + 400]
+            edge = clear[by] - come[by]  # a segment ends just where what is in clear does
+            cuts = sorted({*range(0, len(piece), 400), len(piece), edge} & {*range(len(piece) + 1)})
+            for begin, end in pairwise(cuts):
+                part = piece[begin:end]
                 talk.send(by, "PA", part)
                 come[by] += len(part)
                 wanted.append((by == 0, come[by] > clear[by]))
