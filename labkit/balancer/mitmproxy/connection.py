@@ -73,7 +73,7 @@ class ClientConnection(LiveConnectionHandler):
                 act(self._router, *hook.args())
             elif self._tls:
                 self._tls_hook(self._tls, hook)
-        except Exception:
+        except Exception:  # whatever it was: telling it ends this connection
             self.log(f"the balancer's {hook.name} hook failed", 40, exc_info=True)
 
     async def server_event(self, event: events.Event) -> None:
