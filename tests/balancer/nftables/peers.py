@@ -131,6 +131,13 @@ def load(forwards: list[dict[str, Any]]) -> list[str]:
         return [program("nft", "-s", "list", "ruleset")[1], text(decode.live(netlink)[1])]
 
 
+def reload(listing: str) -> list[Any]:
+    """Have nft check *listing* for an emptied namespace: its exit status and what it complained of."""
+    program("nft", "flush", "ruleset")
+    done = subprocess.run(["nft", "-c", "-f", "-"], input=listing, capture_output=True, text=True, check=False)
+    return [done.returncode, done.stderr]
+
+
 def both(rules: str) -> list[str]:
     """Load *rules* with nft into an emptied namespace; the listing as nft writes it, and as we do."""
     for words, given in ((["nft", "flush", "ruleset"], ""), (["nft", "-f", "-"], rules)):
