@@ -78,7 +78,7 @@ class Server:
         self._http2 = Http2(self._config.app, lambda: self._state.default_headers, self._lifespan.state)
 
     async def serve(self, socks: dict[str, list[socket.socket]], want_certificate: Callable[[], None]) -> None:
-        """Begin to serve on the sockets given: "http", "tcp" and "udp"; "https" waits for a client, then for `certify`."""
+        """Begin to serve on the sockets given: "http", "tcp", "udp"; "https" waits for a client, then for `certify`."""
         await self._lifespan.startup()
         if self._lifespan.should_exit:
             raise TaskError(f"{self.name} cannot serve the application: its start-up failed")

@@ -186,7 +186,7 @@ class NetnsRuntime:
 
 
 def _ended(pid: int, within: float) -> bool:
-    """Whether our child *pid*, which nobody has waited for, ends *within* seconds; `Popen.wait` would look now and then."""
+    """Whether our child *pid* ends *within* seconds. `Popen.wait` would not see at once that it did."""
     try:
         pidfd = os.pidfd_open(pid)
     except ProcessLookupError:  # its end was seen before, by `Popen.poll`
