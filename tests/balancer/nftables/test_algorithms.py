@@ -173,7 +173,7 @@ def test_maglev_moves_few_flows_of_others_and_restores_them(
     assert gone not in without
     moved = sum(one != other for one, other in zip(before, without, strict=True) if one != gone)
     assert moved / count <= 0.15
-    assert moved / count <= 0.05  # what the table promises; a hash modulo 9 instead of 10 would move nine in ten
+    assert moved / count <= 0.05  # what the table promises; flow_hash moves 24 in 100 here
     forward(engine, "maglev", NAMES[::-1])  # back again, and named in another order
     assert flows(runtime, count) == before
     assert flows(runtime, 20, VIP6) == [
