@@ -200,7 +200,8 @@ class Lab:
         if node.role != "backend":
             return Host(node, running, self._authority.trust)
         certificate = partial(self._authority.serving, name) if self._secure else None
-        return Backend(node, running, self._authority.trust, certificate=certificate)
+        drain = partial(self._balancer.drain, name)
+        return Backend(node, running, self._authority.trust, certificate=certificate, drain=drain)
 
     def _node(self, name: str) -> Node:
         runtime = self._runtime

@@ -23,6 +23,7 @@ class Target:
     name: str
     address4: str
     address6: str | None = None
+    weight: int = 1
 
 
 @dataclass(frozen=True, slots=True)

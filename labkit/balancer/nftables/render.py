@@ -69,17 +69,18 @@ def render(vips: tuple[str, str | None], forwards: Sequence[Forward]) -> Ruleset
 
     A target that stands several times in a forward gets as many turns a round. Where a target has no IPv6
     address but the VIP has one, IPv6 clients of that listener are refused by a rule that says so: passed
-    by, they would reach whatever listens on lb. PolicyError for a listener without targets, for two
-    forwards of one port, and for an algorithm that this engine has not.
+    by, they would reach whatever listens on lb. A forward without targets is refused so altogether. PolicyError
+    for two forwards of one port, and for an algorithm that this engine has not.
     """
     check(forwards)
     chain_of = dict(zip(forwards, _names(forwards), strict=True))
-    sets = tuple(_slots(number, chain_of[forward], forward.targets) for number, forward in enumerate(forwards))
+    serving = [forward for forward in forwards if forward.targets]
+    sets = tuple(_slots(number, chain_of[forward], forward.targets) for number, forward in enumerate(serving))
     chains = [
         Chain("prerouting", tuple(_dispatch(vips, chain_of)), Hook("nat", PREROUTING, DSTNAT)),
         Chain("forward", tuple(_tracking()), Hook("filter", FORWARD, FILTER)),
     ]
-    for forward, slots in zip(forwards, sets, strict=True):
+    for forward, slots in zip(serving, sets, strict=True):
         turn = (
             _e("numgen", dreg=1, modulus=len(forward.targets), type=0),
             _e("lookup", set=slots.name, sreg=1, dreg=0),
@@ -119,16 +120,22 @@ def _dispatch(vips: tuple[str, str | None], chain_of: dict[Forward, str]) -> Ite
                 continue
             match = (*_address(family, vip), *_port(listener.transport, listener.port))
             lacking = [target.name for target in forward.targets if family == Family.IP6 and not target.address6]
-            if lacking:
-                refuse = (
-                    _e("reject", type=TCP_RESET, code=0)
-                    if listener.transport == "tcp"
-                    else _e("reject", type=ICMPX_UNREACHABLE, code=PORT_UNREACHABLE)
-                )
-                yield Rule((*match, refuse), _note(f"{listener.label}: refused, {lacking[0]} has no IPv6 address"))
+            if (
+                why := "no backend takes connections"
+                if not forward.targets
+                else lacking and f"{lacking[0]} has no IPv6 address"
+            ):
+                yield Rule((*match, _refusal(listener.transport)), _note(f"{listener.label}: refused, {why}"))
             else:
                 go = _e("immediate", dreg=0, data=Verdict(Code.GOTO, name))
                 yield Rule((*match, go), _note(f"{listener.label}: known by address and port, on the first packet"))
+
+
+def _refusal(transport: str) -> Expression:
+    """A clear no: a reset for TCP, port unreachable for UDP."""
+    if transport == "tcp":
+        return _e("reject", type=TCP_RESET, code=0)
+    return _e("reject", type=ICMPX_UNREACHABLE, code=PORT_UNREACHABLE)
 
 
 def _tracking() -> Iterator[Rule]:

@@ -11,12 +11,10 @@ from ..policy import Forward, Target
 
 
 def check(forwards: Iterable[Forward]) -> None:
-    """PolicyError for a listener without targets, two forwards of one port, or an algorithm that there is not."""
+    """PolicyError for two forwards of one port, or an algorithm that there is not. One without targets refuses."""
     seen: dict[tuple[str, int], str] = {}
     for forward in forwards:
         listener = forward.listener
-        if not forward.targets:
-            raise PolicyError(f"Listener {listener.label} has no backend to forward to; name at least one.")
         if forward.algorithm != "round_robin":
             raise PolicyError(f"nftables here has no algorithm {forward.algorithm!r}; use 'round_robin'.")
         place = (listener.transport, listener.port)
