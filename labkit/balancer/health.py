@@ -88,14 +88,26 @@ class HealthChecks(Mapping[str, str]):
         """The ``health`` events since *since_ns* (Unix time), oldest first."""
         return [event for event in list(self._events) if event["time_ns"] > since_ns]
 
-    def probing(self, time_ns: int) -> dict[str, Any]:
-        """The ``probes`` event: by which addresses and ports a reader knows the packets of checks."""
+    def probing(self, time_ns: int, kept: bool) -> dict[str, Any]:
+        """The ``probes`` event: by which addresses and ports a reader knows the packets of checks, if they are kept."""
         return {
             "kind": "probes",
             "time_ns": time_ns,
             "addresses": [self._source],
             "ports": [SOURCE_PORTS.start, SOURCE_PORTS.stop - 1],
+            "kept": kept,
         }
+
+    @property
+    def expression(self) -> str:
+        """The packets of checks, as a capture filter (pcap-filter(7)): sent, answered, and ICMP errors about them."""
+        ours, ports = self._source, f"{SOURCE_PORTS.start}-{SOURCE_PORTS.stop - 1}"
+        number = int.from_bytes(bytes(map(int, ours.split("."))))
+        return (
+            f"(src host {ours} and src portrange {ports}) or (dst host {ours} and dst portrange {ports}) or "
+            f"(icmp[0] = 3 and dst host {ours} and icmp[20:4] = {number} and icmp[28:2] >= {SOURCE_PORTS.start} "
+            f"and icmp[28:2] < {SOURCE_PORTS.stop})"
+        )
 
     def stop(self) -> None:
         """End the task. Idempotent; never blocks for long."""
@@ -180,12 +192,12 @@ class HealthChecks(Mapping[str, str]):
         """One message of the task (the runtime's reader thread: it must not wait)."""
         if message.get("kind") != "health":
             return
-        self._events.append(message)
         with self._telling:
             for place in self._places:
                 if (place.backend, place.port, place.how) == (message["backend"], message["port"], message["check"]):
                     self._states[place] = message["state"]
-        if "down" in (message["state"], message["was"]):
+        if "down" in (message["state"], message["was"]):  # that somebody answers for the first time is no event
+            self._events.append(message)
             threading.Thread(target=self._on_change, name="labkit health", daemon=True).start()
 
     def _ended(self, reason: str | None) -> None:
