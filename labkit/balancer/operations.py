@@ -14,6 +14,7 @@ from labkit.balancer.health import HealthChecks
 from labkit.balancer.live import Live
 from labkit.balancer.rotation import Rotation
 from labkit.balancer.settings import Settings
+from labkit.balancer.turns import MOST_WEIGHT
 from labkit.errors import PolicyError
 from labkit.runtime.protocol import Node
 from labkit.topology import Topology
@@ -22,8 +23,6 @@ from labkit.wording import near_miss, shown
 
 if TYPE_CHECKING:
     import pandas as pd
-
-HEAVIEST = 100
 
 
 class Operations:
@@ -73,15 +72,15 @@ class Operations:
         uninterrupted(lambda: self._change(live, lambda now: now.put_back(name)))
 
     def weigh(self, backend: object, weight: object) -> None:
-        """From now on *backend* gets *weight* (1 to 100) new connections where one of weight 1 gets one.
+        """From now on *backend* gets *weight* new connections where one of weight 1 gets one.
 
         No connection that exists is disturbed. It holds until the next `l4`. PolicyError at L7, where backends take
-        turns, and for algorithms that have no weights.
+        turns, and for what is no weight.
         """
         name = self._backend("weigh", backend)
-        if isinstance(weight, bool) or not isinstance(weight, int) or not 1 <= weight <= HEAVIEST:
+        if isinstance(weight, bool) or not isinstance(weight, int) or not 1 <= weight <= MOST_WEIGHT:
             raise PolicyError(
-                f"lab.balancer.weigh({name!r}, {shown(weight)}): a weight is a whole number from 1 to {HEAVIEST}; "
+                f"lab.balancer.weigh({name!r}, {shown(weight)}): a weight is a whole number from 1 to {MOST_WEIGHT}; "
                 f"lab.balancer.drain({name!r}) sends nothing there."
             )
         live = self._running()

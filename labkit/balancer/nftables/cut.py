@@ -16,18 +16,15 @@ from collections.abc import Sequence
 from .encode import DELTABLE, swap
 from .flows import Flow, flows, forget
 from .netlink import NFTABLES, Message, Netlink, text
-from .values import Chain, Expression, Family, Hook, Rule, Table, userdata
+from .pieces import DESTINATION, NETWORK, NOT_EQUAL, SOURCE, e, equal, family_is, note, packed, protocol
+from .values import Chain, Expression, Family, Hook, Rule, Table
 
 TABLE = "labkit_cut"
 FORWARD, BEFORE = 2, -10  # the hook, and a priority ahead of every other filter
-NETWORK = 1  # payload base
-NFPROTO, L4PROTO = 15, 16  # meta keys
 CT_STATUS, CT_MARK = 2, 3  # ct keys
-EQUAL, NOT_EQUAL = 0, 1
 DNAT_DONE = 0x20  # a bit of the ct status
 TCP_RESET = 1
 CLIENT_TOLD, BACKEND_TOLD = 0x1, 0x2  # bits of the mark of a connection that is being cut
-PLACES = {4: ((16, 4), (12, 4)), 16: ((24, 16), (8, 16))}  # of destination and source, by the address's length
 ROUNDS, PAUSE, PATIENCE = 2, 0.004, 0.3  # an end answers such an ACK twice a second at most
 
 
@@ -115,31 +112,25 @@ def _rules(addresses: Sequence[str]) -> Table:
 
 def _reset(address: str, place: int, told: int) -> Rule:
     """What is translated and goes to (place 0) or comes from (place 1) *address* is noted on it and reset."""
-    packed = socket.inet_pton(socket.AF_INET6 if ":" in address else socket.AF_INET, address)
-    offset, length = PLACES[len(packed)][place]
+    family = Family.IP6 if ":" in address else Family.IP
+    offset, length = (DESTINATION, SOURCE)[place][family]
     return Rule(
         (
-            _e("meta", dreg=1, key=NFPROTO),
-            _e("cmp", sreg=1, op=EQUAL, data=bytes([2 if length == 4 else 10])),
-            _e("payload", dreg=1, base=NETWORK, offset=offset, len=length),
-            _e("cmp", sreg=1, op=EQUAL, data=packed),
-            _e("meta", dreg=1, key=L4PROTO),
-            _e("cmp", sreg=1, op=EQUAL, data=bytes([socket.IPPROTO_TCP])),
-            _e("ct", dreg=1, key=CT_STATUS),
+            *family_is(family),
+            e("payload", dreg=1, base=NETWORK, offset=offset, len=length),
+            equal(packed(family, address)),
+            *protocol("tcp"),
+            e("ct", dreg=1, key=CT_STATUS),
             _bits(DNAT_DONE, 0),
-            _e("cmp", sreg=1, op=NOT_EQUAL, data=bytes(4)),
-            _e("ct", dreg=1, key=CT_MARK),
+            e("cmp", sreg=1, op=NOT_EQUAL, data=bytes(4)),
+            e("ct", dreg=1, key=CT_MARK),
             _bits(~told & 0xFFFFFFFF, told),
-            _e("ct", key=CT_MARK, sreg=1),
-            _e("reject", type=TCP_RESET, code=0),
+            e("ct", key=CT_MARK, sreg=1),
+            e("reject", type=TCP_RESET, code=0),
         ),
-        userdata(f"{address} was removed: its connections are reset"),
+        note(f"{address} was removed: its connections are reset"),
     )
 
 
 def _bits(mask: int, xor: int) -> Expression:
-    return _e("bitwise", sreg=1, dreg=1, len=4, mask=struct.pack("=I", mask), xor=struct.pack("=I", xor), op=0)
-
-
-def _e(name: str, /, **values: int | bytes) -> Expression:
-    return Expression(name, dict(values))
+    return e("bitwise", sreg=1, dreg=1, len=4, mask=struct.pack("=I", mask), xor=struct.pack("=I", xor), op=0)
