@@ -38,7 +38,7 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 def test_a_killed_backend_is_out_within_two_seconds_and_requests_fail_in_that_window_alone(lab: Lab) -> None:
-    failed: list[int] = []
+    failed: list[tuple[int, int]] = []
     served: set[object] = set()
     over = threading.Event()
 
@@ -48,7 +48,7 @@ def test_a_killed_backend_is_out_within_two_seconds_and_requests_fail_in_that_wi
             try:
                 served.add(lab.bob.get("http://lb/").backend)
             except TrafficError:
-                failed.append(begun)
+                failed.append((begun, time.time_ns()))
 
     with lab.capture("lb:back") as cap:
         thread = threading.Thread(target=ask)
@@ -82,7 +82,8 @@ def test_a_killed_backend_is_out_within_two_seconds_and_requests_fail_in_that_wi
     )
     assert out - killed < 2_000_000_000  # the window that is promised
     assert failed
-    assert all(killed <= begun <= out for begun in failed)
+    offsets = [(begun - out, ended - killed) for begun, ended in failed]
+    assert [(begun, ended) for begun, ended in offsets if begun > 0 or ended < 0] == []
     assert {event["port"] for event in events if (event["was"], event["state"]) == ("down", "up")} == {80, 443, 7}
 
 
@@ -125,12 +126,21 @@ def test_a_check_never_reaches_the_program_that_listens(lab: Lab) -> None:
     """Its handshake is not completed, so a program that accepts one connection gets a client's."""
     lab.api1.kill()
     accepting = lab.api1.run(["python3", "-c", ACCEPT_ONE], background=True)
-    until(lambda: lab.balancer.health["api1"] == "partly")
-    lab.balancer.l4(backends=["api1"])
-    with lab.alice.tcp("lb", 7) as connection:
-        assert connection.readline() == b"10.0.1.11\n"
-    accepting.stop()
-    lab.balancer.l4()
+    try:
+        until(lambda: "0A" in lab.api1.run("grep ':0007 00000000:0000 0A' /proc/net/tcp").stdout)  # it listens
+        until(lambda: lab.balancer.health["api1"] == "partly" and "7 up" in states(lab, "api1"))
+        time.sleep(0.6)  # more than one round of checks
+        lab.balancer.l4(backends=["api1"])
+        with lab.alice.tcp("lb", 7) as connection:
+            assert connection.readline() == b"10.0.1.11\n"
+    finally:
+        accepting.stop()
+        lab.balancer.l4()
+
+
+def states(lab: Lab, name: str) -> str:
+    """The line of the display about a backend."""
+    return next(line for line in repr(lab.balancer.health).splitlines() if line.startswith(name))
 
 
 ACCEPT_ONE = """
@@ -165,9 +175,9 @@ async def unwell(scope, receive, send) -> None:
 
 def test_udp_checks_want_an_answer(lab: Lab) -> None:
     lab.balancer.health.check(kind="udp", interval=0.1)
-    until(lambda: "7 up, 7 up" in repr(lab.balancer.health).splitlines()[1])
+    until(lambda: "7 up, 7 up" in states(lab, "api1"))
     lab.api1.kill()
-    until(lambda: "7 down, 7 down" in repr(lab.balancer.health).splitlines()[1])
+    until(lambda: "7 down, 7 down" in states(lab, "api1"))
     assert {"tcp", "udp"} <= {event["check"] for event in lab.balancer.events(0) if event["kind"] == "health"}
 
 
