@@ -71,7 +71,10 @@ class Balancer(Operations):
             self._record(self._live)
             if listeners:
                 proxy.start()
-            health.watch(policy.forwards)
+
+    def begin_checks(self) -> None:
+        """Check the health of every backend that a listener may be forwarded to, whatever the policy; when all serve."""
+        self._running().health.watch(plan_l4(self._topology).forwards)
 
     def forget(self) -> None:
         """The node is about to end, or has: what ran in it is no longer this balancer's concern. Never blocks."""
