@@ -31,10 +31,10 @@ from labkit.traffic import PRELOAD as TRAFFIC_PRELOAD
 from labkit.traffic.host import Backend, Host
 from labkit.traffic.keylog import secrets_events
 from labkit.uninterrupted import uninterrupted
-from labkit.wording import near_miss
+from labkit.wording import near_miss, shown
 
 _READY_SECONDS = 30.0
-_CAPTURE = ("filter", "packets", "bytes", "seconds")
+_CAPTURE = ("filter", "packets", "bytes", "seconds", "probes")
 
 
 class Lab:
@@ -133,13 +133,16 @@ class Lab:
         packets: int | None = None,
         bytes: int | None = None,
         seconds: float | None = None,
+        probes: bool = False,
         **unknown: object,
     ) -> "Recorder":
         """A capture at *vantages* (all when none is named), to be used as a context manager.
 
         filter: as for tcpdump ("tcp port 80"); node names may stand for addresses ("host alice"). packets, bytes (of
         frames) and seconds: it ends by itself when one is reached, at all vantage points at the same time, and says
-        that it is cut short. Raises CaptureError for what the lab does not have and for a filter that makes no sense.
+        that it is cut short. probes: keep the packets of the balancer's health checks, for ``cap.packets(probes=True)``
+        and ``cap.connections(probes=True)``; without, they are not recorded. Raises CaptureError for what the lab does
+        not have and for a filter that makes no sense.
         """
         for name in unknown:
             raise CaptureError(
@@ -149,7 +152,11 @@ class Lab:
         choose(self._topology, vantages)  # what is wrong is refused here, not later
         if filter is not None:
             compile_filter(filter, addresses(self._topology))
-        return Recorder(self, vantages, filter, Limits(packets, bytes, seconds))
+        if not isinstance(probes, bool):
+            raise CaptureError(
+                f"probes is True or False, not {shown(probes)}: whether health checks' packets are kept."
+            )
+        return Recorder(self, vantages, filter, Limits(packets, bytes, seconds), probes)
 
     def panel(self) -> Any:
         """The control surface: mode switch, requests, the connection diagram (ipywidgets)."""
@@ -182,6 +189,7 @@ class Lab:
         deadline = time.monotonic() + _READY_SECONDS
         for backend in self.backends:
             backend.wait_ready(max(0.1, deadline - time.monotonic()))
+        self._balancer.begin_checks()
 
     def _tear_down(self, state: str) -> None:
         self._state = state
@@ -201,7 +209,8 @@ class Lab:
         if node.role != "backend":
             return Host(node, running, self._authority.trust)
         certificate = partial(self._authority.serving, name) if self._secure else None
-        return Backend(node, running, self._authority.trust, certificate=certificate)
+        drain = partial(self._balancer.drain, name)
+        return Backend(node, running, self._authority.trust, certificate=certificate, drain=drain)
 
     def _node(self, name: str) -> Node:
         runtime = self._runtime
@@ -217,13 +226,19 @@ class Recorder(Capture):
     """A capture being made: ``with lab.capture() as cap``. Afterwards it is a `Capture` like any other."""
 
     def __init__(
-        self, lab: Lab, vantages: Sequence[str], filter: str | None = None, limits: Limits | None = None
+        self,
+        lab: Lab,
+        vantages: Sequence[str],
+        filter: str | None = None,
+        limits: Limits | None = None,
+        probes: bool = False,
     ) -> None:
         super().__init__(None)
         self._lab: Lab | None = lab  # until it ends: a capture that is kept must not keep its lab
         self._vantages = vantages
         self._filter = filter
         self._limits = limits
+        self._probes = probes
         self._taps: Taps | None = None
         self._discarded: Any = None
         self._lock = threading.Lock()
@@ -236,7 +251,8 @@ class Recorder(Capture):
         if self._taps is not None or lab is None:
             raise CaptureError("This capture was used already. Make a new one with lab.capture().")
         nodes = {name: lab._node(name) for name in lab.nodes}
-        taps = Taps(nodes, lab.topology, self._vantages, filter=self._filter, limits=self._limits)
+        without = "" if self._probes else lab.balancer.health.expression
+        taps = Taps(nodes, lab.topology, self._vantages, filter=self._filter, without=without, limits=self._limits)
         lab.balancer.look()
         self._since_ns = time.time_ns()
         try:
@@ -285,8 +301,9 @@ class Recorder(Capture):
     def _events(self, lab: Lab) -> list[Mapping[str, Any]]:
         topology = topology_event(lab.topology, lab.runtime, self._since_ns)
         balancer = lab.balancer.events(self._since_ns)
+        probes = lab.balancer.health.probing(self._since_ns, self._probes)
         secrets, self._lacks = secrets_events(lab.nodes.values(), self._since_ns, balancer)
-        return [topology, *balancer, *secrets]
+        return [topology, probes, *balancer, *secrets]
 
 
 def _close_elsewhere(taps: Taps) -> None:

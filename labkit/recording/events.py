@@ -89,6 +89,11 @@ _KINDS: Final[Mapping[str, Check]] = {
     "mode": _having({"mode": _one_of("l4", "l7")}, {"engine": _MAYBE_TEXT}),
     "rules": _having({}, {"text": _text, "reads": _or_none(_TEXTS)}),
     "loss": _having({"vantage": _text, "dropped": _number}, {"since_ns": _number}),
+    "health": _having(
+        {"backend": _text, "state": _text},
+        {"port": _or_none(_port), **dict.fromkeys(("was", "check", "reason"), _MAYBE_TEXT)},
+    ),
+    "probes": _having({"addresses": _TEXTS, "ports": _pair(_port, _port)}, {"kept": _flag}),
     "secrets": _having({"lines": _TEXTS}, {"leg": _or_none(_one_of("front", "back", "through"))}),
     "decision": _having(
         {"proto": _text, "client": _text, "client_port": _port, "server": _text, "server_port": _port},

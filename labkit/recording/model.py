@@ -23,6 +23,10 @@ Events are JSON-able dictionaries with at least ``kind`` and ``time_ns`` (Unix t
               ``sni``: str or None; where a side was TLS it has also ``tls``: "TLSv1.3". Header lists hold no
               pseudo-header fields: ``method``, ``target`` and ``host`` say what they said
 ``loss``      ``vantage``, ``dropped``: packets that the kernel dropped there between ``since_ns`` and ``time_ns``
+``health``    ``backend``, ``port``, ``state``: "up" | "down", ``was``: "unknown" | "up" | "down", ``check``: "tcp" |
+              "http" | "udp", ``reason``: str; one for each change that the balancer's health checks found
+``probes``    ``addresses``: [str], ``ports``: [first, last]: where health checks come from; ``kept``: whether their
+              packets are in the recording
 ``secrets``   ``leg``: "front" (client and balancer) | "back" (balancer and backend) | "through" (client and backend)
               | None (unknown), ``lines``: [lines of an NSS key log: "CLIENT_RANDOM …"]; they open TLS connections
 

@@ -30,7 +30,7 @@ from labkit.errors import PolicyError
 from ..policy import Forward, Target
 from .choose import Chooser
 from .pieces import destination, e, note, packed, port, protocol, state, u16
-from .values import TABLE, Chain, Code, Family, Hook, Rule, Ruleset, Table, Verdict
+from .values import TABLE, Chain, Code, Expression, Family, Hook, Rule, Ruleset, Table, Verdict
 from .wanted import check
 
 PREROUTING, FORWARD = 0, 2  # hooks
@@ -43,20 +43,21 @@ TCP_RESET, ICMPX_UNREACHABLE, PORT_UNREACHABLE = 1, 2, 1
 def render(vips: tuple[str, str | None], forwards: Sequence[Forward]) -> Ruleset:
     """The rules that forward each listener of *forwards*, on both addresses of the VIP (IPv4, IPv6 or None).
 
-    Where a target has no IPv6
-    address but the VIP has one, IPv6 clients of that listener are refused by a rule that says so: passed
-    by, they would reach whatever listens on lb. PolicyError for what `wanted.check` refuses.
+    Where a target has no IPv6 address but the VIP has one, IPv6 clients of that listener are refused by a rule
+    that says so: passed by, they would reach whatever listens on lb. A forward without targets refuses everybody.
+    PolicyError for what `wanted.check` refuses.
     """
     check(forwards)
     chain_of = dict(zip(forwards, _names(forwards), strict=True))
     families = [family for family, vip in zip((Family.IP, Family.IP6), vips, strict=True) if vip]
     chooser = Chooser()
-    choices = [chooser.choice(forward, chain_of[forward], families) for forward in forwards]
+    serving = [forward for forward in forwards if forward.targets]
+    choices = [chooser.choice(forward, chain_of[forward], families) for forward in serving]
     chains = [
         Chain("prerouting", tuple(_dispatch(vips, chain_of)), Hook("nat", PREROUTING, DSTNAT)),
         Chain("forward", tuple(_tracking()), Hook("filter", FORWARD, FILTER)),
     ]
-    for forward, choice in zip(forwards, choices, strict=True):
+    for forward, choice in zip(serving, choices, strict=True):
         chains.append(Chain(chain_of[forward], choice.rules, userdata=note(choice.about)))
         for target in dict.fromkeys(forward.targets):
             chains.append(_backend(f"{chain_of[forward]}_{target.name}", forward, target))
@@ -94,17 +95,26 @@ def _dispatch(vips: tuple[str, str | None], chain_of: dict[Forward, str]) -> Ite
             if vip is None:
                 continue
             match = (*destination(family, vip), *port(listener.transport, listener.port, listener.last_port))
-            lacking = [target.name for target in forward.targets if family == Family.IP6 and not target.address6]
-            if lacking:
-                refuse = (
-                    e("reject", type=TCP_RESET, code=0)
-                    if listener.transport == "tcp"
-                    else e("reject", type=ICMPX_UNREACHABLE, code=PORT_UNREACHABLE)
-                )
-                yield Rule((*match, refuse), note(f"{listener.label}: refused, {lacking[0]} has no IPv6 address"))
+            if why := _why_refused(forward, family):
+                yield Rule((*match, _refusal(listener.transport)), note(f"{listener.label}: refused, {why}"))
             else:
                 go = e("immediate", dreg=0, data=Verdict(Code.GOTO, name))
                 yield Rule((*match, go), note(f"{listener.label}: known by address and port, on the first packet"))
+
+
+def _why_refused(forward: Forward, family: Family) -> str:
+    """Why no client of *family* can be served; empty if it can."""
+    if not forward.targets:
+        return "no backend takes connections"
+    lacking = [target.name for target in forward.targets if family == Family.IP6 and not target.address6]
+    return f"{lacking[0]} has no IPv6 address" if lacking else ""
+
+
+def _refusal(transport: str) -> Expression:
+    """A clear no: a reset for TCP, port unreachable for UDP."""
+    if transport == "tcp":
+        return e("reject", type=TCP_RESET, code=0)
+    return e("reject", type=ICMPX_UNREACHABLE, code=PORT_UNREACHABLE)
 
 
 def _tracking() -> Iterator[Rule]:
