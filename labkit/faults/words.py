@@ -7,7 +7,7 @@ BACKEND_KILLED = (
     "an RST to every new SYN that the choice sends there, for the rules do not know that it is dead.",
 )
 BACKEND_SILENT = (
-    "the host {backend} fell silent, as in a power cut: nothing it is sent is taken, nothing leaves it, not even an RST.",
+    "the host {backend} fell silent, as in a power cut: it takes nothing and says nothing, not even an RST.",
     "segments that are sent again and again, each time after twice the wait, with the same sequence number; and "
     "no packet from {backend}.",
 )

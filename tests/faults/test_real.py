@@ -99,28 +99,31 @@ def test_when_all_backends_are_down_lb_refuses_with_a_reset(lab: Lab) -> None:
     with lab.capture() as cap, lab.faults.all_backends_down():
         assert refused(lab) == "refused"
         assert refused(lab, f"http://[{lab.topology.vip6}]/api/x") == "refused"
-        with lab.alice.udp("lb", 7) as datagrams, pytest.raises(TrafficError) as error:
+        with lab.alice.udp("lb", 7) as datagrams:
             datagrams.send(b"?")
-            datagrams.recv(timeout=SHORT)
+            with pytest.raises(TrafficError) as error:
+                datagrams.recv(timeout=SHORT)
         assert error.value.cause == "refused"
         assert not any(backend.serving for backend in lab.backends)
     tcp = seen(cap, "lb:front", proto="TCP")
+    tcp = tcp[(tcp["sport"] == 80) | (tcp["dport"] == 80)]
     assert tcp["flags"].tolist() == ["S", "RA"] * 2
     assert tcp["src"].tolist()[1::2] == [lab.vip, str(lab.topology.vip6)]
     (told,) = seen(cap, "lb:front", proto="ICMP")["src"]
     assert told == lab.vip
     for kind in ("TCP", "UDP"):
-        assert seen(cap, "lb:back", proto=kind).empty
+        assert seen(cap, "lb:back", proto=kind, dport=80 if kind == "TCP" else 7).empty
 
 
 def test_when_all_backends_are_down_lb_may_say_nothing(lab: Lab) -> None:
     with lab.capture() as cap, lab.faults.all_backends_down(answer="drop"):
         assert refused(lab) == "timed out"
-    syns = seen(cap, "lb:front", proto="TCP")
+    syns = seen(cap, "lb:front", dport=80)
     assert set(syns["flags"]) == {"S"}
     assert len(syns) >= 2
     assert syns["seq"].nunique() == 1
-    assert seen(cap, "lb:back", proto="TCP").empty
+    assert seen(cap, "lb:back", dport=80).empty
+    assert seen(cap, "lb:front", sport=80).empty
 
 
 def test_at_l7_the_proxy_answers_when_all_backends_are_down(lab: Lab) -> None:
@@ -131,12 +134,12 @@ def test_at_l7_the_proxy_answers_when_all_backends_are_down(lab: Lab) -> None:
 
 
 def test_a_full_connection_table_drops_what_is_new_and_leaves_what_it_knows(lab: Lab) -> None:
-    with lab.alice.tcp("lb", 7) as old, lab.capture() as cap:
-        with lab.faults.conntrack_full(room=1), lab.alice.tcp("lb", 7) as last:
-            assert refused(lab) == "timed out"
-            for connection in (old, last):
-                connection.send(b"still here\n")
-                assert b"still here" in connection.recv()
+    old = lab.alice.tcp("lb", 7)
+    with old, lab.capture() as cap, lab.faults.conntrack_full(room=1), lab.alice.tcp("lb", 7) as last:
+        assert refused(lab) == "timed out"
+        for connection in (old, last):
+            connection.send(b"still here\n")
+            assert b"still here" in connection.recv()
     lost = seen(cap, "lb:front", dport=80)
     assert set(lost["flags"]) == {"S"}
     assert len(lost) >= 2
@@ -175,7 +178,8 @@ def test_a_narrow_link_is_found_out_by_icmp(lab: Lab, family: int) -> None:
     sizes = answer["payload_length"][answer["payload_length"] > FULL // 2].tolist()
     narrow = 1300 - (40 if family == 6 else 20) - 32
     assert sizes[0] == FULL - (20 if family == 6 else 0)
-    assert sizes[-1] == narrow
+    assert sizes[-1] <= narrow
+    assert narrow in sizes
     assert seen(cap, "alice", proto="TCP", sport=80)["payload_length"].max() == narrow
 
 
