@@ -34,8 +34,11 @@ def lab() -> Iterator[Lab]:
 
 
 @pytest.fixture(scope="module")
-def servers(lab: Lab) -> Servers:
-    return {backend: protocols.start(lab, backend) for backend in SERVING}
+def servers(lab: Lab) -> Iterator[Servers]:
+    started = {backend: protocols.start(lab, backend) for backend in SERVING}
+    yield started
+    for process in (process for each in started.values() for process in each.values()):
+        process.stop()
 
 
 def through(cap: Capture, lab: Lab, port: int) -> pd.DataFrame:
