@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from labkit.capture import Capture
 from labkit.errors import PolicyError, TrafficError
 from labkit.lab import Lab
-from labkit.traffic import Reply
+from labkit.traffic.reply import Reply
 from labkit.wording import near_miss, shown
 
 if TYPE_CHECKING:

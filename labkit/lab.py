@@ -16,6 +16,7 @@ from typing import Any, Self
 
 from labkit import runtime as runtimes
 from labkit.balancer.balancer import Balancer
+from labkit.balancer.nftables import PRELOAD as BALANCER_PRELOAD
 from labkit.capture import Capture
 from labkit.certificates import Authority
 from labkit.errors import CaptureError, LabError, LabNotRunning, TopologyError
@@ -71,7 +72,7 @@ class Lab:
             runtime = runtimes.choose(self._kind)
             self._ending = weakref.finalize(self, runtime.stop)
             try:
-                runtime.start(self._topology, (*TRAFFIC_PRELOAD, *TAPS_PRELOAD))
+                runtime.start(self._topology, (*TRAFFIC_PRELOAD, *TAPS_PRELOAD, *BALANCER_PRELOAD))
                 self._runtime = runtime
                 self._bring_up()
             except BaseException:

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterable
-from difflib import get_close_matches
 
 MOST = 60
 
@@ -47,5 +46,7 @@ def encodable(text: str) -> bool:
 
 def near_miss(wrong: object, choices: Iterable[str]) -> str:
     """`` (did you mean 'x'?)`` when one of *choices* looks like *wrong*, else nothing."""
+    from difflib import get_close_matches  # here, since nodes import this module and never need it
+
     close = get_close_matches(wrong[:MOST], list(choices), n=1) if isinstance(wrong, str) else []
     return f" (did you mean {close[0]!r}?)" if close else ""

@@ -10,9 +10,10 @@ Messages, arguments and results are plain data: None, bool, int, float, str, byt
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from labkit.topology import Topology
+if TYPE_CHECKING:  # nodes import this module, and a topology is none of their business
+    from labkit.topology import Topology
 
 Message = Any
 
@@ -88,7 +89,7 @@ class Runtime(Protocol):
 
     name: str
 
-    def start(self, topology: Topology, preload: Sequence[str] = ()) -> None:
+    def start(self, topology: "Topology", preload: Sequence[str] = ()) -> None:
         """Build the lab; *preload* names modules that every node should have imported. All or nothing."""
 
     @property

@@ -1,11 +1,8 @@
 """Traffic: servers in backends, clients in hosts, load, and the objects through which a user asks for them.
 
-`Host` and `Backend` are the owner's side; every other name used there by dotted text runs inside the nodes.
+The owner's side begins at `labkit.traffic.host`; what it names by dotted text runs inside the nodes. This package
+itself imports nothing: the nodes would pay for it.
 """
-
-from labkit.traffic.host import Backend, Host
-from labkit.traffic.reply import Headers, Reply
-from labkit.traffic.report import Load, LoadReport
 
 PRELOAD = (
     "labkit.traffic.server",
@@ -21,5 +18,3 @@ PRELOAD = (
     "uvicorn.lifespan.on",
 )
 """Modules that every node should have imported before its first task: what servers and clients need."""
-
-__all__ = ["PRELOAD", "Backend", "Headers", "Host", "Load", "LoadReport", "Reply"]

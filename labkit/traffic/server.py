@@ -3,9 +3,10 @@
 HTTP is served in clear and, where there is a port for it, under TLS too: there HTTP/1.1 and HTTP/2, by ALPN. What is
 answered stands in `labkit.traffic.answers` and `labkit.traffic.echo`, how HTTP is received in
 `labkit.traffic.received` and `labkit.traffic.http2_server`. Sends {"ready": {"http": port, "tcp": port, "udp": port}},
-with "https" where it is served, when all of it listens.
+with "https" where it is served, when all of it listens. Sends {"certificate": True} when the first one comes to the
+TLS port: until then it needs none.
 Takes {"op": "slow", "seconds": s}: every answer from then on waits that long first; sends {"slow": s} when it is so.
-Takes {"op": "certify", "chain", "key"} (PEM) once: whoever has come to the TLS port before is served from then on.
+Takes {"op": "certify", "chain", "key"} (PEM) once: whoever has come to the TLS port is served from then on.
 """
 
 import asyncio
@@ -55,7 +56,7 @@ def main(
         tcp_ports = {"http": http_port, "tcp": tcp_port, **({} if https_port is None else {"https": https_port})}
         socks = {kind: closing.enter_context(listening(name, port)) for kind, port in tcp_ports.items()}
         socks["udp"] = [closing.enter_context(sock) for sock in bound(name, udp_port, socket.SOCK_DGRAM)]
-        loop.run_until_complete(server.serve(socks))
+        loop.run_until_complete(server.serve(socks, lambda: link.send({"certificate": True})))
         closing.callback(server.goodbye, loop)
         loop.add_reader(link.fileno(), server.take, link, loop)
         link.send({"ready": {kind: first.getsockname()[1] for kind, (first, *_) in socks.items()}})
@@ -76,8 +77,8 @@ class Server:
         self._lifespan = self._config.lifespan_class(self._config)
         self._http2 = Http2(self._config.app, lambda: self._state.default_headers, self._lifespan.state)
 
-    async def serve(self, socks: dict[str, list[socket.socket]]) -> None:
-        """Begin to serve on the sockets given: "http", "tcp" and "udp"; "https" waits for `certify`."""
+    async def serve(self, socks: dict[str, list[socket.socket]], want_certificate: Callable[[], None]) -> None:
+        """Begin to serve on the sockets given: "http", "tcp", "udp"; "https" waits for a client, then for `certify`."""
         await self._lifespan.startup()
         if self._lifespan.should_exit:
             raise TaskError(f"{self.name} cannot serve the application: its start-up failed")
@@ -85,6 +86,8 @@ class Server:
         for sock in socks["http"]:
             await loop.create_server(self._http_connection, sock=sock, backlog=self._config.backlog)
         self._uncertified = socks.get("https", [])
+        for sock in self._uncertified:
+            loop.add_reader(sock, self._first_secure_client, want_certificate)
         echo = TcpEcho(self.name, self._pause)
         for sock in socks["tcp"]:
             await asyncio.start_server(echo, sock=sock, backlog=self._config.backlog)
@@ -110,6 +113,11 @@ class Server:
             transport.abort()
         with contextlib.suppress(TimeoutError):
             loop.run_until_complete(asyncio.wait_for(self._lifespan.shutdown(), GOODBYE))
+
+    def _first_secure_client(self, want_certificate: Callable[[], None]) -> None:
+        for sock in self._uncertified:
+            asyncio.get_running_loop().remove_reader(sock)
+        want_certificate()
 
     async def _certify(self, chain: str, key: str) -> None:
         context = server_context(chain, key)

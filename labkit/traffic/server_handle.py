@@ -20,12 +20,14 @@ SLOWEST = 300.0
 class Life:
     """One life of a server: from its start to its end."""
 
-    def __init__(self, node: Node, arguments: dict[str, Any]) -> None:
+    def __init__(
+        self, node: Node, arguments: dict[str, Any], certify: Callable[["Life"], None] = lambda _: None
+    ) -> None:
         self.told = threading.Event()
         self.slowed = threading.Event()
         self.ready = False
-        self.certified = False  # or about to be
         self.reason: str | None = None
+        self._certify = certify
         self.task = node.start("labkit.traffic.server:main", on_event=self._event, on_exit=self._exit, **arguments)
 
     @property
@@ -38,6 +40,8 @@ class Life:
             self.told.set()
         elif "slow" in message:
             self.slowed.set()
+        elif "certificate" in message:  # making one takes a while, and this is the thread of all streams
+            threading.Thread(target=self._certify, args=(self,), name="labkit certificate", daemon=True).start()
 
     def _exit(self, reason: str | None) -> None:
         self.reason = reason
@@ -50,7 +54,7 @@ class ServerHandle:
     """The server of the backend *name*, in the node that *node* gives. Thread-safe.
 
     ports: see `server.main`. certificate: gives [chain, key] as PEM text; None where TLS is not served. It is asked
-    for when everything else is served, in a thread, since making the first one takes a while.
+    for in a thread of its own when the first client comes for TLS.
     """
 
     def __init__(
@@ -79,7 +83,7 @@ class ServerHandle:
             node = self._node()
             if self._life is None or not self._life.task.running:
                 arguments: dict[str, Any] = {"name": self._name, "app": self._app, "delay": self._delay, **self._ports}
-                self._life = Life(node, arguments)
+                self._life = Life(node, arguments, self._certify)
 
     def wait_ready(self, timeout: float = STARTING) -> None:
         """Wait until it listens on all its ports. TaskError if it ended instead, or takes longer."""
@@ -92,12 +96,11 @@ class ServerHandle:
             with contextlib.suppress(TaskError):  # LabNotRunning says more than that its server ended
                 life.task.check()
             raise _death(self._name, life.reason)
-        if self._certificate and not life.certified:
-            life.certified = True
-            threading.Thread(target=self._certify, args=(life, self._certificate), daemon=True).start()
 
-    def _certify(self, life: Life, certificate: Callable[[], list[str]]) -> None:
-        chain, key = certificate()
+    def _certify(self, life: Life) -> None:
+        if self._certificate is None:
+            return
+        chain, key = self._certificate()
         with contextlib.suppress(TaskError, LabNotRunning):  # it has ended meanwhile
             life.task.send({"op": "certify", "chain": chain, "key": key})
 

@@ -219,9 +219,10 @@ def test_secrets_of_each_handshake_are_kept_and_given_for_what_was_open(secure):
 
 
 def test_who_comes_before_the_certificate_waits_for_it_and_http_waits_for_nobody(node):
-    signer, made = authority(), threading.Event()
+    signer, made, asked = authority(), threading.Event(), []
 
     def late() -> list[str]:
+        asked.append("api1")
         made.wait(10)
         return signer.serving("api1")
 
@@ -232,6 +233,7 @@ def test_who_comes_before_the_certificate_waits_for_it_and_http_waits_for_nobody
     backend.restore()
     try:
         assert alice.get("http://api1:19081/").status == 200
+        assert asked == []  # nobody has come for TLS
         replies = []
         early = threading.Thread(target=lambda: replies.append(alice.get(f"https://api1:{PLACES['api2']}/")))
         early.start()
@@ -240,6 +242,8 @@ def test_who_comes_before_the_certificate_waits_for_it_and_http_waits_for_nobody
         made.set()
         early.join(10)
         assert [reply.tls for reply in replies] == ["TLSv1.3"]
+        assert alice.get(f"https://api1:{PLACES['api2']}/").tls == "TLSv1.3"
+        assert asked == ["api1"]
     finally:
         made.set()
         end(backend)

@@ -1,6 +1,6 @@
 """Builds the network of a lab over netlink: namespaces, bridges, cables, addresses, routes.
 
-The one room of pyroute2 in this runtime. Runs in a process of its own inside the lab, so that pyroute2 is
+Runs in a process of its own inside the lab, so that pyroute2 is
 imported while the nodes' own imports run, and never lives on in the nodes.
 """
 
@@ -12,8 +12,7 @@ import struct
 from pathlib import Path
 from typing import Any
 
-from pyroute2 import IPRoute
-from pyroute2.netlink.exceptions import NetlinkError
+from .netlink import IPRoute, NetlinkError
 
 _FOREVER = 30 * 86_400 * 100  # clock ticks; a bridge that forgets a host floods, and others capture its packets
 _SIOCETHTOOL = 0x8946

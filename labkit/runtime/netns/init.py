@@ -4,6 +4,7 @@ Single-threaded; has everything imported that the nodes need before it forks the
 whatever reason, the kernel ends every process of the lab.
 """
 
+import gc
 import importlib
 import os
 import select
@@ -28,6 +29,7 @@ _SCRATCH = Path("/run/labkit")
 def main(plan: dict[str, Any], streams: list[int], life: int, report: Callable[[dict[str, Any]], None]) -> NoReturn:
     """Build the lab, report ``{"ready": True}`` or an error, and stay until *life* reads EOF."""
     set_name("labkit-init")
+    gc.disable()  # modules are no garbage, and looking for some among them takes a tenth of the boot
     step = "mounts"
     try:
         mounts.make_view(plan["hidden"], plan["kept"], plan["writable"])
@@ -50,6 +52,7 @@ def main(plan: dict[str, Any], streams: list[int], life: int, report: Callable[[
         namespaces = _receive_namespaces(channel, len(plan["nodes"]))
         channel.close()
         os.waitpid(builder, 0)
+        gc.freeze()  # a node that looks through these objects would get a copy of their pages
         for node, stream, namespace in zip(plan["nodes"], streams, namespaces, strict=True):
             agents.append(_fork_agent(node["name"], stream, namespace, {life, *streams, *namespaces}))
     except BuildFailed as error:
@@ -123,6 +126,7 @@ def _fork_agent(name: str, stream: int, namespace: int, others: set[int]) -> int
     pid = os.fork()
     if pid:
         return pid
+    gc.enable()
     set_name(name)
     os.setns(namespace, os.CLONE_NEWNET)
     os.unshare(os.CLONE_NEWNS | os.CLONE_NEWUTS)

@@ -95,11 +95,9 @@ class NetnsRuntime:
         if control:
             control.close()
         if process:
-            try:
-                process.wait(_STOP_SECONDS)
-            except subprocess.TimeoutExpired:
+            if not _ended(process.pid, _STOP_SECONDS):
                 process.kill()
-                process.wait()
+            process.wait()
 
     def _boot(self, topology: Topology, preload: Sequence[str]) -> None:
         order = plan(topology) | {"preload": list(preload), "homes": mounts.user_homes()}
@@ -185,6 +183,18 @@ class NetnsRuntime:
         return RuntimeUnavailable(
             "The lab's supervisor ended before the lab was built. Run `labkit doctor` to see what this machine lacks."
         )
+
+
+def _ended(pid: int, within: float) -> bool:
+    """Whether our child *pid* ends *within* seconds. `Popen.wait` would not see at once that it did."""
+    try:
+        pidfd = os.pidfd_open(pid)
+    except ProcessLookupError:  # its end was seen before, by `Popen.poll`
+        return True
+    try:
+        return bool(select.select([pidfd], [], [], within)[0])
+    finally:
+        os.close(pidfd)
 
 
 @contextmanager
