@@ -9,7 +9,7 @@ from labkit.balancer.l4_refusals import ALSO_CALLED, ONLY_AT_L7, ONLY_L7
 from labkit.balancer.matching import unescaped
 from labkit.wording import near_miss
 
-L4_TAKES = ("algorithm", "backends", "pool")
+L4_TAKES = ("algorithm", "backends", "pool", "weights")
 L7_TAKES = ("routes", "engine", "tls", "reencrypt")
 
 _AT_L4 = dict(ONLY_AT_L7)
@@ -52,6 +52,7 @@ _SAME = {
     **dict.fromkeys(("h2", "alpn"), "http2"),
     **dict.fromkeys(("h3", "quic"), "http3"),
     **dict.fromkeys(("re_encrypt", "backend_tls", "upstream_tls"), "reencrypt"),
+    "weight": "weights",
 }
 
 _NOT_BUILT = frozenset({*_AT_L4, "algorithm", "weights", "style", "health", "limits", "retries", "timeout", "seed"})

@@ -7,6 +7,8 @@ import subprocess
 from collections import Counter
 from typing import Any
 
+from pyroute2 import IPRoute
+
 from labkit.balancer.nftables import decode
 from labkit.balancer.nftables.conntrack import Events
 from labkit.balancer.nftables.encode import swap
@@ -18,6 +20,7 @@ from labkit.runtime.protocol import TaskLink
 from tests.balancer.nftables.samples import VIPS
 
 BACKENDS = ("api1", "api2", "images1", "images2")
+RESET = b"\1\0\0\0\0\0\0\0"  # of SO_LINGER: close with a reset, so that nothing is left in TIME_WAIT
 TCP_PORTS, UDP_PORTS = (80, 7, 8080), (7, 5353)
 
 
@@ -56,7 +59,7 @@ def serve(link: TaskLink, name: str) -> None:
 
 def _connect(address: str, port: int) -> tuple[socket.socket, str]:
     connection = socket.create_connection((address, port), timeout=5)
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # close with a reset: no TIME_WAIT
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
     name = b""
     while len(name) < 8:
         name += connection.recv(8 - len(name)) or b"?" * 8
@@ -76,6 +79,36 @@ def connect(address: str, port: int, count: int = 1) -> list[str]:
             name = type(error).__name__
         found.append(name)
     return found
+
+
+def flows(address: str, port: int, sources: list[str], first: int, count: int, at_once: int = 64) -> list[str]:
+    """Who answered each of *count* connections from each of *sources*, all from *first* and the ports after it."""
+    ends = [(source, first + number) for source in sources for number in range(count)]
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    found = []
+    for start in range(0, len(ends), at_once):
+        opened = []
+        for source in ends[start : start + at_once]:
+            connection = socket.socket(family)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            connection.bind(source)
+            connection.setblocking(False)
+            connection.connect_ex((address, port))
+            opened.append(connection)
+        for connection in opened:
+            select.select([], [connection], [], 5)
+            connection.settimeout(5)
+            found.append(connection.recv(8, socket.MSG_WAITALL).decode().strip())
+            connection.close()
+    return found
+
+
+def call_oneself(interface: str, addresses: list[str], prefix: int) -> None:
+    """Give *interface* more addresses, so that one host can be many clients."""
+    with IPRoute() as route:
+        (index,) = route.link_lookup(ifname=interface)
+        for address in addresses:
+            route.addr("add", index=index, address=address, prefixlen=prefix)
 
 
 def count(address: str, port: int, times: int) -> dict[str, int]:
@@ -129,6 +162,13 @@ def load(forwards: list[dict[str, Any]]) -> list[str]:
     with Netlink() as netlink:
         netlink.commit(swap(render(VIPS, forwards_of(forwards)).table()))
         return [program("nft", "-s", "list", "ruleset")[1], text(decode.live(netlink)[1])]
+
+
+def reload(listing: str) -> list[Any]:
+    """Have nft check *listing* for an emptied namespace: its exit status and what it complained of."""
+    program("nft", "flush", "ruleset")
+    done = subprocess.run(["nft", "-c", "-f", "-"], input=listing, capture_output=True, text=True, check=False)
+    return [done.returncode, done.stderr]
 
 
 def both(rules: str) -> list[str]:
