@@ -13,7 +13,7 @@ from labkit.errors import FaultError
 from labkit.faults import words
 from labkit.faults.fault import Fault, Step
 from labkit.runtime.protocol import Node
-from labkit.topology import Topology
+from labkit.topology import Listener, Topology
 from labkit.wording import near_miss, shown
 
 RULES = "labkit.balancer.nftables.faulty"
@@ -35,13 +35,21 @@ class Server(Protocol):
 class Faults:
     """The faults of a lab: ``lab.faults``. Each method gives a `Fault` that begins with its ``with`` block.
 
-    node: gives a running node by name, or raises LabNotRunning. servers: the backends by name.
+    node: gives a running node by name, or raises LabNotRunning. servers: the backends by name. forwarded: gives the
+    listeners that are forwarded now.
     """
 
-    def __init__(self, node: Callable[[str], Node], topology: Topology, servers: Mapping[str, Server]) -> None:
+    def __init__(
+        self,
+        node: Callable[[str], Node],
+        topology: Topology,
+        servers: Mapping[str, Server],
+        forwarded: Callable[[], Iterable[Listener]],
+    ) -> None:
         self._node = node
         self._topology = topology
         self._servers = servers
+        self._forwarded = forwarded
         self._lock = threading.Lock()
         self._active: dict[str, Fault] = {}
         self._events: list[dict[str, Any]] = []
@@ -63,12 +71,12 @@ class Faults:
     def all_backends_down(self, *, answer: Literal["reset", "drop"] = "reset") -> Fault:
         """Every server dies, and lb refuses what it would forward: answer="reset" tells the client, "drop" does not.
 
-        At L7 the proxy still accepts, and answers for itself.
+        At L7 the proxy still accepts, and answers for itself: what is forwarded when the fault begins is refused.
         """
         if answer not in ("reset", "drop"):
             raise FaultError(f'all_backends_down(answer={shown(answer)}): the answer is "reset" or "drop".')
         texts = words.ALL_DOWN_RESET if answer == "reset" else words.ALL_DOWN_DROP
-        steps = [self._rules(self._lb, "down", "refuse", reset=answer == "reset"), *map(self._kill, self._servers)]
+        steps = [self._refusing(reset=answer == "reset"), *map(self._kill, self._servers)]
         return self._fault(f"all_backends_down(answer={answer!r})", texts, self._servers, steps)
 
     def conntrack_full(self, *, room: int = 0) -> Fault:
@@ -175,9 +183,19 @@ class Faults:
     def _rules(self, node: str, name: str, kind: str, **options: object) -> Step:
         """Rules in the kernel of *node*, in a table of that name."""
         return Step(
-            lambda: self._node(node).call(f"{RULES}:put_with", name, kind, options),
+            lambda: self._node(node).call(f"{RULES}:put", name, kind, options),
             lambda: self._node(node).call(f"{RULES}:remove", name),
         )
+
+    def _refusing(self, reset: bool) -> Step:
+        """Rules in lb that refuse what it would forward."""
+        vips = [str(self._topology.vip4), str(self._topology.vip6) if self._topology.vip6 else None]
+
+        def refuse() -> None:
+            ports = [[listener.transport, listener.port, listener.last_port] for listener in self._forwarded()]
+            self._node(self._lb).call(f"{RULES}:put", "down", "refuse", {"vips": vips, "ports": ports, "reset": reset})
+
+        return Step(refuse, lambda: self._node(self._lb).call(f"{RULES}:remove", "down"))
 
     def _kill(self, name: str) -> Step:
         server = self._servers[name]

@@ -4,7 +4,7 @@ BACKEND_KILLED = (
     "the server of {backend} was killed in the middle of its connections. Its host lives: its kernel ends them "
     "(FIN, or RST where something was left unread) and refuses new ones.",
     "a FIN or RST from {backend} that no request asked for, an RST to whatever the client sends afterwards, and at L4 "
-    "an RST to every new SYN that the choice sends there, for the rules do not know that it is dead.",
+    "an RST to every new SYN that the choice sends there, as long as it is among the rules' choices.",
 )
 BACKEND_SILENT = (
     "the host {backend} fell silent, as in a power cut: it takes nothing and says nothing, not even an RST.",

@@ -131,6 +131,8 @@ def test_at_l7_the_proxy_answers_when_all_backends_are_down(lab: Lab) -> None:
         lab.balancer.l7()
         with lab.faults.all_backends_down():
             assert lab.alice.get("http://lb/api/x").status == 502
+            with pytest.raises(TrafficError, match="refused"):  # what is not HTTP stays forwarded, and is refused
+                lab.alice.tcp("lb", 7)
 
 
 def test_a_full_connection_table_drops_what_is_new_and_leaves_what_it_knows(lab: Lab) -> None:

@@ -8,10 +8,11 @@ from labkit.balancer.nftables.values import Ruleset
 from labkit.runtime.protocol import Runtime
 
 FAULTY = "labkit.balancer.nftables.faulty:"
+VIPS = ["10.0.1.10", "fd00:10:0:1::10"]
 PEERS = "tests.balancer.nftables.peers:"
 OPTIONS = {
     "silent": {},
-    "refuse": {"reset": True},
+    "refuse": {"vips": VIPS, "ports": [["tcp", 80, 80], ["udp", 7000, 7009]], "reset": True},
     "full": {"room": 3},
     "few_ports": {"addresses": ["10.0.2.10", "fd00:10:0:2::10"], "first": 40000, "last": 40003},
     "black_hole": {},
@@ -28,8 +29,8 @@ def test_the_kernel_has_the_rules_and_nft_reads_them_back(runtime: Runtime, kind
     host = runtime.nodes["bob"]
     nft = f"{PEERS}program", "nft"
     host.call(*nft, "flush", "ruleset")
-    host.call(f"{FAULTY}put_with", "x", kind, OPTIONS[kind])
-    host.call(f"{FAULTY}put_with", "x", kind, OPTIONS[kind])  # in the place of the first
+    host.call(f"{FAULTY}put", "x", kind, OPTIONS[kind])
+    host.call(f"{FAULTY}put", "x", kind, OPTIONS[kind])  # in the place of the first
     listed = host.call(*nft, "-s", "list", "ruleset")[1]
     assert listed == text(Ruleset((table("x", kind, **OPTIONS[kind]),)))
     assert host.call(*nft, "flush", "ruleset")[0] == 0
@@ -41,6 +42,6 @@ def test_the_kernel_has_the_rules_and_nft_reads_them_back(runtime: Runtime, kind
 
 
 def test_what_is_not_answered_is_not_reset() -> None:
-    listed = text(Ruleset((table("x", "refuse", reset=False),)))
+    listed = text(Ruleset((table("x", "refuse", vips=["10.0.1.10", None], ports=[["tcp", 80, 80]], reset=False),)))
     assert "drop" in listed
     assert "reject" not in listed
