@@ -219,11 +219,8 @@ class Faults:
         """All hosts forget what they learned of paths: before, or there is nothing to see, and afterwards."""
 
         def forget() -> None:
-            for node in (*self._topology.clients, *self._topology.backends):
-                interface = node.interfaces[0]
-                router = self._topology.balancer.interface(interface.link).address6
-                gateway = str(router.ip) if router else None
-                self._node(node.name).call(f"{ROUTES}:forget_paths", gateway, interface.name)
+            for node in self._topology.nodes:
+                self._node(node.name).call(f"{ROUTES}:forget_paths")
 
         return Step(forget, forget)
 

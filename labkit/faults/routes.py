@@ -12,15 +12,17 @@ import socket
 import struct
 from collections.abc import Sequence
 from contextlib import suppress
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 
 _NEWROUTE, _DELROUTE, _ERROR = 24, 25, 2
 _REQUEST, _ACK, _REPLACE, _CREATE = 0x1, 0x4, 0x100, 0x400
-_DST, _OIF, _GATEWAY, _METRICS = 1, 4, 5, 8  # RTA_*
+_DST, _OIF, _GATEWAY, _PRIORITY, _METRICS = 1, 4, 5, 6, 8  # RTA_*
 _LOCK, _MTU = 1, 2  # RTAX_*
 _MAIN, _STATIC, _UNICAST, _ON_LINK, _ANYWHERE = 254, 4, 1, 253, 0
 _HEADER, _ROUTE, _ATTRIBUTE = struct.Struct("=IHHII"), struct.Struct("=8BI"), struct.Struct("=HH")
+_VIA_GATEWAY = 0x2  # RTF_GATEWAY
+_ROUTES6 = Path("/proc/self/net/ipv6_route")
 _FLUSH = Path("/proc/sys/net/ipv4/route/flush")
 
 
@@ -40,16 +42,27 @@ def widen(interface: str, subnets: Sequence[str]) -> None:
             _route(_DELROUTE, part, _out(interface), 0)
 
 
-def forget_paths(gateway6: str | None, interface: str) -> None:
+def forget_paths() -> None:
     """Call target: forget every path MTU learned from ICMP, which would be kept for ten minutes otherwise.
 
-    gateway6: the router of the default route over *interface*, which is put in its own place: IPv6 keeps them there.
+    IPv6 keeps them with the route, so each default route is put in its own place.
     """
     with suppress(OSError):  # where it cannot be written there is nothing to forget either
         _FLUSH.write_text("1")
-    if gateway6 is not None:
-        gateway = _attribute(_GATEWAY, ip_address(gateway6).packed)
-        _route(_NEWROUTE, IPv6Network("::/0"), gateway + _out(interface), _REPLACE | _CREATE)
+    for gateway, metric, interface in _routers6():
+        attributes = _attribute(_GATEWAY, gateway) + _attribute(_PRIORITY, struct.pack("=I", metric))
+        _route(_NEWROUTE, IPv6Network("::/0"), attributes + _out(interface), _REPLACE | _CREATE)
+
+
+def _routers6() -> list[tuple[bytes, int, str]]:
+    """Gateway, metric and interface of each default route of IPv6."""
+    lines = _ROUTES6.read_text().splitlines() if _ROUTES6.exists() else []
+    found = [line.split() for line in lines]
+    return [
+        (bytes.fromhex(gateway), int(metric, 16), interface)
+        for to, length, _, _, gateway, metric, _, _, flags, interface in found
+        if (to, length) == ("0" * 32, "00") and int(flags, 16) & _VIA_GATEWAY
+    ]
 
 
 def _halves(subnets: Sequence[str]) -> list[IPv4Network | IPv6Network]:

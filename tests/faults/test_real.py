@@ -1,5 +1,7 @@
 """Every fault on a real lab: it is caused, a capture shows it, and afterwards everything is as it was."""
 
+import signal
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -212,6 +214,38 @@ def test_l7_has_no_black_hole_on_the_client_side_for_it_knows_its_own_link(lab: 
     with lab.balancer.kept(), lab.faults.small_mtu("front", mtu=1300, icmp=False):
         lab.balancer.l7()
         assert lab.alice.post("http://lb/api/x", body=LARGE, timeout=5).status == 200
+
+
+def routes6(lab: Lab) -> list[str]:
+    """The IPv6 routes of a backend without their counters."""
+    lines = lab.api1.run(["cat", "/proc/net/ipv6_route"]).stdout.splitlines()
+    return sorted(" ".join((*line.split()[:6], *line.split()[8:])) for line in lines)
+
+
+def test_what_hosts_learned_of_a_path_is_forgotten_and_their_routes_stay(lab: Lab) -> None:
+    before = routes6(lab)
+    for vip in (lab.vip, f"[{lab.topology.vip6}]"):
+        with lab.faults.small_mtu("front", mtu=1280):
+            lab.alice.post(f"http://{vip}/api/x", body=LARGE)
+        with lab.capture("api1") as cap:
+            lab.alice.post(f"http://{vip}/api/x", body=LARGE)
+        assert seen(cap, "api1", sport=80)["payload_length"].max() >= FULL - 20
+    assert routes6(lab) == before
+
+
+def test_an_interrupt_while_it_begins_leaves_nothing(lab: Lab) -> None:
+    fault = lab.faults.all_backends_down()
+    timer = threading.Timer(0.005, signal.raise_signal, [signal.SIGINT])
+
+    def begin() -> None:
+        timer.start()
+        with fault:
+            timer.join()
+            time.sleep(0.1)
+
+    with pytest.raises(KeyboardInterrupt):
+        begin()
+    assert not fault.active
 
 
 def test_what_was_begun_is_told_in_the_capture_and_survives_its_file(lab: Lab, tmp_path: Any) -> None:
