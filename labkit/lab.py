@@ -20,6 +20,7 @@ from labkit.balancer.nftables import PRELOAD as BALANCER_PRELOAD
 from labkit.capture import Capture
 from labkit.certificates import Authority
 from labkit.errors import CaptureError, LabError, LabNotRunning, TopologyError
+from labkit.faults import Faults
 from labkit.runtime.protocol import Node, Runtime
 from labkit.taps import PRELOAD as TAPS_PRELOAD
 from labkit.taps.collector import Taps
@@ -56,6 +57,9 @@ class Lab:
         identity = partial(self._authority.identity, self._topology.balancer.name)
         self._balancer = Balancer(_provider(weakref.ref(self), self._topology.balancer.name), self._topology, identity)
         self._hosts: dict[str, Host] = {node.name: self._host(node.name) for node in self._topology.nodes}
+        servers = {backend.name: backend for backend in self.backends}
+        balancer = self._balancer
+        self._faults = Faults(_nodes(weakref.ref(self)), self._topology, servers, lambda: balancer.forwarded)
 
     def start(self) -> Self:
         """Boot the lab; returns when every server answers. A running lab stays as it is.
@@ -111,6 +115,11 @@ class Lab:
     @property
     def balancer(self) -> Balancer:
         return self._balancer
+
+    @property
+    def faults(self) -> Faults:
+        """What can be broken on purpose: ``with lab.faults.backend_killed("api1"): ...``"""
+        return self._faults
 
     @property
     def nodes(self) -> Mapping[str, Host]:
@@ -303,7 +312,7 @@ class Recorder(Capture):
         balancer = lab.balancer.events(self._since_ns)
         probes = lab.balancer.health.probing(self._since_ns, self._probes)
         secrets, self._lacks = secrets_events(lab.nodes.values(), self._since_ns, balancer)
-        return [topology, probes, *balancer, *secrets]
+        return [topology, probes, *balancer, *lab.faults.events(self._since_ns), *secrets]
 
 
 def _close_elsewhere(taps: Taps) -> None:
@@ -336,16 +345,20 @@ def topology_event(topology: Topology, runtime: str, time_ns: int) -> dict[str, 
     }
 
 
-def _provider(lab: "weakref.ref[Lab]", name: str) -> Callable[[], Node]:
-    """Gives the running node *name*, without keeping the lab alive: a lab that nobody holds any more ends at once."""
+def _nodes(lab: "weakref.ref[Lab]") -> Callable[[str], Node]:
+    """Gives running nodes by name, without keeping the lab alive: a lab that nobody holds any more ends at once."""
 
-    def node() -> Node:
+    def node(name: str) -> Node:
         alive = lab()
         if alive is None:
             raise LabNotRunning(f"{name} cannot be used: its lab was discarded. Keep the Lab in a variable.")
         return alive._node(name)
 
     return node
+
+
+def _provider(lab: "weakref.ref[Lab]", name: str) -> Callable[[], Node]:
+    return partial(_nodes(lab), name)
 
 
 def _resolve(topology: Topology | str | Path | None) -> Topology:

@@ -27,7 +27,7 @@ from labkit.balancer.policy import Forward, L4Policy, L7Policy
 from labkit.balancer.rotation import Rotation, in_force, routed
 from labkit.errors import EngineError, LabError, LabNotRunning, PolicyError
 from labkit.runtime.protocol import Node
-from labkit.topology import Topology
+from labkit.topology import Listener, Topology
 from labkit.uninterrupted import uninterrupted
 from labkit.wording import shown
 
@@ -130,6 +130,11 @@ class Balancer(Operations):
     def mode(self) -> Mode:
         """``"l4"`` or ``"l7"``. Warns once if the L7 engine died."""
         return self._running().mode
+
+    @property
+    def forwarded(self) -> tuple[Listener, ...]:
+        """The listeners whose connections pass through unopened now: all at L4, those that are not ended at L7."""
+        return tuple(forward.listener for forward in self._running().policy.forwards)
 
     @property
     def rules(self) -> str:

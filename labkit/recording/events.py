@@ -88,6 +88,7 @@ _KINDS: Final[Mapping[str, Check]] = {
     "topology": _having({"nodes": _list_of(_NODE)}, {"pools": _pools, "vip": _TEXTS, "runtime": _text}),
     "mode": _having({"mode": _one_of("l4", "l7")}, {"engine": _MAYBE_TEXT}),
     "rules": _having({}, {"text": _text, "reads": _or_none(_TEXTS)}),
+    "fault": _having({"fault": _text, "state": _one_of("begun", "ended")}, {"text": _text}),
     "loss": _having({"vantage": _text, "dropped": _number}, {"since_ns": _number}),
     "health": _having(
         {"backend": _text, "state": _text},
