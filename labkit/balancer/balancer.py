@@ -97,13 +97,17 @@ class Balancer:
         algorithm: object = "round_robin",
         backends: object = None,
         pool: object = None,
+        weights: object = None,
         **unknown: object,
     ) -> None:
         """Forward connections without opening them, from the next connection on; those that exist go on as they are.
 
-        backends: names, all unless given; or pool: the name of one. Raises PolicyError for what L4 cannot do.
+        algorithm: ``"round_robin"``, ``"random"``, ``"source_hash"`` (a client keeps its backend), ``"flow_hash"``
+        (addresses, protocol and ports), ``"maglev"`` (the same, and most flows keep theirs when backends change).
+        backends: names, all unless given; or pool: the name of one. weights: shares by name, as in ``{"api1": 3}``,
+        for any algorithm; 1 unless given. Raises PolicyError for what L4 cannot do.
         """
-        policy = plan_l4(self._topology, algorithm, backends, pool, **unknown)
+        policy = plan_l4(self._topology, algorithm, backends, pool, weights, **unknown)
         live = self._running()
         uninterrupted(lambda: self._to_l4(live, policy))
 

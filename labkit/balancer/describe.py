@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from html import escape
 
-from labkit.balancer.policy import Forward, L4Policy, L7Policy, Target
+from labkit.balancer.policy import Forward, L4Policy, L7Policy
 from labkit.topology import Listener, Topology
 
 NOT_A_MEASUREMENT = "inspecting engine: not a speed measurement"
@@ -96,12 +96,10 @@ def _unopened(forward: Forward) -> str:
 
 
 def _called(listener: Listener) -> str:
-    return f"{listener.label} ({listener.port}/{listener.transport})"
+    return f"{listener.label} ({listener.ports_text}/{listener.transport})"
 
 
 def _spread(forward: Forward) -> str:
-    return f"{forward.algorithm.replace('_', ' ')} over {_names(forward.targets)}"
-
-
-def _names(targets: Sequence[Target]) -> str:
-    return ", ".join(target.name for target in targets)
+    weighted = len({target.weight for target in forward.targets}) > 1
+    names = (f"{target.name} (weight {target.weight})" if weighted else target.name for target in forward.targets)
+    return f"{forward.algorithm.replace('_', ' ')} over {', '.join(names)}"

@@ -6,10 +6,10 @@ is not built yet is refused by name, never taken and ignored. Carrying a policy 
 
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import get_args
 
-from labkit.balancer.policy import Algorithm, Forward, L4Policy, L7Policy, Route, Target
+from labkit.balancer.policy import Forward, L4Policy, L7Policy, Route, Target
 from labkit.balancer.refusals import l4_refusal, l7_refusal, pattern_refusal
+from labkit.balancer.shares import algorithm_of, weighed
 from labkit.errors import PolicyError
 from labkit.topology import Listener, Topology
 from labkit.wording import near_miss, shown
@@ -17,7 +17,6 @@ from labkit.wording import near_miss, shown
 ALL = "all"  # the pool of every backend; no topology may use the name for another
 HTTP_PORT = 80  # where backends serve HTTP in clear, in a topology that does not say
 ENGINES = ("mitmproxy",)
-ALGORITHMS: tuple[str, ...] = get_args(Algorithm)
 
 
 def plan_l4(
@@ -26,23 +25,24 @@ def plan_l4(
     algorithm: object = "round_robin",
     backends: object = None,
     pool: object = None,
+    weights: object = None,
     **unknown: object,
 ) -> L4Policy:
-    """Every listener forwarded to *backends*, or to *pool*, or to all backends. Raises PolicyError."""
+    """Every listener forwarded to *backends*, or to *pool*, or to all backends. Raises PolicyError.
+
+    algorithm: a name of `policy.ALGORITHMS`, or "weighted". weights: by backend's name, 1 for those not named.
+    """
     for name in unknown:
         raise PolicyError(l4_refusal(name))
-    if algorithm not in ALGORITHMS:
-        raise PolicyError(
-            f"lab.balancer.l4() does not know the algorithm {shown(algorithm)}: built now is {', '.join(ALGORITHMS)}."
-        )
+    chosen = algorithm_of(algorithm, weights)
     if backends is not None and pool is not None:
         raise PolicyError(
             "lab.balancer.l4() was given both backends and pool, which may disagree: give one of them, "
             'backends=["api1"] or pool="api".'
         )
     names = pool_members(topology, pool, "l4") if backends is None else _named_backends(topology, backends)
-    targets = targets_of(topology, names)
-    return L4Policy(tuple(Forward(listener, targets, "round_robin") for listener in topology.listeners))
+    targets = weighed(targets_of(topology, names), weights)
+    return L4Policy(tuple(Forward(listener, targets, chosen) for listener in topology.listeners))
 
 
 def plan_l7(
@@ -153,7 +153,7 @@ def _named_backends(topology: Topology, backends: object) -> tuple[str, ...]:
             what = f"{name} is a {role}, not a backend" if role else f"there is no backend {shown(name)}"
             raise PolicyError(f"lab.balancer.l4(): {what}{_instead(name, everyone)}.")
         if name in names:
-            raise PolicyError(f"lab.balancer.l4(): {name} is named twice, and weights are not built yet: name it once.")
+            raise PolicyError(f"lab.balancer.l4(): {name} is named twice: name it once, and give it more with weights.")
         names.append(str(name))
     return tuple(names)
 

@@ -7,22 +7,24 @@ listeners to pools and forwards the other listeners as L4 does.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, get_args
 
 from labkit.balancer.route_refusals import missing_refusal, unknown_refusal
 from labkit.errors import PolicyError
 from labkit.topology import Listener
 
-Algorithm = Literal["round_robin"]
+Algorithm = Literal["round_robin", "random", "source_hash", "flow_hash", "maglev"]
+ALGORITHMS: tuple[str, ...] = get_args(Algorithm)
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A backend as an engine sees it: its name and its addresses on the back link."""
+    """A backend as an engine sees it: its name, its addresses on the back link, its share beside the others'."""
 
     name: str
     address4: str
     address6: str | None = None
+    weight: int = 1
 
 
 @dataclass(frozen=True, slots=True)

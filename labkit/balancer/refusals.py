@@ -8,7 +8,7 @@ import re
 from labkit.balancer.matching import unescaped
 from labkit.wording import near_miss
 
-L4_TAKES = ("algorithm", "backends", "pool")
+L4_TAKES = ("algorithm", "backends", "pool", "weights")
 L7_TAKES = ("routes", "engine", "tls", "reencrypt")
 
 # What L4 is asked for -> what it cannot do, and what the client has not sent when the SYN decides.
@@ -83,6 +83,7 @@ _SAME = {
     **dict.fromkeys(("re_encrypt", "backend_tls", "upstream_tls"), "reencrypt"),
     **dict.fromkeys(("ssl", "https", "terminate"), "tls"),
     "rewrite": "rewrites",
+    "weight": "weights",
 }
 
 _NOT_BUILT = frozenset({*_AT_L4, "algorithm", "weights", "style", "health", "limits", "retries", "timeout", "seed"})

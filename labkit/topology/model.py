@@ -69,17 +69,35 @@ class Listener:
 
     ``https`` is HTTP under TLS: untouched at L4, and at L7 unless the balancer is told to end TLS.
 
-    port: on the VIP, 1-65535. backend_port: on the backends; the same port unless given.
+    port: on the VIP, 1-65535. backend_port: on the backends; the same port unless given. through: the last port of
+    a range that begins with *port*; at the backends each stays what it is.
+
+    >>> Listener(80), Listener(53, "udp", backend_port=5353), Listener(8000, "tcp", through=8009)
     """
 
     port: int
     protocol: Protocol = "http"
     name: str = ""
     backend_port: int = 0
+    through: int = 0
 
     @property
     def label(self) -> str:
-        return self.name or f"{self.protocol}-{self.port}"
+        return self.name or f"{self.protocol}-{self.ports_text}"
+
+    @property
+    def last_port(self) -> int:
+        return self.through or self.port
+
+    @property
+    def ports_text(self) -> str:
+        """``80``, ``8000-8009``."""
+        return f"{self.port}-{self.through}" if self.through else str(self.port)
+
+    def shares(self, other: "Listener") -> int:
+        """The first port that *other* listens on too, with the same transport; 0 if there is none."""
+        first, last = max(self.port, other.port), min(self.last_port, other.last_port)
+        return first if self.transport == other.transport and first <= last else 0
 
     @property
     def transport(self) -> Literal["tcp", "udp"]:

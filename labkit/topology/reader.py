@@ -145,12 +145,13 @@ def _pools(table: "_Table") -> Mapping[str, tuple[str, ...]]:
 
 
 def _listener(table: "_Table") -> Listener:
-    table.only("port", "protocol", "name", "backend_port")
+    table.only("port", "protocol", "name", "backend_port", "through")
     return Listener(
         port=table.number("port"),
         protocol=table.text("protocol", "http"),  # type: ignore[arg-type]
         name=table.text("name", ""),
         backend_port=table.number("backend_port", 0),
+        through=table.number("through", 0),
     )
 
 

@@ -12,7 +12,7 @@ from keyword import iskeyword
 from typing import NoReturn, get_args
 
 from .message import error, listed, shown
-from .model import Interface, Link, Node, Protocol, Role, Topology
+from .model import Interface, Link, Listener, Node, Protocol, Role, Topology
 from .shape import check_shape
 
 MAX_NODES = 1_000
@@ -230,26 +230,45 @@ class _Check:
     def listeners(self) -> None:
         if not self.topology.listeners:
             self.fail("listeners", "the balancer listens nowhere", "add [[listeners]] with port = 80")
-        ports: dict[tuple[int, str], int] = {}
+        seen: list[Listener] = []
         labels: dict[str, int] = {}
         for index, listener in enumerate(self.topology.listeners):
             place = f"listeners[{index}]"
             if listener.protocol not in get_args(Protocol):
                 wrong = f"{shown(listener.protocol)} is no protocol"
                 self.fail(f"{place}.protocol", wrong, f"use {listed(get_args(Protocol))}")
-            for key, port, lowest in (("port", listener.port, 1), ("backend_port", listener.backend_port, 0)):
-                if type(port) is not int or not lowest <= port <= 65535:
-                    self.fail(f"{place}.{key}", f"{shown(port)} is no port", "use a whole number from 1 to 65535")
+            self.ports(listener, place)
             if not isinstance(listener.name, str) or (listener.name and not _LABEL.fullmatch(listener.name)):
                 wrong = f"{shown(listener.name)} is not a name for a listener"
                 self.fail(f"{place}.name", wrong, "use at most 30 letters, digits, '-' and '_'")
-            taken = ports.setdefault((listener.port, listener.transport), index)
-            if taken != index:
-                wrong = f"listeners[{taken}] has {listener.transport.upper()} port {listener.port} already"
-                self.fail(f"{place}.port", wrong, "use another port")
+            for other, earlier in enumerate(seen):
+                if port := listener.shares(earlier):
+                    wrong = f"listeners[{other}] has {listener.transport.upper()} port {port} already"
+                    self.fail(f"{place}.port", wrong, "use another port")
+            seen.append(listener)
             taken = labels.setdefault(listener.label, index)
             if taken != index:
                 self.fail(f"{place}.name", f"listeners[{taken}] is {listener.label!r} already", "rename one of them")
+
+    def ports(self, listener: Listener, place: str) -> None:
+        for key, port, lowest in (
+            ("port", listener.port, 1),
+            ("backend_port", listener.backend_port, 0),
+            ("through", listener.through, 0),
+        ):
+            if type(port) is not int or not lowest <= port <= 65535:
+                self.fail(f"{place}.{key}", f"{shown(port)} is no port", "use a whole number from 1 to 65535")
+        if not listener.through:
+            return
+        if listener.through <= listener.port:
+            wrong = f"the range begins with port {listener.port}, and {listener.through} does not come after it"
+            self.fail(f"{place}.through", wrong, "name the last port of the range, or leave it out for one port")
+        if listener.protocol in ("http", "https"):
+            wrong = f"{listener.protocol} has one port, so that it can end in the balancer at L7"
+            self.fail(f"{place}.through", wrong, 'use protocol = "tcp", or one listener a port')
+        if listener.backend_port:
+            wrong = "ports of a range stay what they are at the backends"
+            self.fail(f"{place}.backend_port", wrong, "leave it out, or write one listener a port")
 
 
 def _subnets(link: Link) -> tuple[_Subnet, ...]:

@@ -78,7 +78,7 @@ def _named(node: Node, states: Mapping[str, str]) -> str:
 
 def _text(topology: Topology, mode: str | None, states: Mapping[str, str], groups: list[tuple[str, list[Node]]]) -> str:
     lb, front, back = topology.balancer, topology.front, topology.back
-    listeners = ", ".join(f"{item.port}/{item.protocol}" for item in topology.listeners) or "none"
+    listeners = ", ".join(f"{item.ports_text}/{item.protocol}" for item in topology.listeners) or "none"
     return "\n".join(
         [
             f"clients on link {front.name} {_subnets(front)}: "
@@ -226,7 +226,7 @@ class _Drawing:
     def _balancer(self) -> Element:
         node, tone = self.topology.balancer, MODES[self.mode]
         listeners = self.topology.listeners
-        shown = [f":{item.port} {item.protocol}" for item in listeners[:6]]
+        shown = [f":{item.ports_text} {item.protocol}" for item in listeners[:6]]
         if len(listeners) > 6:
             shown.append(f"and {len(listeners) - 6} more")
         height = 158 + 17 * len(shown)

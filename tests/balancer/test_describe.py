@@ -1,9 +1,11 @@
 """The balancer in words."""
 
+from dataclasses import replace
+
 from labkit.balancer.describe import as_html, as_text, routes_text, summary
 from labkit.balancer.plan import plan_l4, plan_l7
 from labkit.balancer.policy import Route
-from labkit.topology import default
+from labkit.topology import Listener, default
 
 LAB = default()
 L4 = plan_l4(LAB, pool="api")
@@ -29,6 +31,12 @@ def test_summary_at_l4() -> None:
         "tcp-echo (7/tcp)  forwarded: round robin over api1, api2",
         "udp-echo (7/udp)  forwarded: round robin over api1, api2",
     ]
+
+
+def test_summary_names_algorithm_weights_and_ranges() -> None:
+    lab = replace(LAB, listeners=(Listener(8000, "tcp", through=8009),))
+    rows = dict(summary(lab, plan_l4(lab, "source_hash", pool="api", weights={"api2": 3}), None))
+    assert rows["tcp-8000-8009 (8000-8009/tcp)"] == "forwarded: source hash over api1 (weight 1), api2 (weight 3)"
 
 
 def test_summary_at_l7_says_what_stays_forwarded_and_that_it_is_no_measurement() -> None:

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from labkit.balancer.plan import plan_l4, plan_l7
-from labkit.balancer.policy import L7Policy, Route, Target
+from labkit.balancer.policy import ALGORITHMS, L7Policy, Route, Target
 from labkit.errors import PolicyError
-from labkit.topology import Listener, Topology, default
+from labkit.topology import Listener, Topology, default, sized
 
 LAB = default()
 ALL = ("api1", "api2", "images1", "images2")
@@ -39,6 +39,23 @@ def test_l4_forwards_every_listener_to_the_chosen_backends(asked: dict[str, Any]
     for forward in policy.forwards:
         assert tuple(target.name for target in forward.targets) == names
         assert forward.algorithm == "round_robin"
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_every_algorithm_takes_weights_by_name_and_weighted_is_round_robin(algorithm: str) -> None:
+    for asked in (algorithm, "weighted"):
+        policy = plan_l4(LAB, asked, weights={"api1": 3, LAB.node("images2"): 2})
+        assert {forward.algorithm for forward in policy.forwards} == {
+            algorithm if asked == algorithm else "round_robin"
+        }
+        assert [target.weight for target in policy.forwards[0].targets] == [3, 1, 1, 2]
+
+
+def test_weights_that_make_too_long_a_round_are_refused() -> None:
+    topology = sized(backends=40)
+    weights = {node.name: 256 - number for number, node in enumerate(topology.backends)}
+    with pytest.raises(PolicyError, match=r"make rounds of 9,460 turns, and a round has at most 4,096"):
+        plan_l4(topology, weights=weights)
 
 
 def test_targets_carry_their_addresses_on_the_back_link() -> None:
@@ -117,13 +134,35 @@ PATH = (
         ({"http3": True}, ["QUIC", "not built yet"]),
         ({"websocket": True}, ["WebSocket"]),
         ({"engine": "mitmproxy"}, ["no engine to choose", "nftables"]),
-        ({"weights": {"api1": 2}}, ["has no weights yet", "algorithm, backends, pool"]),
+        ({"weight": {"api1": 2}}, ["did you mean 'weights'?"]),
+        ({"seed": 1}, ["has no seed yet", "algorithm, backends, pool, weights"]),
         ({"style": "dsr"}, ["has no style yet"]),
         ({"backend": ["api1"]}, ["did you mean 'backends'?"]),
         ({"colour": "red"}, ["no argument 'colour'", "it takes algorithm, backends, pool"]),
         ({"topology": 1}, ["no argument 'topology'"]),
-        ({"algorithm": "random"}, ["'random'", "round_robin"]),
+        ({"algorithm": "rondom"}, ["'rondom'", "did you mean 'random'?", "it has round_robin, random, source_hash"]),
+        ({"algorithm": "Maglev"}, ["did you mean 'maglev'?"]),
+        ({"algorithm": "ip_hash"}, ["did you mean 'source_hash'?"]),
+        ({"algorithm": "Ring-Hash"}, ["did you mean 'maglev'?"]),
         ({"algorithm": ["round_robin"]}, ["round_robin"]),
+        ({"algorithm": "least_connections"}, ["one packet", "not compare the counts", 'weights={"api1": 3}']),
+        ({"algorithm": "leastconn"}, ["least connections", "one packet"]),
+        ({"algorithm": "weighted"}, ["none were given", 'weights={"api1": 3}']),
+        ({"algorithm": "weighted", "weights": {}}, ["none were given"]),
+        ({"weights": [3, 1]}, ["weights go by name", 'weights={"api1": 3}']),
+        (
+            {"weights": {"api3": 3}},
+            ["a weight for 'api3'", "did you mean 'api", "they are api1, api2, images1, images2"],
+        ),
+        ({"weights": {"images1": 3}, "pool": "api"}, ["none of the backends chosen", "they are api1, api2."]),
+        ({"weights": {7: 3}}, ["a weight for 7"]),
+        ({"weights": {"api1": True}}, ["'api1': True", "a whole number from 1 to 256"]),
+        ({"weights": {"api1": 1.5}}, ["a whole number from 1 to 256"]),
+        ({"weights": {"api1": "3"}}, ["a whole number from 1 to 256"]),
+        ({"weights": {"api1": 0}}, ["would send api1 nothing", "backends=[...]"]),
+        ({"weights": {"api1": -1}}, ["from 1 to 256", "2 beside 1"]),
+        ({"weights": {"api1": 257}}, ["from 1 to 256"]),
+        ({"weights": {"api1": 10**5000}}, ["from 1 to 256"]),
         ({"backends": ["api1"], "pool": "api"}, ["both backends and pool"]),
         ({"backends": []}, ["nowhere to send to"]),
         ({"backends": "api1"}, ["a list of names"]),
@@ -233,6 +272,9 @@ def test_odd_values_are_lessons_in_few_words() -> None:
     for odd in ODD:
         for act in (
             *(partial(plan_l4, LAB, **{name: odd}) for name in ("algorithm", "backends", "pool")),
+            partial(plan_l4, LAB, weights=[odd]),
+            partial(plan_l4, LAB, weights={"nobody": odd}),
+            partial(plan_l4, LAB, weights={"api1": [odd]}),
             *(partial(l7, **{name: odd}) for name in ("routes", "engine")),
             partial(plan_l4, LAB, backends=[odd]),
             partial(l7, routes=[odd]),

@@ -195,6 +195,34 @@ CASES: dict[str, tuple[Topology, str]] = {
         "pools.api: the pool is empty; name backends in it, such as 'api1'.",
     ),
     "pool name": (replace(default(), pools={"a-b": ("api1",)}), f"pools.'a-b': 'a-b' is not a name for a pool; {NAME}"),
+    "ranges": (listening(Listener(8000, "tcp", through=8009), Listener(8000, "udp", through=65535)), ""),
+    "range before its port": (
+        listening(Listener(8000, "tcp", through=7999)),
+        "listeners[0].through: the range begins with port 8000, and 7999 does not come after it; "
+        "name the last port of the range, or leave it out for one port.",
+    ),
+    "range too far": (
+        listening(Listener(8000, "tcp", through=65536)),
+        f"listeners[0].through: 65536 is no port; {PORT}",
+    ),
+    "range of HTTP": (
+        listening(Listener(8000, through=8009)),
+        "listeners[0].through: http has one port, so that it can end in the balancer at L7; "
+        'use protocol = "tcp", or one listener a port.',
+    ),
+    "range translated": (
+        listening(Listener(8000, "udp", backend_port=9000, through=8009)),
+        "listeners[0].backend_port: ports of a range stay what they are at the backends; "
+        "leave it out, or write one listener a port.",
+    ),
+    "ranges overlap": (
+        listening(Listener(8000, "tcp", through=8009), Listener(8009, "tcp", through=8020)),
+        "listeners[1].port: listeners[0] has TCP port 8009 already; use another port.",
+    ),
+    "port in a range": (
+        listening(Listener(8000, "tcp", through=8009), Listener(8005)),
+        "listeners[1].port: listeners[0] has TCP port 8005 already; use another port.",
+    ),
     "no listener": (listening(), "listeners: the balancer listens nowhere; add [[listeners]] with port = 80."),
     "port 0": (listening(Listener(0)), "listeners[0].port: 0 is no port; use a whole number from 1 to 65535."),
     "port too high": (

@@ -19,14 +19,35 @@ KEPT = 200_000  # decisions; about 80 MB
 
 
 @dataclass(frozen=True, slots=True)
+class Known:
+    """A listener at one address of the VIP: its ports, how far the backends' are from them, their names by address."""
+
+    protocol: str
+    vip: str
+    ports: range
+    label: str
+    shift: int
+    names: Mapping[str, str]
+
+    def takes(self, asked: Endpoints) -> bool:
+        """Whether a connection that began so is this listener's."""
+        return asked.destination_port in self.ports and (asked.protocol, asked.destination) == (self.protocol, self.vip)
+
+    def backend(self, asked: Endpoints, answer: Endpoints) -> str | None:
+        """The backend that answers so; None if it is none of this listener's."""
+        if answer.source_port != asked.destination_port + self.shift:
+            return None
+        return self.names.get(answer.source)
+
+
+@dataclass(frozen=True, slots=True)
 class Regime:
     """The rules that were in force for a time, as asked for (*listeners*) and as found in the kernel (*ruleset*).
 
-    listeners: (protocol, address, port) -> (label, backend's name by its (address, port)).
     before: the regime that this one replaced: a report that was under way at that moment belongs there.
     """
 
-    listeners: Mapping[tuple[str, str, int], tuple[str, Mapping[tuple[str, int], str]]]
+    listeners: Sequence["Known"]
     ruleset: Ruleset
     before: "Regime | None" = None
     _read: dict[tuple[str, str, int, str], list[str]] = field(default_factory=dict)
@@ -34,10 +55,9 @@ class Regime:
     def decision(self, seen: Translated) -> dict[str, Any] | None:
         """The ``decision`` event of labkit.recording; None if the translation is none of labkit's."""
         original, reply = seen.original, seen.reply
-        listener = (original.protocol, original.destination, original.destination_port)
-        label, backends = self.listeners.get(listener, ("", {}))
-        backend = backends.get((reply.source, reply.source_port))
-        if backend is None:
+        found = next((each for each in self.listeners if each.takes(original)), None)
+        backend = found.backend(original, reply) if found else None
+        if found is None or backend is None:
             return self.before.decision(seen) if self.before else None
         return {
             "kind": "decision",
@@ -51,7 +71,7 @@ class Regime:
             "backend": backend,
             "backend_address": reply.source,
             "backend_port": reply.source_port,
-            "rule": label,
+            "rule": found.label,
             "read": list(self._reads(original, reply.source)),
         }
 
@@ -71,22 +91,22 @@ class Regime:
         return self._read[key]
 
 
-def listeners_of(
-    vips: Sequence[str | None], forwards: Sequence[Forward]
-) -> dict[tuple[str, str, int], tuple[str, dict[tuple[str, int], str]]]:
+def listeners_of(vips: Sequence[str | None], forwards: Sequence[Forward]) -> list[Known]:
     """What `Regime` needs to know of *forwards*."""
-    found = {}
+    found = []
     for forward in forwards:
         listener = forward.listener
         for vip, attribute in zip(vips, ("address4", "address6"), strict=True):
             if vip is None:
                 continue
-            backends = {
-                (address, listener.target_port): target.name
+            names = {
+                address: target.name
                 for target in forward.targets
                 if (address := getattr(target, attribute)) is not None
             }
-            found[(listener.transport.upper(), vip, listener.port)] = (listener.label, backends)
+            shift = listener.target_port - listener.port
+            ports = range(listener.port, listener.last_port + 1)
+            found.append(Known(listener.transport.upper(), vip, ports, listener.label, shift, names))
     return found
 
 

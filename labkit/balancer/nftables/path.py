@@ -6,7 +6,8 @@ and the walk goes on. The kernel stops a rule at its first failed comparison, so
 """
 
 import ipaddress
-from collections.abc import Iterator
+import operator as op
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from .fields import Context
@@ -16,6 +17,7 @@ from .values import Chain, Code, Expression, Family, Rule, Ruleset, Table, Verdi
 PREROUTING = 0
 PROTOCOLS = {"TCP": 6, "UDP": 17}
 DNAT = 1
+COMPARISONS: dict[int, Callable[[bytes, bytes], bool]] = dict(enumerate((op.eq, op.ne, op.lt, op.le, op.gt, op.ge)))
 DEPTH = 16  # jumps the kernel follows
 
 
@@ -146,7 +148,6 @@ def _after(taken: Verdict, found: Verdict | None) -> Verdict | None:
 
 
 def _compare(value: bytes | None, expression: Expression) -> bool | None:
-    """Whether the comparison holds; None if the value is not known, or it is none of (not) equal."""
-    if value is None or expression.number("op") > 1:
-        return None
-    return (value == expression.data()) is (expression.number("op") == 0)
+    """Whether the comparison holds; None if the value is not known. All that is known is in network byte order."""
+    compare = COMPARISONS.get(expression.number("op"))
+    return None if value is None or compare is None else compare(value, expression.data())

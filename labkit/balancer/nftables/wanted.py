@@ -7,23 +7,28 @@ from typing import Any
 from labkit.errors import PolicyError
 from labkit.topology import Listener
 
-from ..policy import Forward, Target
+from ..policy import ALGORITHMS, Forward, Target
+from ..turns import MOST_WEIGHT
 
 
 def check(forwards: Iterable[Forward]) -> None:
-    """PolicyError for a listener without targets, two forwards of one port, or an algorithm that there is not."""
-    seen: dict[tuple[str, int], str] = {}
+    """PolicyError for a listener without targets, two forwards of one port, an algorithm or weight that is none."""
+    seen: list[Listener] = []
     for forward in forwards:
         listener = forward.listener
         if not forward.targets:
             raise PolicyError(f"Listener {listener.label} has no backend to forward to; name at least one.")
-        if forward.algorithm != "round_robin":
-            raise PolicyError(f"nftables here has no algorithm {forward.algorithm!r}; use 'round_robin'.")
-        place = (listener.transport, listener.port)
-        if place in seen:
-            where = f"{listener.transport} port {listener.port}"
-            raise PolicyError(f"Listeners {seen[place]} and {listener.label} both forward {where}; leave one out.")
-        seen[place] = listener.label
+        if forward.algorithm not in ALGORITHMS:
+            known = ", ".join(ALGORITHMS)
+            raise PolicyError(f"nftables here has no algorithm {forward.algorithm!r}; it has {known}.")
+        for target in forward.targets:
+            if not 1 <= target.weight <= MOST_WEIGHT:
+                raise PolicyError(f"{target.name} has the weight {target.weight}; use 1 to {MOST_WEIGHT}.")
+        for other in seen:
+            if first := listener.shares(other):
+                where = f"{listener.transport} port {first}"
+                raise PolicyError(f"Listeners {other.label} and {listener.label} both forward {where}; leave one out.")
+        seen.append(listener)
 
 
 def plain(forwards: Sequence[Forward]) -> list[dict[str, Any]]:

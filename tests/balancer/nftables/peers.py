@@ -7,6 +7,8 @@ import subprocess
 from collections import Counter
 from typing import Any
 
+from pyroute2 import IPRoute
+
 from labkit.balancer.nftables import decode
 from labkit.balancer.nftables.conntrack import Events
 from labkit.balancer.nftables.encode import swap
@@ -54,8 +56,8 @@ def serve(link: TaskLink, name: str) -> None:
                     one.close()
 
 
-def _connect(address: str, port: int) -> tuple[socket.socket, str]:
-    connection = socket.create_connection((address, port), timeout=5)
+def _connect(address: str, port: int, source: tuple[str, int] | None = None) -> tuple[socket.socket, str]:
+    connection = socket.create_connection((address, port), timeout=5, source_address=source)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # close with a reset: no TIME_WAIT
     name = b""
     while len(name) < 8:
@@ -76,6 +78,25 @@ def connect(address: str, port: int, count: int = 1) -> list[str]:
             name = type(error).__name__
         found.append(name)
     return found
+
+
+def flows(address: str, port: int, sources: list[str], first: int, count: int) -> list[str]:
+    """Who answered each of *count* connections from each of *sources*, all from *first* and the ports after it."""
+    found = []
+    for source in sources:
+        for number in range(count):
+            connection, name = _connect(address, port, (source, first + number))
+            connection.close()
+            found.append(name)
+    return found
+
+
+def call_oneself(interface: str, addresses: list[str], prefix: int) -> None:
+    """Give *interface* more addresses, so that one host can be many clients."""
+    with IPRoute() as route:
+        (index,) = route.link_lookup(ifname=interface)
+        for address in addresses:
+            route.addr("add", index=index, address=address, prefixlen=prefix)
 
 
 def count(address: str, port: int, times: int) -> dict[str, int]:
@@ -129,6 +150,13 @@ def load(forwards: list[dict[str, Any]]) -> list[str]:
     with Netlink() as netlink:
         netlink.commit(swap(render(VIPS, forwards_of(forwards)).table()))
         return [program("nft", "-s", "list", "ruleset")[1], text(decode.live(netlink)[1])]
+
+
+def reload(listing: str) -> list[Any]:
+    """Have nft check *listing* for an emptied namespace: its exit status and what it complained of."""
+    program("nft", "flush", "ruleset")
+    done = subprocess.run(["nft", "-c", "-f", "-"], input=listing, capture_output=True, text=True, check=False)
+    return [done.returncode, done.stderr]
 
 
 def both(rules: str) -> list[str]:

@@ -1,5 +1,7 @@
 """Rendering: what forwards become as rules, written as text so that the test reads like the rules."""
 
+from dataclasses import replace
+
 import pytest
 
 from labkit.balancer.nftables.render import render
@@ -45,6 +47,12 @@ def test_a_port_of_the_backends_own_is_written_with_its_protocol() -> None:
         "meta l4proto udp dnat ip to 10.0.2.11:5353",
         "meta l4proto udp dnat ip6 to [fd00:10:0:2::11]:5353",
     ]
+
+
+def test_a_range_of_ports_keeps_each_at_the_backends() -> None:
+    found = rules(Forward(Listener(8000, "tcp", through=8009), (API1,)))
+    assert found["prerouting"][1] == "ip daddr 10.0.1.10 tcp dport 8000-8009 goto tcp_8000_8009"
+    assert found["tcp_8000_8009_api1"] == ["counter", "dnat ip to 10.0.2.11", "dnat ip6 to fd00:10:0:2::11"]
 
 
 def test_nothing_forwarded_still_tracks_connections() -> None:
@@ -98,8 +106,13 @@ def test_chains_are_named_as_nft_accepts_it(listeners: list[Listener], names: li
     ("forwards", "message"),
     [
         ([Forward(Listener(80), ())], "Listener http-80 has no backend to forward to; name at least one."),
-        ([Forward(Listener(80), (API1,), "maglev")], "nftables here has no algorithm 'maglev'"),  # type: ignore[arg-type]
+        ([Forward(Listener(80), (API1,), "least")], "nftables here has no algorithm 'least'; it has round_robin"),  # type: ignore[arg-type]
+        ([Forward(Listener(80), (replace(API1, weight=0),))], "api1 has the weight 0; use 1 to 256"),
         ([HTTP, Forward(Listener(80, "tcp", "raw"), (API1,))], "Listeners http and raw both forward tcp port 80"),
+        (
+            [HTTP, Forward(Listener(70, "tcp", "many", through=90), (API1,))],
+            "Listeners http and many both forward tcp port 80",
+        ),
         (
             [
                 Forward(Listener(80, "tcp", "web"), (Target("x_80", "10.0.2.9"),)),
