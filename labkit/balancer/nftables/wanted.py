@@ -39,6 +39,11 @@ def plain(forwards: Sequence[Forward]) -> list[dict[str, Any]]:
 def forwards_of(data: Sequence[Mapping[str, Any]]) -> list[Forward]:
     """What `plain` made plain."""
     return [
-        Forward(Listener(**each["listener"]), tuple(Target(**target) for target in each["targets"]), each["algorithm"])
+        Forward(
+            Listener(**each["listener"]),
+            tuple(Target(**target) for target in each["targets"]),
+            each["algorithm"],
+            each["style"],
+        )
         for each in data
     ]
