@@ -8,7 +8,7 @@ import re
 from labkit.balancer.matching import unescaped
 from labkit.wording import near_miss
 
-L4_TAKES = ("algorithm", "backends", "pool", "weights")
+L4_TAKES = ("algorithm", "backends", "pool", "weights", "style")
 L7_TAKES = ("routes", "engine", "tls", "reencrypt")
 
 # What L4 is asked for -> what it cannot do, and what the client has not sent when the SYN decides.

@@ -32,6 +32,7 @@ _NO_WAY_BACK = {  # where answers go another way than requests came, no check of
 _QUIET = {  # a backend that has the VIP on its loopback tells nobody on the link
     "net.ipv4.conf.all.arp_ignore": "1",
     "net.ipv4.conf.all.arp_announce": "2",
+    "net.ipv6.conf.default.addr_gen_mode": "0",  # what leaves from the VIP: the router is solicited as by a router
     **_NO_WAY_BACK,
 }
 
