@@ -152,11 +152,11 @@ def _client_is_forward(index: Index, rows: Ints, forward: Bools, number: Ints, b
     """Who opened it: the sender of the first SYN, else the receiver of the first SYN-ACK, else what is likely.
 
     Without either the TCP side with a port from 32768 up (where clients' ports come from) is the client if the other
-    is below; else, and for UDP, the sender of the first packet.
+    is below; else, and for UDP, the sender of the first packet: of UDP the first at any vantage point.
     """
     opening = begin[:-1]
     first = rows[opening]
-    is_client = forward[opening].copy()
+    is_client = _began_forward(index, first, forward[opening])
     sport, dport = index.sport[first], index.dport[first]
     reply = (index.proto[first] == TCP) & (sport < _EPHEMERAL) & (dport >= _EPHEMERAL)
     is_client ^= reply
@@ -165,6 +165,22 @@ def _client_is_forward(index: Index, rows: Ints, forward: Bools, number: Ints, b
         found = np.flatnonzero((flags > 0) & (flags & (SYN | ACK) == pattern))[::-1]
         is_client[number[found]] = forward[found] == sender_is_client
     return is_client
+
+
+def _began_forward(index: Index, first: Ints, forward: Bools) -> Bools:
+    """For each sighting, by its first packet, whether its conversation began forward, wherever that was seen first.
+
+    Where answers go another way than questions (direct server return), a vantage point sees one direction alone.
+    """
+    one, two = (side[first] for side in index.endpoints)
+    ends = [np.minimum(one, two).view(np.uint64), np.maximum(one, two).view(np.uint64)]
+    udp = index.proto[first] != TCP
+    order, new = together([word[udp] for word in ends])
+    found = forward.copy()
+    if len(order):
+        places = np.flatnonzero(udp)[order]
+        found[places] = forward[places[np.flatnonzero(new)]][np.cumsum(new) - 1]
+    return found
 
 
 def sightings_about(index: Index, sightings: Sightings, errors: Embedded) -> Ints:

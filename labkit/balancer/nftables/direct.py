@@ -13,7 +13,7 @@ The rules of one TCP listener with two backends, in nftables syntax (IPv4 alone)
         tcp flags != syn / syn,ack meta mark set FLOW map @tcp4_closing update … meta mark vmap { … }
     }
     chain http_80 { numgen inc mod 2 vmap { 0 : goto http_80_api1, … } }   # as everywhere: see `choose`
-    chain http_80_api1 { counter meta mark set 1 add @tcp4 { FLOW timeout 1m : meta mark } fwd ip to 10.0.2.11 … }
+    chain http_80_api1 { counter meta mark set 1 add @tcp4 { FLOW timeout 1m : meta mark } log … fwd ip to 10.0.2.11 … }
     chain to_api1 { counter fwd ip to 10.0.2.11 device "back" }
 
 FLOW is ``ip saddr . tcp sport . tcp dport``. The maps remember each flow's backend by number; they outlive every swap
@@ -27,6 +27,7 @@ from dataclasses import dataclass
 
 from ..policy import Forward, Target
 from .choose import Chooser
+from .nflog import GROUP, SNAPLEN
 from .pieces import (
     DESTINATION,
     EQUAL,
@@ -156,10 +157,11 @@ def _known(family: Family, transport: str, numbered: _Numbered) -> Iterator[Rule
     if transport == "tcp":
         moved = (_into(closing, UPDATE), _into(name, DELETE))
         ends = note("the client ends it: kept for a few seconds more")
-        yield Rule((*protocol(transport), *_flags(FIN | RST, NOT_EQUAL, 0), *_recalled(key, name), *moved), ends)
+        ending = (*_is(family), *protocol(transport), *_flags(FIN | RST, NOT_EQUAL, 0))
+        yield Rule((*ending, *_recalled(key, name), *moved), ends)
     yield Rule((*_recalled(key, name), _into(name, UPDATE), *numbered.verdict()))
     if transport == "tcp":
-        late = (*protocol(transport), *_flags(SYN | ACK, NOT_EQUAL, SYN))
+        late = (*_is(family), *protocol(transport), *_flags(SYN | ACK, NOT_EQUAL, SYN))
         yield Rule((*late, *_recalled(key, closing), _into(closing, UPDATE), *numbered.verdict()))
 
 
@@ -180,7 +182,7 @@ def _into(name: str, operation: int, timeout: int = 0) -> Expression:
 
 
 def _begun(name: str, forward: Forward, target: Target, place: Place, families: Sequence[Family]) -> Chain:
-    """Count, remember the flow, send its first packet on."""
+    """Count, remember the flow, say so (to `nflog`), send its first packet on."""
     transport = forward.listener.transport
     rules = [Rule((e("counter"),))]
     for family in families:
@@ -192,7 +194,9 @@ def _begun(name: str, forward: Forward, target: Target, place: Place, families: 
             e("meta", dreg=NUMBERED, key=MARK),
             _into(flows, ADD, OPENING if transport == "tcp" else 0),
         )
-        rules.append(Rule((*remembered, *_forwarded(family, target, place))))
+        address = target.address4 if family == Family.IP else target.address6
+        said = e("log", group=GROUP, prefix=f"{target.name} {address}", snaplen=SNAPLEN)
+        rules.append(Rule((*remembered, said, *_forwarded(family, target, place))))
     full = note("nowhere to remember it: a flow that would be forgotten at once must not begin")
     return Chain(name, (*rules, Rule((_go(Code.DROP),), full)), userdata=note(f"{target.name} serves {forward.listener.label}"))
 

@@ -72,7 +72,7 @@ class Kernel:
         self._place = place
         self._refused = sysctls.apply()
         self._netlink = Netlink()
-        self._collector = Collector()
+        self._collector = Collector(logged=place is not None)
         self._record = Record()
         self._listeners = listeners_of(vips, forwards)
         self._generation = -1
