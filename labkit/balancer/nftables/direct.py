@@ -17,7 +17,7 @@ The rules of one TCP listener with two backends, in nftables syntax (IPv4 alone)
     chain to_api1 { counter fwd ip to 10.0.2.11 device "back" }
 
 FLOW is ``ip saddr . tcp sport . tcp dport``. The maps remember each flow's backend by number; they outlive every swap
-of the rules (`encode.refill`), so a flow stays where it began whatever is switched. Why it is so, docs/decisions/0006
+of the rules (`encode.refill`), so a flow stays where it began whatever is switched. Why it is so, docs/decisions/0007
 says. A flow that is not known, and does not begin, is none of these rules' business: it may be one that is translated.
 """
 
