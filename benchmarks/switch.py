@@ -1,9 +1,10 @@
 """How long a switch between L4 and L7 takes while a client sends requests on new connections without pause.
 
-    .venv/bin/python benchmarks/switch.py [--switches 200] [--load 1]
+    .venv/bin/python benchmarks/switch.py [--switches 200] [--load 1] [--algorithm maglev]
 
 A switch is timed from the call to its return; the next connection is then in the new mode. The first one to L7
-may wait for the proxy to warm up and is printed by itself. The exit status is 1 if, with one client, any other took
+may wait for the proxy to warm up, and the first to an algorithm at L4 reads its rules back; they are printed by
+themselves. The exit status is 1 if, with one client, any other took
 longer than 50 ms.
 """
 
@@ -40,19 +41,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--switches", type=int, default=200, help="at least 4")
     parser.add_argument("--load", type=int, default=1, help="clients that ask without pause")
+    parser.add_argument("--algorithm", default="round_robin", help="at L4")
     options = parser.parse_args()
     with Lab() as lab:
-        first = timed(lab.balancer.l7)
+        first = timed(lab.balancer.l7), timed(lambda: lab.balancer.l4(options.algorithm))
         load = lab.bob.load("http://lb/api/x", connections=options.load, seconds=600, background=True)
         took: dict[str, list[float]] = {"L4": [], "L7": []}
         wrong = 0
         for number in range(options.switches):
-            mode, switch = (("L4", lab.balancer.l4), ("L7", lab.balancer.l7))[number % 2]
+            mode, switch = (("L4", lambda: lab.balancer.l4(options.algorithm)), ("L7", lab.balancer.l7))[number % 2]
             took[mode].append(timed(switch))
             peer = lab.alice.get("http://lb/api/x").received["peer"][0]
             wrong += (peer == lab.alice.address) != (mode == "L4")
         report = load.stop()
-    print(f"first switch to L7: {first:.0f} ms")
+    print(f"first switch to L7: {first[0]:.0f} ms, to L4: {first[1]:.0f} ms")
     every = [value for values in took.values() for value in values]
     for name, values in (("to L4", took["L4"]), ("to L7", took["L7"]), ("all", every)):
         print(f"{name + ':':6} {figures(values)}")

@@ -41,3 +41,15 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
                 pytest.fail(f"needs {thing}, which LABKIT_REQUIRE demands: {reason}", pytrace=False)
             if reason:
                 pytest.skip(f"needs {thing}: {reason}")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _nodes_measured(request: pytest.FixtureRequest):
+    """Where a module is marked ``unmeasured`` its labs' nodes run without coverage, which makes a boot slow."""
+    if request.node.get_closest_marker("unmeasured") is None:
+        yield
+        return
+    with pytest.MonkeyPatch.context() as environment:
+        for name in [name for name in os.environ if name.startswith(("COVERAGE_", "COV_"))]:
+            environment.delenv(name)
+        yield

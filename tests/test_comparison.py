@@ -2,8 +2,6 @@
 
 import itertools
 import json
-import signal
-import threading
 import time
 
 import pytest
@@ -11,8 +9,9 @@ import pytest
 from labkit import Capture, Lab, Route, compare, expect
 from labkit.comparison import INSPECTING, Comparison
 from labkit.errors import LabNotRunning, PolicyError, TrafficError
+from tests.interrupt import interrupted
 
-pytestmark = pytest.mark.needs("netns")
+pytestmark = [pytest.mark.needs("netns"), pytest.mark.unmeasured]
 
 
 @pytest.fixture(scope="module")
@@ -115,8 +114,8 @@ def test_the_policy_of_before_is_back(lab, before, ends):
         if ends == "error" and len(seen) == 2:
             raise KeyError("mine")
         if ends == "interrupt" and len(seen) == 2:
-            threading.Timer(0.2, signal.raise_signal, [signal.SIGINT]).start()
-            time.sleep(10)
+            with interrupted(0.2):
+                time.sleep(10)
         return lab.alice.get("http://lb/")
 
     if ends == "well":

@@ -21,6 +21,7 @@ from labkit.errors import (
     TrafficError,
 )
 from tests.inside import kill_by_name
+from tests.interrupt import interrupted
 
 BACKENDS = ["api1", "api2", "images1", "images2"]
 
@@ -259,8 +260,8 @@ def test_an_interrupt_stops_the_cell_and_not_the_lab(lab):
         lambda: lab.balancer.l7(),
         lambda: capture_slowly(lab),
     ):
-        with pytest.raises(KeyboardInterrupt):
-            interrupted_after(0.3, work)
+        with pytest.raises(KeyboardInterrupt), interrupted(0.3):
+            and_wait(work)
         assert lab.alice.get("http://lb/").status == 200
         with lab.capture() as cap:
             lab.alice.get("http://lb/")
@@ -272,23 +273,16 @@ def capture_slowly(lab: Lab) -> None:
         lab.alice.get("http://lb/slow/5", timeout=20)
 
 
-def interrupted_after(seconds: float, work) -> None:
-    import _thread
-
-    timer = threading.Timer(seconds, _thread.interrupt_main)
-    timer.start()
-    try:
-        work()
-        time.sleep(5)  # it was quicker than the interrupt
-    finally:
-        timer.cancel()
+def and_wait(work) -> None:
+    work()
+    time.sleep(5)  # it was quicker than the interrupt
 
 
 def test_an_interrupt_of_the_start_leaves_a_lab_that_works_or_none():
-    for seconds in (0.05, 0.15, 0.3, 0.45, 0.6):
+    for seconds in (0.05, 0.15, 0.25, 0.35, 0.5):
         lab = Lab()
-        with pytest.raises(KeyboardInterrupt):
-            interrupted_after(seconds, lab.start)
+        with pytest.raises(KeyboardInterrupt), interrupted(seconds):
+            and_wait(lab.start)
         if lab.running:
             assert lab.alice.get("http://lb/").status == 200
         lab.start()

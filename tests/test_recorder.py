@@ -1,10 +1,8 @@
 """A capture in the making: interrupted, let go of, beside dying engines and rules that somebody changes by hand."""
 
-import _thread
 import gc
 import os
 import resource
-import threading
 import time
 from collections.abc import Iterator
 
@@ -14,6 +12,9 @@ from labkit import Capture, Lab
 from labkit.errors import CaptureError
 from labkit.lab import Recorder
 from tests.inside import kill_by_name
+from tests.interrupt import interrupted
+
+pytestmark = pytest.mark.unmeasured
 
 ANOTHER_RULE = "nft add rule inet labkit prerouting tcp dport 81 counter"
 
@@ -38,15 +39,14 @@ def test_an_interrupt_of_the_end_leaves_the_capture_complete(lab: Lab):
     for round_ in range(12):
         cap = lab.capture().start()
         lab.alice.get("http://lb/")
-        with pytest.raises(KeyboardInterrupt):
-            stop_and_be_interrupted(cap, round_ * 0.004)
+        with pytest.raises(KeyboardInterrupt), interrupted(round_ * 0.004):
+            stop_and_wait(cap)
         cap.stop()
         assert len(cap.exchanges()) == 0
         assert {"alice", "lb:front", "lb:back"} < set(cap.connections().iloc[0].seen_at)
 
 
-def stop_and_be_interrupted(cap: Recorder, seconds: float) -> None:
-    threading.Timer(seconds, _thread.interrupt_main).start()
+def stop_and_wait(cap: Recorder) -> None:
     cap.stop()
     time.sleep(5)  # it was quicker than the interrupt
 

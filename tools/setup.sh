@@ -53,13 +53,20 @@ note() {
     if [ -t 1 ]; then printf '\r\033[Klabkit: %s' "$1"; else printf 'labkit: %s\n' "$1"; fi
 }
 pip_install() {
-    "$python" -m pip install --disable-pip-version-check --no-input --progress-bar off "$@" 2>&1
+    "$python" -m pip install --disable-pip-version-check --no-input --progress-bar off --no-compile "$@" 2>&1
+}
+# What pip would do with one processor is done here with all of them. Templates that are no Python are no failure.
+compile_all() {
+    note "compiling"
+    folder=$("$python" -I -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+    "$python" -I -W ignore -m compileall -q -j 0 "$folder" >> "$log" 2>&1 || :
 }
 
 : > "$log"
 rm -f .venv/.labkit-failed
 { pip_install --require-hashes -r "$lock" || : > .venv/.labkit-failed; } | progress
 if [ ! -e .venv/.labkit-failed ] && pip_install --no-deps --no-build-isolation --editable . >> "$log"; then
+    compile_all
     printf '%s' "$want" > "$stamp"
     rm -f "$marker"
     note "ready after $(($(date +%s) - started)) s"

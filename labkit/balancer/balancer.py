@@ -260,7 +260,7 @@ class Balancer:
         """Reading rules takes longer than swapping them: rules that were in force before are not read again."""
         forwards = live.policy.forwards
         if forwards not in live.dumps:
-            live.dumps[forwards] = live.kernel.text(), live.kernel.reads()
+            live.dumps[forwards] = live.kernel.dump()
         text, reads = live.dumps[forwards]
         if live.mode == "l7" and live.served:
             text = describe.rules_text(describe.routes_text(*live.served), text)

@@ -28,8 +28,8 @@ Events are JSON-able dictionaries with at least ``kind`` and ``time_ns`` (Unix t
 
 Field names: ``eth.src eth.dst ip.src ip.dst ip.ttl ip.proto ip.id ip.checksum ip6.src ip6.dst ip6.hlim ip6.nexthdr
 tcp.sport tcp.dport tcp.seq tcp.ack tcp.flags tcp.checksum udp.sport udp.dport udp.checksum ct.state ct.status
-meta.nfproto meta.iif tls.version tls.sni tls.alpn http.method http.target http.host http.header.<name> http.cookie
-http.body``.
+meta.nfproto meta.iif meta.mark tls.version tls.sni tls.alpn http.method http.target http.host http.header.<name>
+http.cookie http.body``.
 """
 
 from collections.abc import Mapping, Sequence

@@ -18,7 +18,7 @@ from labkit.balancer.balancer import Balancer
 from labkit.errors import EngineError, LabError, LabNotRunning, PolicyError
 from labkit.topology import default
 
-pytestmark = pytest.mark.needs("netns")
+pytestmark = [pytest.mark.needs("netns"), pytest.mark.unmeasured]
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +96,25 @@ def test_backends_pools_and_own_routes(lab: Lab) -> None:
     lab.balancer.l7(routes=[Route("/only/*", pool="images")])
     assert set(backends(lab, "/only/x", 2)) == {"images1", "images2"}
     assert lab.alice.get("http://lb/api/x").status == 404
+
+
+def test_algorithms_and_weights_choose_and_say_what_they_read(lab: Lab) -> None:
+    lab.balancer.l4("weighted", weights={"api2": 3}, pool="api")
+    assert Counter(backends(lab, "/x", 8)) == {"api1": 2, "api2": 6}
+    assert "http (80/tcp)     forwarded: round robin over api1 (weight 1), api2 (weight 3)" in repr(lab.balancer)
+    for algorithm, read in (("source_hash", {"ip.src"}), ("maglev", {"ip.src", "tcp.sport", "meta.mark"})):
+        lab.balancer.l4(algorithm)
+        before = len(lab.balancer.decisions())
+        answered = backends(lab, "/x", 4)
+        made = lab.balancer.decisions().iloc[before:]
+        assert made["backend"].tolist() == answered
+        assert {frozenset(fields) for fields in made["read"]} == {
+            frozenset({"ip.dst", "ip.proto", "tcp.dport", "meta.nfproto", *read})
+        }
+        (event,) = [event for event in lab.balancer.events(time.time_ns()) if event["kind"] == "rules"]
+        assert event["text"] == lab.balancer.rules
+        assert read < set(event["reads"])
+        assert "jhash ip saddr" in event["text"]
 
 
 def test_what_is_not_http_stays_forwarded_at_l7_to_the_backends_l4_chose(lab: Lab) -> None:

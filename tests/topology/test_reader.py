@@ -76,6 +76,13 @@ def test_a_whole_file(tmp_path: Path) -> None:
     assert topology.source == str(tmp_path / "lab.toml")
 
 
+def test_a_range_of_ports(tmp_path: Path) -> None:
+    more = '[[listeners]]\nport = 8000\nthrough = 8009\nprotocol = "tcp"\n'
+    listener = read(write(tmp_path, GOOD + more)).listeners[2]
+    assert listener == Listener(8000, "tcp", through=8009)
+    assert (listener.label, listener.ports_text, listener.last_port) == ("tcp-8000-8009", "8000-8009", 8009)
+
+
 def test_ipv4_alone_and_defaults(tmp_path: Path) -> None:
     text = "\n".join(line for line in GOOD.splitlines() if not line.startswith("name = "))
     for address in ("fd00:7::/64", "fd00:8::/64", "fd00:7::2", "fd00:8::2", "fd00:8::1"):

@@ -1,10 +1,8 @@
 """Misbehaving peers, run as tasks beside the hosts under test, and helpers for the tests' own process."""
 
 import contextlib
-import signal
 import socket
 import struct
-import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -61,19 +59,3 @@ def running(node: Any, target: str, **arguments: Any) -> Iterator[Any]:
         yield task
     finally:
         task.stop(kill=True)
-
-
-@contextlib.contextmanager
-def interrupted(after: float) -> Iterator[None]:
-    """A SIGINT to the main thread *after* so many seconds, as a notebook's stop button sends it."""
-    ident = threading.main_thread().ident
-    assert ident is not None
-    timer = threading.Timer(after, signal.pthread_kill, (ident, signal.SIGINT))
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
-        timer.join()
-        signal.signal(signal.SIGINT, before)

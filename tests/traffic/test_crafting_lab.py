@@ -12,7 +12,7 @@ from scapy.volatile import RandInt, RandNum
 
 from labkit import Lab
 from labkit.errors import TrafficError
-from tests.traffic.peers import interrupted
+from tests.interrupt import interrupted
 
 pytestmark = pytest.mark.needs("netns")
 SIX = IPv6(dst="fd00:10:0:1::10")

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from labkit.errors import TaskError
-from tests.traffic.peers import interrupted
+from tests.interrupt import interrupted
 
 FACTOR = 3
 

@@ -3,7 +3,8 @@
 import pytest
 
 from labkit.errors import TrafficError
-from tests.traffic.peers import RESET, interrupted, running
+from tests.interrupt import interrupted
+from tests.traffic.peers import RESET, running
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
 

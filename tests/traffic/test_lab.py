@@ -7,9 +7,9 @@ import pytest
 
 from labkit import Lab
 from labkit.errors import LabNotRunning, TrafficError
-from tests.traffic.peers import interrupted
+from tests.interrupt import interrupted
 
-pytestmark = pytest.mark.needs("netns")
+pytestmark = [pytest.mark.needs("netns"), pytest.mark.unmeasured]
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,8 @@ import time
 import pytest
 
 from labkit.errors import LabError, TrafficError
-from tests.traffic.peers import RESET, interrupted, running
+from tests.interrupt import interrupted
+from tests.traffic.peers import RESET, running
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 

@@ -7,7 +7,7 @@ import pytest
 
 from labkit.errors import TaskError, TrafficError
 from labkit.traffic.process import Completed
-from tests.traffic.peers import interrupted
+from tests.interrupt import interrupted
 
 
 def test_shell_text_and_lists(alice):

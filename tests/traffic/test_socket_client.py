@@ -5,7 +5,8 @@ import json
 import pytest
 
 from labkit.errors import TrafficError
-from tests.traffic.peers import interrupted, running
+from tests.interrupt import interrupted
+from tests.traffic.peers import running
 
 
 def test_a_connection_reads_in_any_portions(alice, node):

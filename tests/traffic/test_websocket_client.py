@@ -3,7 +3,8 @@
 import pytest
 
 from labkit.errors import TrafficError
-from tests.traffic.peers import interrupted, running
+from tests.interrupt import interrupted
+from tests.traffic.peers import running
 
 
 def test_text_and_binary_come_back_as_they_went(alice, api1):

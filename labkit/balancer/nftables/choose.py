@@ -6,7 +6,7 @@ Every form ends in a verdict map from slot to the chain of one backend; they dif
     random        numgen random mod 4 vmap { … }                               nothing of the packet either
     source_hash   jhash ip saddr mod 4 seed 0x6c616221 vmap { … }              the client's address
     flow_hash     jhash ip saddr . ip daddr . … . tcp dport mod 4 … vmap { … } the five fields that tell a connection
-    maglev        meta mark set jhash … mod 2039 … map @maglev                 the same, by way of Maglev's table
+    maglev        meta mark set jhash … mod 1021 … map @maglev                 the same, by way of Maglev's table
                   meta mark vmap { 0x00000001 : goto http_80_api1, … }
 
 A backend of weight 3 has three slots. The hashes are made of another header for IPv4 than for IPv6: a rule each.
@@ -16,6 +16,7 @@ What stands in the chain of a backend is `render`'s.
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import count
 
 from .. import maglev
@@ -116,15 +117,10 @@ class Chooser:
         return Set(name, flags, key, 4, TYPE_VERDICT, 0, elements, size=len(elements), userdata=order)
 
     def _table(self, targets: tuple[Target, ...]) -> Set:
-        """The map from slot to the number of its backend: one for all listeners that have the same backends."""
+        """One map for all listeners that have the same backends."""
         if targets not in self._tables:
-            number = {target.name: _u32(place) for place, target in enumerate(targets, 1)}
-            owners = maglev.table((target.name, target.weight) for target in targets)
-            elements = tuple(Element(_u32(slot), number[name]) for slot, name in enumerate(owners))
             name = f"maglev{len(self._tables) + 1}" if self._tables else "maglev"
-            about = f"slot to backend: {', '.join(f'{place} is {t.name}' for place, t in enumerate(targets, 1))}"
-            data = _typed(len(elements)) + _comment(about)
-            self._tables[targets] = Set(name, SetFlag.MAP, TYPE_INTEGER, 4, TYPE_MARK, 4, elements, userdata=data)
+            self._tables[targets] = _table(name, targets)
         return self._tables[targets]
 
 
@@ -169,6 +165,17 @@ def _flow(forward: Forward, family: Family, slots: int) -> tuple[Expression, ...
     return *family_is(family), *transport, *loads, _jhash(4 * words, slots)
 
 
+@lru_cache(maxsize=8)
+def _table(name: str, targets: tuple[Target, ...]) -> Set:
+    """Maglev's map from slot to the number of its backend: 1, 2, … in the order of *targets*."""
+    number = {target.name: _u32(place) for place, target in enumerate(targets, 1)}
+    owners = maglev.table((target.name, target.weight) for target in targets)
+    elements = tuple(Element(_u32(slot), number[owner]) for slot, owner in enumerate(owners))
+    about = f"slot to backend: {', '.join(f'{place} is {target.name}' for place, target in enumerate(targets, 1))}"
+    data = _typed(len(elements)) + _comment(about)
+    return Set(name, SetFlag.MAP, TYPE_INTEGER, 4, TYPE_MARK, 4, elements, userdata=data)
+
+
 def _register(word: int) -> int:
     """The register that begins *word* 32-bit words after `HASHED` does, as nft names it."""
     place = 4 * (HASHED - 1) + word
@@ -201,7 +208,7 @@ def _comment(text: str) -> bytes:
 
 
 def _typed(slots: int) -> bytes:
-    """The note by which nft writes ``typeof numgen inc mod 2039 : meta mark``: the only type a hash's slot fits."""
+    """The note by which nft writes ``typeof numgen inc mod 1021 : meta mark``: the only type a hash's slot fits."""
     numgen = _entry(0, _u32(INCREMENTAL)) + _entry(1, _u32(slots)) + _entry(2, _u32(0))
     return (
         _entry(KEY_BYTE_ORDER, _u32(HOST_ORDER))

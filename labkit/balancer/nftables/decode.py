@@ -6,6 +6,7 @@ the whole is asked again. Writing the values as text is left to `text`.
 
 import struct
 from collections.abc import Iterator
+from functools import lru_cache
 from itertools import chain as concatenated
 
 from labkit.errors import EngineError
@@ -122,6 +123,7 @@ def _set(netlink: Netlink, family: int, found: Found) -> Set:
     )
 
 
+@lru_cache(maxsize=16_384)  # most are the same at the next reading
 def _element(data: bytes) -> Element:
     found = dict(attributes(data))
     flags = as_int(found.get(3, b""))

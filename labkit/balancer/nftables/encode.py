@@ -5,7 +5,7 @@ the kernel never is without it; a deleted nat table would cut the connections th
 """
 
 from collections.abc import Collection, Iterator, Sequence
-from functools import partial
+from functools import lru_cache, partial
 
 from .netlink import APPEND, CREATE, NFTABLES, Message, attribute, nested, text, u32, u64
 from .schema import pack_data, pack_expression
@@ -106,8 +106,11 @@ def _set(table: Table, found: Set, identity: int) -> bytes:
 
 
 def _element(element: Element) -> bytes:
-    data = b"" if element.data is None else pack_data(2, element.data)
+    data = b"" if element.data is None else _datum(element.data)
     return nested(1, pack_data(1, element.key), data, u32(3, 1) if element.end else b"")
+
+
+_datum = lru_cache(maxsize=4096)(partial(pack_data, 2))  # many slots lead to one backend
 
 
 def _rule(table: Table, chain: Chain, rule: Rule, numbers: dict[str, int]) -> bytes:

@@ -90,6 +90,11 @@ class NftablesEngine:
         """The names (see labkit.recording) of the fields that the rules in force load."""
         return list(self._ask("reads"))
 
+    def dump(self) -> tuple[str, list[str]]:
+        """`text` and `reads` of one moment, for the price of one."""
+        listing, names = self._ask("dump")
+        return str(listing), list(names)
+
     def decisions(self, since_ns: int = 0) -> list[dict[str, Any]]:
         """The ``decision`` events since *since_ns* (Unix time), oldest first, complete up to the call.
 

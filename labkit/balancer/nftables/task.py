@@ -8,6 +8,7 @@ op             with                                   result
 ``apply``      ``forwards``: as `wanted` makes them   None, once the kernel has swapped the rules
 ``text``                                              the live rules, all tables, in nftables syntax
 ``reads``                                             names of the fields they load
+``dump``                                              both, of one reading: ``[text, reads]``
 ``decisions``  ``start``, ``since_ns``                ``decisions``, ``next`` (None: no more), ``forgotten``, ``lost``,
                                                       ``incomplete_ns`` (the newest moment of one that is missing, or 0)
 ``settings``                                          the sysctls that could not be set, with reasons
@@ -81,6 +82,7 @@ class Kernel:
             "apply": self._apply,
             "text": lambda: text(decode.live(self._netlink)[1]),
             "reads": lambda: reads(decode.live(self._netlink)[1]),
+            "dump": self._dump,
             "decisions": self._decisions,
             "settings": lambda: self._refused,
         }
@@ -110,6 +112,10 @@ class Kernel:
                 before = replace(self._regime, before=None) if self._regime else None
                 self._regime = Regime(self._listeners, ruleset, before)
             self._record.add(events, self._regime)
+
+    def _dump(self) -> list[Any]:
+        ruleset = decode.live(self._netlink)[1]
+        return [text(ruleset), reads(ruleset)]
 
     def _apply(self, forwards: Sequence[Mapping[str, Any]]) -> None:
         wanted = forwards_of(forwards)

@@ -20,6 +20,7 @@ from labkit.runtime.protocol import TaskLink
 from tests.balancer.nftables.samples import VIPS
 
 BACKENDS = ("api1", "api2", "images1", "images2")
+RESET = b"\1\0\0\0\0\0\0\0"  # of SO_LINGER: close with a reset, so that nothing is left in TIME_WAIT
 TCP_PORTS, UDP_PORTS = (80, 7, 8080), (7, 5353)
 
 
@@ -56,9 +57,9 @@ def serve(link: TaskLink, name: str) -> None:
                     one.close()
 
 
-def _connect(address: str, port: int, source: tuple[str, int] | None = None) -> tuple[socket.socket, str]:
-    connection = socket.create_connection((address, port), timeout=5, source_address=source)
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # close with a reset: no TIME_WAIT
+def _connect(address: str, port: int) -> tuple[socket.socket, str]:
+    connection = socket.create_connection((address, port), timeout=5)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
     name = b""
     while len(name) < 8:
         name += connection.recv(8 - len(name)) or b"?" * 8
@@ -80,14 +81,25 @@ def connect(address: str, port: int, count: int = 1) -> list[str]:
     return found
 
 
-def flows(address: str, port: int, sources: list[str], first: int, count: int) -> list[str]:
+def flows(address: str, port: int, sources: list[str], first: int, count: int, at_once: int = 64) -> list[str]:
     """Who answered each of *count* connections from each of *sources*, all from *first* and the ports after it."""
+    ends = [(source, first + number) for source in sources for number in range(count)]
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
     found = []
-    for source in sources:
-        for number in range(count):
-            connection, name = _connect(address, port, (source, first + number))
+    for start in range(0, len(ends), at_once):
+        opened = []
+        for source in ends[start : start + at_once]:
+            connection = socket.socket(family)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            connection.bind(source)
+            connection.setblocking(False)
+            connection.connect_ex((address, port))
+            opened.append(connection)
+        for connection in opened:
+            select.select([], [connection], [], 5)
+            connection.settimeout(5)
+            found.append(connection.recv(8, socket.MSG_WAITALL).decode().strip())
             connection.close()
-            found.append(name)
     return found
 
 

@@ -69,10 +69,12 @@ def forward(engine: NftablesEngine, algorithm: str, names: list[str] | None = No
     engine.apply(plan_l4(LAB, algorithm, names, **asked).forwards)
 
 
-def flows(runtime: Runtime, count: int, vip: str = VIP, sources: list[str] | None = None) -> list[str]:
+def flows(
+    runtime: Runtime, count: int, vip: str = VIP, sources: list[str] | None = None, at_once: int = 64
+) -> list[str]:
     """Who answered *count* connections to port 80, from each of *sources*, always from the same ports."""
     at = sources or [CLIENT6 if vip == VIP6 else CLIENT]
-    return list(runtime.nodes["client1"].call(f"{PEERS}flows", vip, 80, at, FIRST, count, timeout=120))
+    return list(runtime.nodes["client1"].call(f"{PEERS}flows", vip, 80, at, FIRST, count, at_once, timeout=120))
 
 
 def five(port: int, vip: str = VIP, client: str = CLIENT) -> bytes:
@@ -107,7 +109,7 @@ def test_weighted_gives_each_its_weight_in_every_cycle(runtime: Runtime, engine:
     forward(engine, "weighted", weights=WEIGHTS)
     weights = dict.fromkeys(NAMES, 1) | WEIGHTS
     cycle = sum(weights.values())
-    answered = flows(runtime, count)
+    answered = flows(runtime, count, at_once=1)  # so that they come in the order of their answers
     for start in range(len(answered) - cycle):
         assert Counter(answered[start : start + cycle]) == weights
     runs = max(len(list(group)) for group in _runs(answered))
@@ -128,7 +130,7 @@ def test_random_is_within_five_deviations_of_chance(runtime: Runtime, engine: Nf
     forward(engine, "random")
     answered = flows(runtime, count)
     assert within(Counter(answered), ALIKE)
-    assert answered != flows(runtime, count)  # the same flows, other backends
+    assert answered[:SMALL] != flows(runtime, SMALL)  # the same flows, other backends
     forward(engine, "random", weights=WEIGHTS)
     assert within(Counter(flows(runtime, count)), ALIKE | WEIGHTS)
 
@@ -173,7 +175,7 @@ def test_maglev_moves_few_flows_of_others_and_restores_them(
     assert gone not in without
     moved = sum(one != other for one, other in zip(before, without, strict=True) if one != gone)
     assert moved / count <= 0.15
-    assert moved / count <= 0.05  # what the table promises; a hash modulo 9 instead of 10 would move nine in ten
+    assert moved / count <= 0.05  # what the table promises; flow_hash moves 24 in 100 here
     forward(engine, "maglev", NAMES[::-1])  # back again, and named in another order
     assert flows(runtime, count) == before
     assert flows(runtime, 20, VIP6) == [

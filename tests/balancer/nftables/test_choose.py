@@ -78,10 +78,10 @@ def test_maglev_is_one_table_for_all_listeners_of_the_same_backends() -> None:
     other = Forward(Listener(7, "tcp"), (API1, API2), "maglev")
     listing = text(render(VIPS, [*of("maglev"), other]))
     assert listing.count("map maglev {") == listing.count("map maglev2 {") == 1
-    assert "typeof numgen inc mod 2039 : meta mark" in listing
+    assert "typeof numgen inc mod 1021 : meta mark" in listing
     assert 'comment "slot to backend: 1 is api1, 2 is api2, 3 is images1, 4 is images2"' in listing
     four, six, then = chains(of("maglev"))["tcp_8000_8009"]
-    assert four.startswith("meta mark set jhash ip saddr . ip daddr . meta l4proto . tcp sport . tcp dport mod 2039 ")
+    assert four.startswith("meta mark set jhash ip saddr . ip daddr . meta l4proto . tcp sport . tcp dport mod 1021 ")
     assert "map @maglev" in four
     assert six.startswith("meta mark set jhash ip6 saddr . ip6 daddr . ")
     assert then.startswith(

@@ -66,6 +66,9 @@ def test_a_comparison_that_fails_ends_its_rule() -> None:
         ((SOURCE, equal(b"\x0a\x00\x01\x63"), MARK, equal(b"\0\0\0\1")), ["ip.src"]),
         ((SOURCE, equal(b"\x0a\x00\x01\x63", 1), MARK), ["ip.src", "meta.mark"]),
         ((SOURCE, equal(b"\x0a\x00\x01\x00", 4), MARK), ["ip.src", "meta.mark"]),
+        ((SOURCE, equal(b"\x0a\x00\x01\x00", 2), MARK), ["ip.src"]),
+        ((SOURCE, equal(b"\x0a\x00\x01\x0b", 5), equal(b"\x0a\x00\x01\x0b", 3), MARK), ["ip.src", "meta.mark"]),
+        ((SOURCE, equal(b"\x0a\x00\x01\x00", 5), equal(b"\x0a\x00\x01\x0a", 3), MARK), ["ip.src"]),
         ((MARK, Expression("lookup", {"sreg": 1, "set": "some"}), TTL), ["ip.ttl", "meta.mark"]),
     ],
 )
