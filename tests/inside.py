@@ -1,8 +1,10 @@
 """Functions that tests run inside the hosts of a lab."""
 
+
 import contextlib
 import os
 import signal
+import socket
 from pathlib import Path
 
 
@@ -20,3 +22,19 @@ def kill_by_name(name: str) -> int:
                 os.kill(int(entry.name), signal.SIGKILL)
                 killed += 1
     return killed
+
+
+_held: list[socket.socket] = []
+
+
+def connect_from(port: int, address: str, target: int) -> int:
+    """Open a connection from source port *port* and keep it; the port it has."""
+    connection = socket.create_connection((address, target), timeout=5, source_address=("", port))
+    _held.append(connection)
+    return int(connection.getsockname()[1])
+
+
+def hang_up() -> None:
+    """Close what `connect_from` keeps."""
+    while _held:
+        _held.pop().close()

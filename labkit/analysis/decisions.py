@@ -34,11 +34,13 @@ class Scene:
     def arrival(self, connection: int, ends: tuple[Any, Any] | None) -> int | None:
         """The sighting of *connection* at which it reaches the balancer: the last one still between *ends*.
 
-        ends: client and server as the client wrote them; None: any. With a topology, at the balancer itself only.
+        ends: client and server as the client wrote them; None: any. With a topology it is the first of the balancer's
+        own: where nothing is translated, what leaves it is still between them.
         """
         there = [s for s in self.connections.members[connection - 1] if ends is None or self.finder.ends(s) == ends]
         if self.nodes.balancer is not None:
             there = [s for s in there if self.nodes.is_balancer(int(self.sightings.vantage[s]))]
+            return there[0] if there else None
         return there[-1] if there else None
 
     def first_sent(self, sighting: int) -> int | None:

@@ -13,7 +13,7 @@ from .nodes import endpoint
 from .routes import Route, Routes
 from .study import Study
 
-_RANK = {"client": 0, "balancer": 1, "backend": 2}
+_RANK = {"client": 0, "balancer": 1, "router": 2, "backend": 3}
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,8 @@ def _plan(study: Study, route: Route, front: bool) -> _Plan:
     inside = [v for v in vantages if ending != "alone" and study.nodes.at_vantage[v] == box]
     before = _before(study, route, vantages) if ending != "alone" else vantages
     left: list[Key] = [v for v in vantages if v not in inside and v in before]
-    right: list[Key] = [v for v in vantages if v not in inside and v not in before]
+    behind = [v for v in vantages if v not in inside and v not in before]
+    right: list[Key] = sorted(behind, key=lambda v: (not _routes(study, v), v if _routes(study, v) else 0))
     if route.source not in {study.nodes.at_vantage[v] for v in left[:1] if isinstance(v, int)}:
         left.insert(0, ("client", route.source))
     if route.target not in {study.nodes.at_vantage[v] for v in (left[1:] + right)[-1:] if isinstance(v, int)}:
@@ -144,7 +145,7 @@ def _before(study: Study, route: Route, vantages: list[int]) -> set[int]:
     """Vantage points on the client's side: by whose they are, else by whether the addresses there are the client's."""
     members = study.connections.members[route.connection - 1]
     ends = study.finder.ends(members[0])
-    known = {"client": True, "backend": False}
+    known = {"client": True, "router": False, "backend": False}
     return {
         vantage
         for vantage in vantages
@@ -155,6 +156,11 @@ def _before(study: Study, route: Route, vantages: list[int]) -> set[int]:
             study.finder.ends(sighting) == ends and route.source != study.nodes.balancer,
         )
     }
+
+
+def _routes(study: Study, vantage: int) -> bool:
+    """Whether it is a router's, beside the balancer."""
+    return study.nodes.roles.get(study.nodes.at_vantage[vantage]) == "router"
 
 
 def _sides(study: Study, route: Route, inside: list[int]) -> list[Key]:

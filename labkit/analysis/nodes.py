@@ -12,7 +12,7 @@ from labkit.recording import Recording
 
 @dataclass(frozen=True)
 class Nodes:
-    """roles: node -> "client", "balancer" or "backend", in the topology's order (empty without one).
+    """roles: node -> "client", "balancer", "router" or "backend", in the topology's order (empty without one).
 
     owners: address -> node. at_vantage: the node of each of the recording's vantage points.
     """

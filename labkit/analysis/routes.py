@@ -82,7 +82,8 @@ class Routes:
     def _route(self, number: int) -> Route:
         members, balancer = self._study.connections.members[number - 1], self._balancer
         source = self._clients[members[0]]
-        node = self._hosts[self._vantage[members[-1]]]
+        own = [node for member in members if (node := self._hosts[self._vantage[member]])]
+        node = own[-1] if own else None
         host = node if node != source else None  # at whose own vantage point it was seen last
         target = host or self._chosen.get(number) or self._servers[members[-1]]
         changed, at_balancer = self._changed[number - 1], self._seen_at_balancer[number - 1]

@@ -208,15 +208,33 @@ def _client_is_forward(index: Index, forward: Bools, first: Ints, of_packet: Int
     """Who opened it: the sender of the first SYN, else the receiver of the first SYN-ACK, else what is likely.
 
     Without either the TCP side with a port from 32768 up (where clients' ports come from) is the client if the other
-    is below; else, and for UDP, the sender of the first packet. *first*: the first packet of each sighting.
+    is below; else, and for UDP, the sender of the first packet: of UDP the first at any vantage point. *first*: the
+    first packet of each sighting.
     """
-    is_client = forward[first]
+    is_client = _began_forward(index, first, forward[first])
     sport, dport = index.sport[first], index.dport[first]
     reply = (index.proto[first] == TCP) & (sport < _EPHEMERAL) & (dport >= _EPHEMERAL)
     is_client ^= reply
     for found, sender_is_client in ((opening[1][::-1], False), (opening[0][::-1], True)):  # of several the first counts
         is_client[of_packet[found]] = forward[found] == sender_is_client
     return is_client
+
+
+def _began_forward(index: Index, first: Ints, forward: Bools) -> Bools:
+    """For each sighting, by its first packet, whether its conversation began forward, wherever that was seen first.
+
+    Where answers go another way than questions (direct server return), a vantage point sees one direction alone.
+    """
+    sides = ((index.source, index.sport), (index.target, index.dport))
+    one, two = (_endpoint(address[first], port[first]) for address, port in sides)
+    ends = [np.minimum(one, two).view(np.uint64), np.maximum(one, two).view(np.uint64)]
+    udp = index.proto[first] != TCP
+    order, new = together([word[udp] for word in ends])
+    found = forward.copy()
+    if len(order):
+        places = np.flatnonzero(udp)[order]
+        found[places] = forward[places[np.flatnonzero(new)]][np.cumsum(new) - 1]
+    return found
 
 
 def sightings_about(index: Index, sightings: Sightings, errors: Embedded) -> Ints:

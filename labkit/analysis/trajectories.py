@@ -115,8 +115,22 @@ def _alike(index: Index, rows: Ints, words: list[Words]) -> _Alike:
         groups[np.searchsorted(begin, np.flatnonzero(step & where) + 1, side="right") - 1] = True
     unsure = np.zeros(len(ordered), dtype=bool)
     places = np.flatnonzero(step & (rank == UNRELATED)) + 1
-    unsure[places] = (index.proto[ordered[places]] != TCP) & (index.ip_id[ordered[places]] <= 0)
+    nameless = (index.proto[ordered[places]] != TCP) & (index.ip_id[ordered[places]] <= 0)
+    unsure[places] = nameless & ~_same_label(index, ordered[places - 1], ordered[places])
     return _Alike(order, ordered, begin, unsure, open_, differ)
+
+
+def _same_label(index: Index, before: Ints, after: Ints) -> Bools:
+    """Whether IPv6 packets bear the same flow label: no router changes it (RFC 6437 §3), and who sends anew sets one."""
+    one, two = (_flow_label(index, rows) for rows in (before, after))
+    return np.asarray((one == two) & (one > 0))
+
+
+def _flow_label(index: Index, rows: Ints) -> Ints:
+    """0 where there is none."""
+    six = index.version[rows] == 6
+    words = index.frames.take(rows).read(np.where(six, index.l3[rows].astype(np.int64), MISSING), 4)
+    return np.where(words >= 0, words & 0xFFFFF, 0)
 
 
 def _turn_round(index: Index, order: Ints, rows: Ints, begin: Ints) -> None:

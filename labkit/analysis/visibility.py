@@ -92,7 +92,9 @@ def _subject(study: Study, routes: Routes, connection: int | None) -> Subject | 
         connection = next(carrying, 1 if members else None)
     if connection is None:
         return None
-    return Subject(routes.modes.get(connection), members[connection - 1], (), None)
+    own = members[connection - 1]
+    asked = tuple(s for s in own if study.scene.first_sent(s) is not None)  # where answers alone pass, nothing is told
+    return Subject(routes.modes.get(connection), asked or own, (), None)
 
 
 def _carries(study: Study, connection: int) -> bool:

@@ -89,6 +89,7 @@ class Balancer(Operations):
         backends: object = None,
         pool: object = None,
         weights: object = None,
+        style: object = "dnat",
         **unknown: object,
     ) -> None:
         """Forward connections without opening them, from the next connection on; those that exist go on as they are.
@@ -96,9 +97,10 @@ class Balancer(Operations):
         algorithm: ``"round_robin"``, ``"random"``, ``"source_hash"`` (a client keeps its backend), ``"flow_hash"``
         (addresses, protocol and ports), ``"maglev"`` (the same, and most flows keep theirs when backends change).
         backends: names, all unless given; or pool: the name of one. weights: shares by name, as in ``{"api1": 3}``,
-        for any algorithm; 1 unless given. Raises PolicyError for what L4 cannot do.
+        for any algorithm; 1 unless given. style: ``"dnat"``, ``"full"`` (the client's address is replaced too), or
+        ``"dsr"`` (direct server return: nothing is translated, and answers bypass lb; see docs/l4.md). Raises PolicyError for what L4 cannot do.
         """
-        policy = plan_l4(self._topology, algorithm, backends, pool, weights, **unknown)
+        policy = plan_l4(self._topology, algorithm, backends, pool, weights, style, **unknown)
         live = self._running()
         uninterrupted(lambda: self._to_l4(live, policy, live.rotation.unweighed()))
 

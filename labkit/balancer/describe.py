@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from html import escape
 
+from labkit.balancer.styles import ABOUT
 from labkit.balancer.policy import Forward, L4Policy, L7Policy
 from labkit.topology import Listener, Topology
 
@@ -52,10 +53,10 @@ def summary(topology: Topology, policy: L4Policy | L7Policy, notice: str | None)
             for forward in policy.forwards
         ]
     else:
-        rows += [
-            ("mode", "l4: connections pass through, only addresses are rewritten"),
-            ("engine", "nftables in the kernel"),
-        ]
+        rows += [("mode", "l4: connections pass through, only addresses are rewritten")]
+        styles = dict.fromkeys(forward.style for forward in policy.forwards)
+        rows += [("style", f"{style}: {ABOUT[style]}") for style in styles if style != "dnat"]
+        rows += [("engine", "nftables in the kernel")]
         rows += [(_called(forward.listener), f"forwarded: {_spread(forward)}") for forward in policy.forwards]
     vip = " and ".join(str(address) for address in (topology.vip4, topology.vip6) if address)
     return [("balancer", f"{topology.balancer.name} at {vip}"), *rows]

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from labkit.balancer.policy import Forward, L4Policy, L7Policy, Route, Target
 from labkit.balancer.refusals import l4_refusal, l7_refusal, pattern_refusal
 from labkit.balancer.shares import algorithm_of, weighed
+from labkit.balancer.styles import style_of
 from labkit.errors import PolicyError
 from labkit.topology import Listener, Topology
 from labkit.wording import near_miss, shown
@@ -26,11 +27,13 @@ def plan_l4(
     backends: object = None,
     pool: object = None,
     weights: object = None,
+    style: object = "dnat",
     **unknown: object,
 ) -> L4Policy:
     """Every listener forwarded to *backends*, or to *pool*, or to all backends. Raises PolicyError.
 
     algorithm: a name of `policy.ALGORITHMS`, or "weighted". weights: by backend's name, 1 for those not named.
+    style: of `policy.STYLES`.
     """
     for name in unknown:
         raise PolicyError(l4_refusal(name))
@@ -42,7 +45,8 @@ def plan_l4(
         )
     names = pool_members(topology, pool, "l4") if backends is None else _named_backends(topology, backends)
     targets = weighed(targets_of(topology, names), weights)
-    return L4Policy(tuple(Forward(listener, targets, chosen) for listener in topology.listeners))
+    how = style_of(topology, style)
+    return L4Policy(tuple(Forward(listener, targets, chosen, how) for listener in topology.listeners))
 
 
 def plan_l7(

@@ -15,6 +15,8 @@ from labkit.topology import Listener
 
 Algorithm = Literal["round_robin", "random", "source_hash", "flow_hash", "maglev"]
 ALGORITHMS: tuple[str, ...] = get_args(Algorithm)
+Style = Literal["dnat", "full", "dsr"]
+STYLES: tuple[str, ...] = get_args(Style)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +31,16 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Forward:
-    """One listener's traffic, spread over *targets* without being opened."""
+    """One listener's traffic, spread over *targets* without being opened.
+
+    style: what is done to a packet on its way. ``"dnat"`` gives it a new destination; ``"full"`` a new source too;
+    ``"dsr"`` changes neither, and the answers bypass the balancer (direct server return).
+    """
 
     listener: Listener
     targets: tuple[Target, ...]
     algorithm: Algorithm = "round_robin"
+    style: Style = "dnat"
 
 
 class _Missing(str):

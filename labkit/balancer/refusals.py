@@ -9,7 +9,7 @@ from labkit.balancer.l4_refusals import ALSO_CALLED, ONLY_AT_L7, ONLY_L7
 from labkit.balancer.matching import unescaped
 from labkit.wording import near_miss
 
-L4_TAKES = ("algorithm", "backends", "pool", "weights")
+L4_TAKES = ("algorithm", "backends", "pool", "weights", "style")
 L7_TAKES = ("routes", "engine", "tls", "reencrypt")
 
 _AT_L4 = dict(ONLY_AT_L7)

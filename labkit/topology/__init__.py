@@ -1,8 +1,8 @@
 """What a lab is: frozen values, read from TOML, validated before anything is created."""
 
-from .default import default, sized
+from .default import default, direct_return, sized
 from .model import Interface, Link, Listener, Node, Topology
 from .reader import read
 from .validate import validate
 
-__all__ = ["Interface", "Link", "Listener", "Node", "Topology", "default", "read", "sized", "validate"]
+__all__ = ["Interface", "Link", "Listener", "Node", "Topology", "default", "direct_return", "read", "sized", "validate"]

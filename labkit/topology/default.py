@@ -1,4 +1,4 @@
-"""The labs that come with labkit: the default one, and one of any size for tests and benchmarks."""
+"""The labs that come with labkit: the default one, one with a router beside lb, one of any size for tests."""
 
 from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
@@ -17,6 +17,21 @@ LISTENERS = (
 
 def default() -> Topology:
     """Two clients, a balancer and four backends in two pools: the lab that every first page shows."""
+    return _small("default", "the default lab")
+
+
+def direct_return() -> Topology:
+    """The default lab and ``gw``, a router on both links beside the balancer: for ``l4(style="dsr")``.
+
+    Every backend has the VIP on its loopback, where nobody is told of it, and sends what leaves from the VIP over gw:
+    such answers never pass the balancer.
+
+    >>> with Lab(direct_return()) as lab: lab.balancer.l4(style="dsr")
+    """
+    return _small("direct server return", "direct_return()", router=True)
+
+
+def _small(name: str, source: str, *, router: bool = False) -> Topology:
     front = Link("front", IPv4Network("10.0.1.0/24"), IPv6Network("fd00:10:0:1::/64"))
     back = Link("back", IPv4Network("10.0.2.0/24"), IPv6Network("fd00:10:0:2::/64"))
     # The host part is written with the same digits in IPv4 and IPv6: 10.0.1.11 and fd00:10:0:1::11.
@@ -24,13 +39,14 @@ def default() -> Topology:
         ("alice", "client", 11, (front,)),
         ("bob", "client", 12, (front,)),
         ("lb", "balancer", 10, (front, back)),
+        *([("gw", "router", 1, (front, back))] if router else []),
         ("api1", "backend", 11, (back,)),
         ("api2", "backend", 12, (back,)),
         ("images1", "backend", 21, (back,)),
         ("images2", "backend", 22, (back,)),
     )
     return Topology(
-        name="default",
+        name=name,
         links=(front, back),
         nodes=tuple(
             Node(name, role, tuple(_interface(link, host, int(str(host), 16)) for link in links))
@@ -38,7 +54,7 @@ def default() -> Topology:
         ),
         pools=MappingProxyType({"api": ("api1", "api2"), "images": ("images1", "images2")}),
         listeners=LISTENERS,
-        source="the default lab",
+        source=source,
     )
 
 

@@ -9,7 +9,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6
 from types import MappingProxyType
 from typing import Literal
 
-Role = Literal["client", "balancer", "backend"]
+Role = Literal["client", "balancer", "router", "backend"]
 Protocol = Literal["http", "https", "tcp", "udp"]
 
 
@@ -152,6 +152,11 @@ class Topology:
         return self.with_role("balancer")[0]
 
     @property
+    def router(self) -> Node | None:
+        """The node over which answers can bypass the balancer (direct server return), in a lab that has one."""
+        return next(iter(self.with_role("router")), None)
+
+    @property
     def front(self) -> Link:
         """The link that clients and balancer share (the balancer's first)."""
         return self.link(self.balancer.interfaces[0].link)
@@ -172,6 +177,6 @@ class Topology:
 
     @property
     def vantages(self) -> tuple[str, ...]:
-        """Every vantage point, clients first, then the balancer's, then the backends'."""
-        ordered = (*self.clients, self.balancer, *self.backends)
+        """Every vantage point, clients first, then the balancer's, the router's if any, then the backends'."""
+        ordered = (*self.clients, self.balancer, *self.with_role("router"), *self.backends)
         return tuple(vantage for node in ordered for vantage in node.vantages)

@@ -147,12 +147,13 @@ class _Check:
             if node.role not in get_args(Role):
                 self.fail(f"nodes.{node.name}.role", f"{shown(node.role)} is no role", f"use {listed(get_args(Role))}")
         for role in get_args(Role):
-            if not self.topology.with_role(role):
+            if role != "router" and not self.topology.with_role(role):
                 self.fail("nodes", f"there is no {role}", f'give at least one node role = "{role}"')
-        first, *others = self.topology.with_role("balancer")
-        if others:
-            wrong = f"{first.name!r} is the balancer already"
-            self.fail(f"nodes.{others[0].name}.role", wrong, "keep one balancer")
+        for only in ("balancer", "router"):
+            first, *others = self.topology.with_role(only) or (None,)
+            if first and others:
+                wrong = f"{first.name!r} is the {only} already"
+                self.fail(f"nodes.{others[0].name}.role", wrong, f"keep one {only}")
 
     def interfaces(self) -> None:
         links = {link.name for link in self.topology.links}
@@ -165,10 +166,10 @@ class _Check:
             if len(set(attached)) < len(attached):
                 wrong = "a node has one interface on a link, with one IPv4 and one IPv6 address"
                 self.fail(f"nodes.{node.name}.interfaces", wrong, "keep one")
-        balancer = self.topology.balancer
-        if len(balancer.interfaces) != 2:
-            remedy = f"give it an address in each of {listed(sorted(links), 'and')}"
-            self.fail(f"nodes.{balancer.name}.addresses", "the balancer joins both links", remedy)
+        for node in (self.topology.balancer, *self.topology.with_role("router")):
+            if len(node.interfaces) != 2:
+                remedy = f"give it an address in each of {listed(sorted(links), 'and')}"
+                self.fail(f"nodes.{node.name}.addresses", f"the {node.role} joins both links", remedy)
         for nodes, home in (
             (self.topology.clients, self.topology.front),
             (self.topology.backends, self.topology.back),

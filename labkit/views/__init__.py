@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .picture import Picture, Table
     from .report import Section, report_html
     from .sidebyside import side_by_side
+    from .style import style_diagram
     from .tables import html_table, visibility_table
     from .topology import topology_diagram
 
@@ -26,6 +27,7 @@ _HOMES = {
     "lab_picture": "lab",
     "report_html": "report",
     "side_by_side": "sidebyside",
+    "style_diagram": "style",
     "topology_diagram": "topology",
     "visibility_table": "tables",
 }
@@ -40,6 +42,7 @@ __all__ = [
     "lab_picture",
     "report_html",
     "side_by_side",
+    "style_diagram",
     "topology_diagram",
     "visibility_table",
 ]

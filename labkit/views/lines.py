@@ -29,7 +29,7 @@ def by_role(graph: Any) -> dict[str, list[str]]:
     """The nodes' names by role; a balancer that only edges name is there too."""
     roles: dict[str, list[str]] = {"client": [], "balancer": [], "backend": []}
     for name, attributes in graph.nodes(data=True):
-        roles[attributes["role"]].append(str(name))
+        roles.setdefault(attributes["role"], []).append(str(name))
     roles["balancer"] = roles["balancer"] or sorted({str(d["via"]) for *_, d in graph.edges(data=True) if d.get("via")})
     return roles
 

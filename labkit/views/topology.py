@@ -18,6 +18,7 @@ SERVING = "serving"
 WIDTH = 1000
 _CLIENT_X, _FRONT_X, _BOX_X, _BOX_WIDTH, _BACK_X, _BACKEND_X = 206, 286, 398, 180, 690, 774
 _CENTRED = {"text_anchor": "middle"}
+_ROUTER_ROOM = 76
 _CROWD = 12  # more backends than this are drawn smaller
 _WORDS = {
     "l4": "forwards their packets with a new label",
@@ -84,6 +85,10 @@ def _text(topology: Topology, mode: str | None, states: Mapping[str, str], group
             f"clients on link {front.name} {_subnets(front)}: "
             + ", ".join(_named(node, states) for node in topology.clients),
             f"balancer {lb.name} ({MODE_WORDS[mode]}): VIP {topology.vip4}, listeners {listeners}",
+            *(
+                f"router {node.name}, beside it on both links: {', '.join(str(i.address4.ip) for i in node.interfaces)}"
+                for node in topology.with_role("router")
+            ),
             f"backends on link {back.name} {_subnets(back)}:",
             *(
                 f"  {f'pool {pool}' if pool else 'no pool'}: " + ", ".join(_named(node, states) for node in members)
@@ -120,7 +125,13 @@ class _Drawing:
     @property
     def body(self) -> int:
         backends = sum(len(members) * self.row + 34 for _, members in self.groups)
-        return max(backends, len(self.topology.clients) * self.row, 190 + 17 * len(self.topology.listeners[:6]))
+        box = 190 + 17 * len(self.topology.listeners[:6]) + self.beside
+        return max(backends, len(self.topology.clients) * self.row, box)
+
+    @property
+    def beside(self) -> int:
+        """Room below the balancer for the router, in a lab that has one."""
+        return _ROUTER_ROOM if self.topology.router else 0
 
     @property
     def height(self) -> int:
@@ -129,13 +140,14 @@ class _Drawing:
     @property
     def middle(self) -> float:
         crowd = max(300, len(self.topology.clients) * self.row / 2)  # backends must not push it off the screen
-        return self.top + min(self.body / 2, crowd)
+        return self.top + min((self.body - self.beside) / 2, crowd)
 
     def elements(self) -> list[Element]:
         places = self._backend_places()
         client_rows = self._client_rows()
-        back = [y for _, _, rows in places for _, y in rows] + [self.middle]
-        front = [*client_rows.values(), self.middle]
+        beside = [self._router_y] if self.topology.router else []
+        back = [y for _, _, rows in places for _, y in rows] + [self.middle, *beside]
+        front = [*client_rows.values(), self.middle, *beside]
         return [
             *(self._pool(pool, frame) for pool, frame, _ in places if pool),
             self._bus(self.topology.front, _FRONT_X, front),
@@ -145,6 +157,7 @@ class _Drawing:
             *(self._client(node, client_rows[node.name]) for node in self.topology.clients),
             *(self._backend(node, y) for _, _, rows in places for node, y in rows),
             self._balancer(),
+            *(self._router(node) for node in self.topology.with_role("router")),
             *self._legend(),
         ]
 
@@ -223,6 +236,31 @@ class _Drawing:
             text(x + (96 if anchor == "start" else -90), y + 4, words, 11, **under),
         ]
 
+    @property
+    def _router_y(self) -> float:
+        shown = min(len(self.topology.listeners), 7)
+        return self.middle + (158 + 17 * shown) / 2 + 44
+
+    def _router(self, node: Node) -> Element:
+        """A plain box on both links: what it forwards it leaves as it is."""
+        y, centre = self._router_y, _BOX_X + _BOX_WIDTH / 2
+        parts = [
+            _wire(_FRONT_X, _BOX_X, y),
+            _wire(_BOX_X + _BOX_WIDTH, _BACK_X, y),
+            shapes.box(_BOX_X, y - 22, _BOX_WIDTH, 44, IDLE),
+            text(centre, y - 3, node.name, 14, font_weight=700, fill=INK, **_CENTRED),
+            text(centre, y + 13, "router: answers may pass here", 11, fill=MUTED, **_CENTRED),
+        ]
+        return group(*parts, *(self._marks(node, y) if self.vantages else []))
+
+    def _marks(self, node: Node, y: float) -> list[Element]:
+        """The vantage points on both sides of a box."""
+        marks: list[Element] = []
+        for at, name in ((_BOX_X - 42, node.vantages[0]), (_BOX_X + _BOX_WIDTH + 42, node.vantages[-1])):
+            words = text(at, y - 13, name, 11, fill=MUTED, font_family=MONO, **_CENTRED)
+            marks += [shapes.vantage(at, y), words]
+        return marks
+
     def _balancer(self) -> Element:
         node, tone = self.topology.balancer, MODES[self.mode]
         listeners = self.topology.listeners
@@ -243,14 +281,7 @@ class _Drawing:
                 for i, words in enumerate(shown)
             ),
         ]
-        if self.vantages:
-            names = node.vantages
-            for at, name in ((x - 42, names[0]), (x + _BOX_WIDTH + 42, names[-1])):
-                parts += [
-                    shapes.vantage(at, self.middle),
-                    text(at, self.middle - 13, name, 11, fill=MUTED, font_family=MONO, **_CENTRED),
-                ]
-        return group(*parts)
+        return group(*parts, *(self._marks(node, self.middle) if self.vantages else []))
 
     def _legend(self) -> list[Element]:
         y, room = self.top + self.body + 30, WIDTH - 2 * shapes.MARGIN

@@ -112,7 +112,7 @@ def test_the_documented_example_is_the_default_lab(tmp_path: Path) -> None:
         (
             'role = "client"',
             'role = "server"',
-            "nodes.carol.role: server is no role; use 'client', 'balancer' or 'backend'.",
+            "nodes.carol.role: server is no role; use 'client', 'balancer', 'router' or 'backend'.",
         ),
         ("[pools]", "[pool]", "pool: this key means nothing here; did you mean 'pools'?"),
         ('web = ["web1"]', 'web = "web1"', "pools.web: a list is wanted here, not text; "),

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from labkit.errors import TopologyError
-from labkit.topology import Interface, Link, Listener, Node, Topology, default, sized, validate
+from labkit.topology import Interface, Link, Listener, Node, Topology, default, direct_return, sized, validate
 from labkit.topology.validate import RESERVED
 
 
@@ -73,8 +73,16 @@ CASES: dict[str, tuple[Topology, str]] = {
         "nodes.stop: 'stop' is what a lab itself is asked for; choose another name for the node.",
     ),
     "role": (
+        plus(client(role="switch")),
+        "nodes.carol.role: switch is no role; use 'client', 'balancer', 'router' or 'backend'.",
+    ),
+    "router on one link": (
         plus(client(role="router")),
-        "nodes.carol.role: router is no role; use 'client', 'balancer' or 'backend'.",
+        "nodes.carol.addresses: the router joins both links; give it an address in each of 'back' and 'front'.",
+    ),
+    "two routers": (
+        replace(direct_return(), source="the default lab", nodes=(*direct_return().nodes, client(role="router"))),
+        "nodes.carol.role: 'gw' is the router already; keep one router.",
     ),
     "no client": (without("client"), 'nodes: there is no client; give at least one node role = "client".'),
     "no balancer": (without("balancer"), 'nodes: there is no balancer; give at least one node role = "balancer".'),

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from .datatypes import NAMES, write
 from .fields import NETWORK, Context
-from .terms import BIG, Term
+from .terms import BIG, HOST, Term
 from .values import Expression, Family, Table
 
 
@@ -155,6 +155,15 @@ def _to_ports(name: str) -> Callable[[Expression, Line], str]:
     return written
 
 
+def _fwd(expression: Expression, line: Line) -> str:
+    device = write("ifindex", line.term(expression.number("device")).data, HOST)
+    if "addr" not in expression.values:
+        return f"fwd to {device}"
+    name, kind = ADDRESSES[Family(expression.number("family"))]
+    address = line.term(expression.number("addr"))
+    return f"fwd {name} to {write(kind, address.data, BIG) if address.data else address.text} device {device}"
+
+
 def _objref(expression: Expression, line: Line) -> str:
     if "sreg" in expression.values:
         key = line.term(expression.number("sreg")).text
@@ -187,5 +196,6 @@ ACTIONS: dict[str, Callable[[Expression, Line], str]] = {
     "redir": _to_ports("redirect"),
     "objref": _objref,
     "connlimit": _connlimit,
+    "fwd": _fwd,
     "queue": _queue,
 }

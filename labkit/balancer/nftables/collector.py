@@ -14,6 +14,7 @@ from contextlib import suppress
 from .conntrack import Events
 from .decode import generation
 from .netlink import Netlink
+from .nflog import Log
 
 PAUSE = 0.005  # seconds between two looks at a busy queue: many events at the cost of one
 
@@ -21,10 +22,14 @@ Batch = tuple[int, list[tuple[int, bytes]]]  # generation of the rules, (time of
 
 
 class Collector:
-    """Collects from the moment it is made, in the network namespace of that moment, until `close`."""
+    """Collects from the moment it is made, in the network namespace of that moment, until `close`.
 
-    def __init__(self) -> None:
+    logged: the packets that rules log, too.
+    """
+
+    def __init__(self, *, logged: bool = False) -> None:
         self._events, self._netlink = Events(), Netlink()
+        self._sources: list[Events | Log] = [self._events, *([Log()] if logged else [])]
         self._lock = threading.Lock()
         self._batches: list[Batch] = []
         self._wake, self._signal = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
@@ -39,12 +44,12 @@ class Collector:
     @property
     def lost(self) -> int:
         """Events the kernel could not queue."""
-        return self._events.lost
+        return sum(source.lost for source in self._sources)
 
     @property
     def lost_ns(self) -> int:
         """When that was noticed last (Unix time), or 0."""
-        return self._events.lost_ns
+        return max(source.lost_ns for source in self._sources)
 
     def take(self) -> list[Batch]:
         """All events up to this moment, oldest first."""
@@ -59,14 +64,15 @@ class Collector:
         """End the thread and close everything. Once."""
         os.close(self._stop)
         self._thread.join()
-        self._events.close()
+        for source in self._sources:
+            source.close()
         self._netlink.close()
         for pipe in (self._wake, self._signal, self._stopped):
             os.close(pipe)
 
     def _run(self) -> None:
         while True:
-            ready, _, _ = select.select([self._events.fileno(), self._stopped], [], [])
+            ready, _, _ = select.select([*self._sources, self._stopped], [], [])
             if self._stopped in ready:
                 return
             with self._lock:
@@ -74,7 +80,8 @@ class Collector:
             time.sleep(PAUSE)
 
     def _collect(self) -> None:
-        while events := self._events.drain():
-            self._batches.append((generation(self._netlink), events))
-            with suppress(BlockingIOError):  # full of signals that nobody has read yet
-                os.write(self._signal, b"!")
+        for source in self._sources:
+            while events := source.drain():
+                self._batches.append((generation(self._netlink), events))
+                with suppress(BlockingIOError):  # full of signals that nobody has read yet
+                    os.write(self._signal, b"!")

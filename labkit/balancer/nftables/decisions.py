@@ -11,6 +11,7 @@ from itertools import islice
 from typing import Any
 
 from ..policy import Forward
+from . import nflog
 from .conntrack import Endpoints, Translated, parse
 from .path import First, fields_read
 from .values import Ruleset
@@ -143,7 +144,7 @@ class Record:
             serial += 1
             if received < since_ns:
                 continue
-            seen = parse(event, received)
+            seen = (nflog.parse if nflog.is_log(event) else parse)(event, received)
             decision = regime.decision(seen) if seen and seen.time_ns >= since_ns else None
             if decision:
                 found.append(decision)

@@ -18,7 +18,7 @@ from labkit.runtime.protocol import Node, Task
 from labkit.topology import Topology
 
 from ..policy import Forward
-from .wanted import check, plain
+from .wanted import beside, check, plain
 
 TARGET = "labkit.balancer.nftables.task:main"
 PATIENCE = 30.0  # seconds for one answer; they take milliseconds
@@ -47,6 +47,7 @@ class NftablesEngine:
     def __init__(self, node: Node, topology: Topology, on_death: Callable[[str], None] = lambda _: None) -> None:
         self._node = node
         self._vips = [str(topology.vip4), str(topology.vip6) if topology.vip6 else None]
+        self._beside = beside(topology)
         self._lock = threading.RLock()
         self._on_death = on_death
         self._task: Task | None = None
@@ -64,7 +65,7 @@ class NftablesEngine:
                 return
             before, begun_ns = self._task, self._begun_ns
             self._begun_ns = time.time_ns()
-            self._task = self._node.start(TARGET, on_exit=self._ended, vips=self._vips, forwards=self._forwards)
+            self._task = self._node.start(TARGET, on_exit=self._ended, vips=self._vips, forwards=self._forwards, beside=self._beside)
             if before is not None:
                 self._ask("settings")  # from its answer on it keeps the record
                 self._gaps.append(Gap(begun_ns, time.time_ns(), _last_line(before.wait(0))))

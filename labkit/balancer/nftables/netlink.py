@@ -188,7 +188,7 @@ class Netlink:
         InterruptedError if the rules changed meanwhile: ask again. EngineError if the kernel refuses.
         """
         self._sequence += 1
-        self._send(Message(request.kind, request.family, request.payload, "", request.flags).pack(self._sequence))
+        self._send(request.pack(self._sequence))
         found: list[bytes] = []
         for kind, flags, sequence, body in self._received():
             if sequence != self._sequence:

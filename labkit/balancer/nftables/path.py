@@ -1,6 +1,6 @@
 """Which fields the rules loaded for one connection's first packet, before its backend was chosen.
 
-The packet is followed through the prerouting hook by what conntrack told of it (addresses, protocol, ports).
+The packet is followed through the ingress and prerouting hooks by what is known of it (addresses, protocol, ports).
 A comparison with something that is not known, such as the TTL, may have gone either way: its load counts,
 and the walk goes on. The kernel stops a rule at its first failed comparison, so does the walk.
 """
@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 from .fields import Context
 from .reads import loads, ordered
-from .values import Chain, Code, Expression, Family, Rule, Ruleset, Table, Verdict
+from .values import Chain, Code, Expression, Family, Rule, Ruleset, SetFlag, Table, Verdict
 
-PREROUTING = 0
+PREROUTING, INGRESS = 0, 0
+_HOOKS = {Family.NETDEV: INGRESS}  # the others': prerouting
 PROTOCOLS = {"TCP": 6, "UDP": 17}
 DNAT = 1
 COMPARISONS: dict[int, Callable[[bytes, bytes], bool]] = dict(enumerate((op.eq, op.ne, op.lt, op.le, op.gt, op.ge)))
@@ -61,22 +62,23 @@ class _Walk:
             f"{ip}.dst": server,
             "ip.proto": bytes([PROTOCOLS[first.protocol]]),
             "ip6.nexthdr": bytes([PROTOCOLS[first.protocol]]),
+            "meta.protocol": b"\x86\xdd" if self._six else b"\x08\x00",
             "meta.nfproto": bytes([10 if self._six else 2]),
             f"{header}.sport": first.client_port.to_bytes(2, "big"),
             f"{header}.dport": first.server_port.to_bytes(2, "big"),
         }
 
     def hook(self) -> Iterator[str]:
-        """Through every base chain of the hook, in the order of their priorities."""
-        families = {Family.INET, Family.IP6 if self._six else Family.IP}
+        """Through every base chain where packets enter, then of the hook, in the order of their priorities."""
+        families = {Family.NETDEV, Family.INET, Family.IP6 if self._six else Family.IP}
         bases = [
-            (chain.hook.priority, number, table, chain)
+            (table.family != Family.NETDEV, chain.hook.priority, number, table, chain)
             for number, table in enumerate(self._ruleset.tables)
             if table.family in families
             for chain in table.chains
-            if chain.hook and chain.hook.number == PREROUTING
+            if chain.hook and chain.hook.number == _HOOKS.get(table.family, PREROUTING)
         ]
-        for _, _, table, chain in sorted(bases, key=lambda base: base[:2]):
+        for _, _, _, table, chain in sorted(bases, key=lambda base: base[:3]):
             end = self._chain(table, chain, DEPTH)
             yield from end.names
             if end.translated:
@@ -101,8 +103,10 @@ class _Walk:
             names += found
             context.follow(expression)
             register = expression.number("dreg", -1)
-            if expression.name == "nat" and expression.number("type") == DNAT:
-                return _End(names, translated=values.get(expression.number("addr_min")) == self._chosen)
+            if address := _sends_to(expression):
+                return _End(names, translated=values.get(address) == self._chosen)
+            if _remembers(table, expression):
+                return _End(names)  # what begins is not remembered yet
             if expression.name == "cmp":
                 equal = _compare(values.get(expression.number("sreg")), expression)
                 if equal is False:
@@ -137,6 +141,19 @@ class _Walk:
             elif len(verdicts) == 1:
                 return _End((), verdict)
         return _End(())
+
+
+def _sends_to(expression: Expression) -> int:
+    """The register with the address that the packet is sent on to; 0 if the expression does not send it on."""
+    if expression.name == "nat" and expression.number("type") == DNAT:
+        return expression.number("addr_min")
+    return expression.number("addr") if expression.name == "fwd" else 0
+
+
+def _remembers(table: Table, expression: Expression) -> bool:
+    """Whether it looks a flow up that an earlier packet had put there."""
+    asked = expression.text("set") if expression.name == "lookup" else ""
+    return any(found.name == asked and found.flags & SetFlag.DYNAMIC for found in table.sets)
 
 
 def _after(taken: Verdict, found: Verdict | None) -> Verdict | None:

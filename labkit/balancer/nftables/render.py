@@ -27,46 +27,54 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from labkit.errors import PolicyError
 
-from ..policy import Forward, Target
+from ..policy import Forward
 from .choose import Chooser
-from .pieces import destination, e, note, packed, port, protocol, state, u16
+from .direct import Place, direct
+from .pieces import destination, e, note, port, state
+from .styles import backend, sources
 from .values import TABLE, Chain, Code, Expression, Family, Hook, Rule, Ruleset, Table, Verdict
 from .wanted import check
 
 PREROUTING, FORWARD = 0, 2  # hooks
 DSTNAT, FILTER = -100, 0  # priorities
 ESTABLISHED, RELATED, NEW = 2, 4, 8  # bits of the ct state
-DNAT, RANGE_SPECIFIED = 1, 2
 TCP_RESET, ICMPX_UNREACHABLE, PORT_UNREACHABLE = 1, 2, 1
 
 
-def render(vips: tuple[str, str | None], forwards: Sequence[Forward]) -> Ruleset:
+def render(vips: tuple[str, str | None], forwards: Sequence[Forward], place: Place | None = None) -> Ruleset:
     """The rules that forward each listener of *forwards*, on both addresses of the VIP (IPv4, IPv6 or None).
 
-    Where a target has no IPv6 address but the VIP has one, IPv6 clients of that listener are refused by a rule
-    that says so: passed by, they would reach whatever listens on lb. A forward without targets refuses everybody.
-    PolicyError for what `wanted.check` refuses.
+    place: where packets are sent on directly, which ``style="dsr"`` needs; with it there is a second table. Where a
+    target has no IPv6 address but the VIP has one, IPv6 clients of that listener are refused by a rule that says so:
+    passed by, they would reach whatever listens on lb. A forward without targets refuses everybody. PolicyError for
+    what `wanted.check` refuses.
     """
     check(forwards)
     chain_of = dict(zip(forwards, _names(forwards), strict=True))
     families = [family for family, vip in zip((Family.IP, Family.IP6), vips, strict=True) if vip]
     chooser = Chooser()
-    serving = [forward for forward in forwards if forward.targets]
-    choices = [chooser.choice(forward, chain_of[forward], families) for forward in serving]
+    translated = [forward for forward in forwards if forward.targets and forward.style != "dsr"]
+    choices = [chooser.choice(forward, chain_of[forward], families) for forward in translated]
     chains = [
         Chain("prerouting", tuple(_dispatch(vips, chain_of)), Hook("nat", PREROUTING, DSTNAT)),
         Chain("forward", tuple(_tracking()), Hook("filter", FORWARD, FILTER)),
     ]
-    for forward, choice in zip(serving, choices, strict=True):
+    chains += sources(vips, translated)
+    for forward, choice in zip(translated, choices, strict=True):
         chains.append(Chain(chain_of[forward], choice.rules, userdata=note(choice.about)))
         for target in dict.fromkeys(forward.targets):
-            chains.append(_backend(f"{chain_of[forward]}_{target.name}", forward, target))
-    if len({chain.name for chain in chains}) != len(chains):
-        raise PolicyError("Two listeners would share a chain of rules; give the listeners names that differ more.")
+            chains.append(backend(f"{chain_of[forward]}_{target.name}", forward, target))
     maps = {found.name: found for choice in choices for found in choice.maps}
-    return Ruleset(
-        (Table(TABLE, Family.INET, tuple(chains), tuple(maps.values()), userdata=note("written by labkit")),)
-    )
+    tables = [Table(TABLE, Family.INET, tuple(chains), tuple(maps.values()), userdata=note("written by labkit"))]
+    directly = {forward: name for forward, name in chain_of.items() if forward.targets and forward.style == "dsr"}
+    if directly and place is None:
+        raise PolicyError("Direct server return needs a router beside lb: start the lab with direct_return().")
+    if place is not None:
+        tables.append(direct(vips, directly, place))
+    for table in tables:
+        if len({chain.name for chain in table.chains}) != len(table.chains):
+            raise PolicyError("Two listeners would share a chain of rules; give the listeners names that differ more.")
+    return Ruleset(tuple(tables))
 
 
 def _names(forwards: Iterable[Forward]) -> Iterator[str]:
@@ -97,7 +105,7 @@ def _dispatch(vips: tuple[str, str | None], chain_of: dict[Forward, str]) -> Ite
             match = (*destination(family, vip), *port(listener.transport, listener.port, listener.last_port))
             if why := _why_refused(forward, family):
                 yield Rule((*match, _refusal(listener.transport)), note(f"{listener.label}: refused, {why}"))
-            else:
+            elif forward.style != "dsr":
                 go = e("immediate", dreg=0, data=Verdict(Code.GOTO, name))
                 yield Rule((*match, go), note(f"{listener.label}: known by address and port, on the first packet"))
 
@@ -126,18 +134,3 @@ def _tracking() -> Iterator[Rule]:
     )
 
 
-def _backend(name: str, forward: Forward, target: Target) -> Chain:
-    """Count, then give the connection its new destination."""
-    listener = forward.listener
-    rules = [Rule((e("counter"),))]
-    for family, address in ((Family.IP, target.address4), (Family.IP6, target.address6)):
-        if address is None:
-            continue
-        load = [e("immediate", dreg=1, data=packed(family, address))]
-        if listener.target_port == listener.port:  # a range of ports, too, stays as it is
-            nat = e("nat", type=DNAT, family=family, addr_min=1)
-        else:
-            load = [*protocol(listener.transport), *load, e("immediate", dreg=2, data=u16(listener.target_port))]
-            nat = e("nat", type=DNAT, family=family, addr_min=1, proto_min=2, flags=RANGE_SPECIFIED)
-        rules.append(Rule((*load, nat)))
-    return Chain(name, tuple(rules), userdata=note(f"{target.name} serves {listener.label}"))

@@ -18,6 +18,7 @@ op             with                                   result
 """
 
 import select
+import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -25,13 +26,14 @@ from typing import Any
 from labkit.errors import EngineError, PolicyError
 from labkit.runtime.protocol import TaskLink
 
-from ..policy import Forward
+from ..policy import Forward, Target
 from . import decode, encode, sysctls
 from .collector import Collector
 from .cut import cut
 from .decisions import Record, Regime, listeners_of
+from .direct import Place, is_flows
 from .flows import Flow, flows, plain
-from .netlink import Netlink
+from .netlink import Message, Netlink
 from .reads import reads
 from .render import render
 from .text import text
@@ -40,12 +42,18 @@ from .wanted import forwards_of
 A_REPLY = 20_000  # decisions
 
 
-def main(link: TaskLink, vips: Sequence[str | None], forwards: Sequence[Mapping[str, Any]] = ()) -> None:
+def main(
+    link: TaskLink,
+    vips: Sequence[str | None],
+    forwards: Sequence[Mapping[str, Any]] = (),
+    beside: Mapping[str, Any] | None = None,
+) -> None:
     """Serve until the owner is gone.
 
     vips: the VIP's IPv4 address, and its IPv6 address or None. forwards: what the kernel's rules forward already.
+    beside: where answers can bypass this node, its ``front`` and ``back`` interfaces and all ``backends``.
     """
-    kernel = Kernel((vips[0] or "", vips[1]), forwards_of(forwards))
+    kernel = Kernel((vips[0] or "", vips[1]), forwards_of(forwards), _place(beside) if beside else None)
     asked, collected = link.fileno(), kernel.fileno()
     try:
         while True:
@@ -62,11 +70,14 @@ def main(link: TaskLink, vips: Sequence[str | None], forwards: Sequence[Mapping[
 class Kernel:
     """The kernel's rules and its record of connections, of the namespace of the moment this is made."""
 
-    def __init__(self, vips: tuple[str, str | None], forwards: Sequence[Forward] = ()) -> None:
+    def __init__(
+        self, vips: tuple[str, str | None], forwards: Sequence[Forward] = (), place: Place | None = None
+    ) -> None:
         self._vips = vips
+        self._place = place
         self._refused = sysctls.apply()
         self._netlink = Netlink()
-        self._collector = Collector()
+        self._collector = Collector(logged=place is not None)
         self._record = Record()
         self._listeners = listeners_of(vips, forwards)
         self._generation = -1
@@ -115,10 +126,23 @@ class Kernel:
 
     def _apply(self, forwards: Sequence[Mapping[str, Any]]) -> None:
         wanted = forwards_of(forwards)
-        messages = encode.swap(render(self._vips, wanted).table())
+        messages = self._messages(wanted)
         self.settle()  # what happened so far was decided by the rules so far
         self._netlink.commit(messages)
         self._listeners = listeners_of(self._vips, wanted)
+
+    def _messages(self, wanted: Sequence[Forward]) -> list[Message]:
+        """One transaction for all tables; what remembers flows that are sent on directly stays."""
+        translating, *others = render(self._vips, wanted, self._place).tables
+        messages = encode.swap(translating)
+        if others:
+            live = decode.live(self._netlink)[1].tables
+            there = {(table.family, table.name): table for table in live}
+            for table in others:
+                before = there.get((table.family, table.name))
+                kept = [found.name for found in table.sets if is_flows(found.name)]
+                messages += encode.refill(table, before, kept) if before else encode.swap(table)
+        return messages
 
     def _decisions(self, start: int, since_ns: int) -> dict[str, Any]:
         self.settle()
@@ -139,3 +163,7 @@ class Kernel:
         if start + A_REPLY >= len(self._listed):
             following, self._listed = None, []
         return {"flows": part, "next": following}
+
+def _place(beside: Mapping[str, Any]) -> Place:
+    backends = tuple(Target(**backend) for backend in beside["backends"])
+    return Place(beside["front"], socket.if_nametoindex(beside["back"]), backends)

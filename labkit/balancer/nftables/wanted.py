@@ -5,8 +5,9 @@ from dataclasses import asdict
 from typing import Any
 
 from labkit.errors import PolicyError
-from labkit.topology import Listener
+from labkit.topology import Listener, Topology
 
+from ..plan import targets_of
 from ..policy import ALGORITHMS, Forward, Target
 from ..turns import MOST_WEIGHT
 
@@ -29,6 +30,15 @@ def check(forwards: Iterable[Forward]) -> None:
         seen.append(listener)
 
 
+def beside(topology: Topology) -> dict[str, Any] | None:
+    """What direct server return needs to know of a topology, as plain data; None where no router makes it possible."""
+    if topology.router is None:
+        return None
+    backends = [asdict(target) for target in targets_of(topology, [node.name for node in topology.backends])]
+    front, back = topology.front.name, topology.back.name
+    return {"front": front, "back": back, "backends": backends}
+
+
 def plain(forwards: Sequence[Forward]) -> list[dict[str, Any]]:
     """Forwards as plain data."""
     return [asdict(forward) for forward in forwards]
@@ -37,6 +47,11 @@ def plain(forwards: Sequence[Forward]) -> list[dict[str, Any]]:
 def forwards_of(data: Sequence[Mapping[str, Any]]) -> list[Forward]:
     """What `plain` made plain."""
     return [
-        Forward(Listener(**each["listener"]), tuple(Target(**target) for target in each["targets"]), each["algorithm"])
+        Forward(
+            Listener(**each["listener"]),
+            tuple(Target(**target) for target in each["targets"]),
+            each["algorithm"],
+            each["style"],
+        )
         for each in data
     ]

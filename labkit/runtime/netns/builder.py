@@ -16,6 +16,7 @@ from .netlink import IPRoute, NetlinkError
 
 _FOREVER = 30 * 86_400 * 100  # clock ticks; a bridge that forgets a host floods, and others capture its packets
 _SIOCETHTOOL = 0x8946
+_SHARED_TABLE = 100  # of routes for what leaves from an address on the loopback
 _OFFLOADS = {"tx": 0x17, "sg": 0x19, "tso": 0x1F, "gso": 0x24, "gro": 0x2C}  # ETHTOOL_S* commands
 
 
@@ -86,7 +87,21 @@ def _configure(node: dict[str, Any]) -> None:
                 netlink.addr("add", index=index, address=address, prefixlen=prefix)
             netlink.link("set", index=index, state="up")
         for gateway in node["gateways"]:
-            netlink.route("add", dst="default" if ":" not in gateway else "::/0", gateway=gateway)
+            netlink.route("add", dst=_anywhere(gateway), gateway=gateway)
+        for address, gateway in node["shared"]:
+            _share(netlink, address, gateway)
+
+
+def _share(netlink: Any, address: str, gateway: str) -> None:
+    """Have an address that another host answers for: on the loopback; what leaves from it goes over *gateway*."""
+    family, bits = (socket.AF_INET6, 128) if ":" in address else (socket.AF_INET, 32)
+    netlink.addr("add", index=1, address=address, prefixlen=bits)
+    netlink.route("add", dst=_anywhere(gateway), gateway=gateway, table=_SHARED_TABLE)
+    netlink.rule("add", family=family, src=address, src_len=bits, table=_SHARED_TABLE)
+
+
+def _anywhere(gateway: str) -> str:
+    return "::/0" if ":" in gateway else "default"
 
 
 def _switch_offloads_off(name: str) -> None:

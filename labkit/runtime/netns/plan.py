@@ -25,6 +25,16 @@ _ROUTER = {
     "net.ipv4.conf.all.send_redirects": "0",
     "net.ipv4.conf.default.send_redirects": "0",
 }
+_NO_WAY_BACK = {  # where answers go another way than requests came, no check of the way back must drop them
+    "net.ipv4.conf.all.rp_filter": "0",
+    "net.ipv4.conf.default.rp_filter": "0",
+}
+_QUIET = {  # a backend that has the VIP on its loopback tells nobody on the link
+    "net.ipv4.conf.all.arp_ignore": "1",
+    "net.ipv4.conf.all.arp_announce": "2",
+    "net.ipv6.conf.default.addr_gen_mode": "0",  # what leaves from the VIP: the router is solicited as by a router
+    **_NO_WAY_BACK,
+}
 
 
 def plan(topology: Topology) -> dict[str, Any]:
@@ -57,13 +67,23 @@ def mac(address: IPv4Interface) -> str:
 
 
 def _node(topology: Topology, node: Node) -> dict[str, Any]:
-    routes = node is topology.balancer
+    routes = node.role in ("balancer", "router")
+    direct = node.role == "backend" and topology.router is not None
+    sysctls = {**_EVERYWHERE, **(_ROUTER if routes else {}), **(_QUIET if direct else {})}
     return {
         "name": node.name,
         "interfaces": [_interface(interface) for interface in node.interfaces],
-        "gateways": [] if routes else _gateways(topology, node),
-        "sysctls": {**_EVERYWHERE, **(_ROUTER if routes else {})},
+        "gateways": [] if routes else _gateways(node, topology.balancer),
+        "shared": _shared(topology, node) if direct else [],
+        "sysctls": sysctls | (_NO_WAY_BACK if node.role == "router" else {}),
     }
+
+
+def _shared(topology: Topology, node: Node) -> list[list[str]]:
+    """The VIP's addresses, each with the router over which a backend that has it too sends what leaves from it."""
+    router = topology.router
+    vips = [str(vip) for vip in (topology.vip4, topology.vip6) if vip]
+    return [list(pair) for pair in zip(vips, _gateways(node, router), strict=True)] if router else []
 
 
 def _interface(interface: Interface) -> dict[str, Any]:
@@ -76,9 +96,9 @@ def _interface(interface: Interface) -> dict[str, Any]:
     }
 
 
-def _gateways(topology: Topology, node: Node) -> list[str]:
-    """The balancer's addresses on the node's first link."""
-    for interface in topology.balancer.interfaces:
+def _gateways(node: Node, gateway: Node) -> list[str]:
+    """The gateway's addresses on the node's first link."""
+    for interface in gateway.interfaces:
         if interface.link == node.interfaces[0].link:
             return [str(a.ip) for a in (interface.address4, interface.address6) if a]
     return []
