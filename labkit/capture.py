@@ -35,6 +35,7 @@ class Capture:
 
     def __init__(self, recording: Recording | None = None) -> None:
         self._recording: Recording | None = None
+        self._found: tuple[Recording, str] | None = None  # what `finding` said, of which recording
         if recording is not None:
             self.fill(recording)
 
@@ -101,7 +102,10 @@ class Capture:
         """What it shows, in one sentence: "L7: 40 requests, 40 client connections, 8 back connections"."""
         from labkit.analysis.graph import finding
 
-        return finding(self._study, self._routes)
+        recording = self.recording
+        if self._found is None or self._found[0] is not recording:
+            self._found = recording, finding(self._study, self._routes)
+        return self._found[1]
 
     def packets(self, at: str | None = None, *, probes: bool = False) -> "pd.DataFrame":
         """One row per observation, in order of time; *at* a vantage point, its own alone (CaptureError if unknown).
