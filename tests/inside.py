@@ -1,5 +1,6 @@
 """Functions that tests run inside the hosts of a lab."""
 
+
 import contextlib
 import os
 import signal

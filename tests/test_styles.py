@@ -113,10 +113,8 @@ def test_under_direct_return_no_packet_to_the_client_is_seen_at_lb(captures: dic
 
 @pytest.mark.parametrize("style", ["dnat", "full"])
 def test_otherwise_every_packet_of_both_directions_passes_lb(captures: dict[str, Capture], style: str) -> None:
-    seen = (
-        captures[style]
-        .connections(per="vantage")
-        .pivot_table(index="connection", columns="vantage", values=["packets_out", "packets_in"])
+    seen = captures[style].connections(per="vantage").pivot_table(
+        index="connection", columns="vantage", values=["packets_out", "packets_in"]
     )
     assert not [name for name in seen.columns.get_level_values("vantage") if name.startswith("gw")]
     for way in ("packets_out", "packets_in"):

@@ -98,9 +98,7 @@ def _hosts(topology: Topology, style: str, names: dict[str, str], top: float) ->
     high = 56 if style == "dsr" else _HALF + 96
     return [
         shapes.client(_X["client"], y),
-        text(
-            _X["client"], y + 36, f"{names['client']} {topology.clients[0].address}", 12, fill=CLIENT.word, **_CENTRED
-        ),
+        text(_X["client"], y + 36, f"{names['client']} {topology.clients[0].address}", 12, fill=CLIENT.word, **_CENTRED),
         shapes.backend(_X["backend"], y),
         text(_X["backend"], y + 36, f"{names['backend']} {vip}", 12, fill=BACKEND.word, **_CENTRED),
         *(

@@ -198,9 +198,7 @@ def _begun(name: str, forward: Forward, target: Target, place: Place, families: 
         said = e("log", group=GROUP, prefix=f"{target.name} {address}", snaplen=SNAPLEN)
         rules.append(Rule((*remembered, said, *_forwarded(family, target, place))))
     full = note("nowhere to remember it: a flow that would be forgotten at once must not begin")
-    return Chain(
-        name, (*rules, Rule((_go(Code.DROP),), full)), userdata=note(f"{target.name} serves {forward.listener.label}")
-    )
+    return Chain(name, (*rules, Rule((_go(Code.DROP),), full)), userdata=note(f"{target.name} serves {forward.listener.label}"))
 
 
 def _sent(target: Target, place: Place, families: Sequence[Family]) -> Iterator[Rule]:
@@ -279,3 +277,4 @@ def _by_ethertype(rule: Rule) -> Rule:
             expression, asked = equal(ETHERTYPES[family]), False
         found.append(expression)
     return Rule(tuple(found), rule.userdata)
+

@@ -82,7 +82,9 @@ def parse(message: bytes, received_ns: int) -> Translated | None:
     if original is None or len(words) != 2:
         return None
     backend = words[1]
-    reply = Endpoints(original.protocol, backend, original.destination_port, original.source, original.source_port)
+    reply = Endpoints(
+        original.protocol, backend, original.destination_port, original.source, original.source_port
+    )
     stamp = found.get(TIMESTAMP)
     seconds, micro = struct.unpack("!QQ", stamp) if stamp else (0, 0)
     return Translated(original, reply, seconds * 1_000_000_000 + micro * 1_000 if seconds else received_ns)
