@@ -73,7 +73,7 @@ class Balancer(Operations):
                 proxy.start()
 
     def begin_checks(self) -> None:
-        """Check the health of every backend that a listener may be forwarded to, whatever the policy; when all serve."""
+        """Check the health of every backend that a listener may be forwarded to, whatever the policy."""
         self._running().health.watch(plan_l4(self._topology).forwards)
 
     def forget(self) -> None:

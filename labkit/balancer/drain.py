@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from numbers import Real
 
-from labkit.errors import PolicyError
+from labkit.errors import LabError, PolicyError
 from labkit.wording import shown
 
 LOOK_SECONDS = 0.05
@@ -22,7 +22,10 @@ class Drain:
 
     @property
     def left(self) -> int:
-        """How many TCP connections still lead to the backend. LabNotRunning when the lab is over."""
+        """How many TCP connections still lead to the backend. LabNotRunning when the lab is over.
+
+        PolicyError for direct server return, where the kernel keeps no record of them.
+        """
         return self._left()
 
     @property
@@ -43,5 +46,8 @@ class Drain:
         return True
 
     def __repr__(self) -> str:
-        left = self.left
+        try:
+            left = self.left
+        except LabError:
+            return f"<{self.name} is draining>"
         return f"<{self.name} is drained>" if not left else f"<{self.name} is draining: {left} connections left>"

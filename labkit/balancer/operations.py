@@ -46,7 +46,7 @@ class Operations:
         name = self._backend("drain", backend)
         live = self._running()
         uninterrupted(lambda: self._change(live, lambda now: now.taken_out(name, "draining")))
-        return Drain(name, lambda: len(open_at(self._running().kernel.flows(), self._topology, name)))
+        return Drain(name, lambda: self._left(name))
 
     def remove(self, backend: object) -> int:
         """Take *backend* out at once: its connections are reset on both sides, no others. How many those were.
@@ -114,6 +114,12 @@ class Operations:
     def health(self) -> HealthChecks:
         """The state of each backend by its name, and how that is checked: ``health.check(...)``, ``health.off()``."""
         return self._running().health
+
+    def _left(self, name: str) -> int:
+        """How many connections lead to *name*. PolicyError where the kernel cannot tell."""
+        live = self._running()
+        self._refuse_direct(live, f"{name} gets nothing new, but how many connections it has cannot be counted")
+        return len(open_at(live.kernel.flows(), self._topology, name))
 
     def _change(self, live: Live, changed: Callable[[Rotation], Rotation]) -> None:
         with self._lock:

@@ -13,6 +13,7 @@ import pytest
 from labkit import Lab
 from labkit.balancer.settings import SETTINGS, Setting
 from labkit.errors import EngineError, LabNotRunning, PolicyError, TrafficError
+from labkit.topology import direct_return
 
 pytestmark = pytest.mark.needs("netns")
 ESTABLISHED = "nf_conntrack_tcp_timeout_established"
@@ -316,6 +317,40 @@ def test_without_a_running_lab_all_say_how_to_start() -> None:
     for ask in asks:
         with pytest.raises(LabNotRunning, match=r"lab\.start\(\)"):
             ask()
+
+
+def test_direct_server_return_leaves_no_record_to_show_count_or_reset() -> None:
+    with Lab(direct_return()) as lab:
+        lab.balancer.l4(style="dsr")
+        drain = lab.balancer.drain("api1")
+        asks: list[Callable[[], object]] = [
+            lab.balancer.connections,
+            lambda: drain.left,
+            lambda: drain.drained,
+            lambda: lab.balancer.remove("api1"),
+        ]
+        for ask in asks:
+            with pytest.raises(PolicyError, match='style="dsr": packets are passed on before connection tracking'):
+                ask()
+        assert repr(drain) == "<api1 is draining>"
+        assert "api1" not in {lab.alice.get("http://lb/").backend for _ in range(6)}
+
+
+def test_full_nat_too_is_reset_on_both_sides(lab: Lab) -> None:
+    lab.balancer.l4(style="full")
+    with ExitStack() as stack:
+        held = opened(lab, stack, 8)
+        with lab.capture("images1", "lb:front") as cap:
+            assert lab.balancer.remove("images1") == 2
+        packets = cap.packets()
+        resets = packets[packets["flags"].fillna("").str.contains("R")]
+        assert Counter(resets.vantage.astype(str)) == {"images1": 2, "lb:front": 2}
+        for connection, backend in held.values():
+            if backend == "images1":
+                with pytest.raises(TrafficError, match="reset"):
+                    echo(connection)
+            else:
+                assert echo(connection) == backend
 
 
 def test_operations_from_many_threads_leave_one_state(lab: Lab) -> None:
