@@ -1,6 +1,5 @@
 """Functions that tests run inside the hosts of a lab."""
 
-
 import contextlib
 import os
 import signal

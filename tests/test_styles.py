@@ -3,6 +3,7 @@
 import contextlib
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -78,7 +79,7 @@ def test_the_docs_table_has_every_case_once() -> None:
 
 @pytest.mark.parametrize("case", sorted(TABLE), ids=" ".join)
 def test_each_packet_is_rewritten_as_documented(captures: dict[str, Capture], case: tuple[str, ...]) -> None:
-    style, transport, family, direction = case
+    style, transport, family, _ = case
     path, node, fields = TABLE[case]
     cap = captures[style]
     connections = cap.connections()
@@ -91,7 +92,7 @@ def test_each_packet_is_rewritten_as_documented(captures: dict[str, Capture], ca
     for row in mine.itertuples():
         assert row.path == path
         assert row.certain
-        changed = {way: set(hop) for way, hop in zip(zip(path, path[1:], strict=False), row.rewritten, strict=True)}
+        changed = {way: set(hop) for way, hop in zip(pairwise(path), row.rewritten, strict=True)}
         inside = [way for way in changed if way[0].partition(":")[0] == way[1].partition(":")[0] == node]
         assert [changed.pop(way) for way in inside] == [set(fields)]
         assert set(map(frozenset, changed.values())) == {frozenset()}  # nothing changes on the wire
@@ -113,8 +114,10 @@ def test_under_direct_return_no_packet_to_the_client_is_seen_at_lb(captures: dic
 
 @pytest.mark.parametrize("style", ["dnat", "full"])
 def test_otherwise_every_packet_of_both_directions_passes_lb(captures: dict[str, Capture], style: str) -> None:
-    seen = captures[style].connections(per="vantage").pivot_table(
-        index="connection", columns="vantage", values=["packets_out", "packets_in"]
+    seen = (
+        captures[style]
+        .connections(per="vantage")
+        .pivot_table(index="connection", columns="vantage", values=["packets_out", "packets_in"])
     )
     assert not [name for name in seen.columns.get_level_values("vantage") if name.startswith("gw")]
     for way in ("packets_out", "packets_in"):

@@ -1,7 +1,7 @@
 """The connections as a graph, and the sentence that says what it shows.
 
-Nodes are hosts (`role`: client, balancer, router or backend; `vantages`; `address`). At L4 a connection is one edge from
-client to backend with `via` naming the balancer it runs through; at L7 it takes two edges, client → balancer and
+Nodes are hosts (`role`: client, balancer, router or backend; `vantages`; `address`). At L4 a connection is one edge
+from client to backend with `via` naming the balancer it runs through; at L7 it takes two edges, client → balancer and
 balancer → backend. Edges carry `connections` (how many), `mode`, `proto`, `states` (how many are in which), and
 `packets_out`, `packets_in`, `bytes_out`, `bytes_in` (of payload; out: from the edge's source).
 """

@@ -106,7 +106,10 @@ def _plan(study: Study, route: Route, front: bool) -> _Plan:
     before = _before(study, route, vantages) if ending != "alone" else vantages
     left: list[Key] = [v for v in vantages if v not in inside and v in before]
     behind = [v for v in vantages if v not in inside and v not in before]
-    right: list[Key] = sorted(behind, key=lambda v: (not _routes(study, v), v if _routes(study, v) else 0))
+    right: list[Key] = [
+        *sorted(v for v in behind if _routes(study, v)),
+        *(v for v in behind if not _routes(study, v)),
+    ]
     if route.source not in {study.nodes.at_vantage[v] for v in left[:1] if isinstance(v, int)}:
         left.insert(0, ("client", route.source))
     if route.target not in {study.nodes.at_vantage[v] for v in (left[1:] + right)[-1:] if isinstance(v, int)}:

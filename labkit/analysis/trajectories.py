@@ -121,7 +121,7 @@ def _alike(index: Index, rows: Ints, words: list[Words]) -> _Alike:
 
 
 def _same_label(index: Index, before: Ints, after: Ints) -> Bools:
-    """Whether IPv6 packets bear the same flow label: no router changes it (RFC 6437 §3), and who sends anew sets one."""
+    """Whether they bear the same IPv6 flow label: no router changes it (RFC 6437 §3), and who sends anew sets one."""
     one, two = (_flow_label(index, rows) for rows in (before, after))
     return np.asarray((one == two) & (one > 0))
 

@@ -98,7 +98,8 @@ class Balancer(Operations):
         (addresses, protocol and ports), ``"maglev"`` (the same, and most flows keep theirs when backends change).
         backends: names, all unless given; or pool: the name of one. weights: shares by name, as in ``{"api1": 3}``,
         for any algorithm; 1 unless given. style: ``"dnat"``, ``"full"`` (the client's address is replaced too), or
-        ``"dsr"`` (direct server return: nothing is translated, and answers bypass lb; see docs/l4.md). Raises PolicyError for what L4 cannot do.
+        ``"dsr"`` (direct server return: nothing is translated, and answers bypass lb; see docs/l4.md).
+        Raises PolicyError for what L4 cannot do.
         """
         policy = plan_l4(self._topology, algorithm, backends, pool, weights, style, **unknown)
         live = self._running()

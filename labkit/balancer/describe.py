@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from html import escape
 
-from labkit.balancer.styles import ABOUT
 from labkit.balancer.policy import Forward, L4Policy, L7Policy
+from labkit.balancer.styles import ABOUT
 from labkit.topology import Listener, Topology
 
 NOT_A_MEASUREMENT = "inspecting engine: not a speed measurement"

@@ -35,7 +35,9 @@ def style_of(topology: Topology, asked: object) -> Style:
         if word in ("proxy", "tcp_proxy"):
             raise PolicyError(_PROXY)
         meant = f" (did you mean {_SAME[word]!r}?)" if word in _SAME else near_miss(asked, STYLES)
-        raise PolicyError(f"lab.balancer.l4() does not know the style {shown(asked)}{meant}: it has {', '.join(STYLES)}.")
+        raise PolicyError(
+            f"lab.balancer.l4() does not know the style {shown(asked)}{meant}: it has {', '.join(STYLES)}."
+        )
     if asked == "dsr":
         _directly(topology)
     return cast(Style, asked)

@@ -7,6 +7,9 @@ from types import MappingProxyType
 from .model import Interface, Link, Listener, Node, Role, Topology
 from .validate import validate
 
+type _Place = tuple[str, Role, int, tuple[Link, ...]]
+"""A node to be: its name, its role, its host number, its links."""
+
 LISTENERS = (
     Listener(80, "http", "http"),
     Listener(443, "https", "https"),
@@ -35,11 +38,12 @@ def _small(name: str, source: str, *, router: bool = False) -> Topology:
     front = Link("front", IPv4Network("10.0.1.0/24"), IPv6Network("fd00:10:0:1::/64"))
     back = Link("back", IPv4Network("10.0.2.0/24"), IPv6Network("fd00:10:0:2::/64"))
     # The host part is written with the same digits in IPv4 and IPv6: 10.0.1.11 and fd00:10:0:1::11.
-    hosts: Sequence[tuple[str, Role, int, tuple[Link, ...]]] = (
+    beside: list[_Place] = [("gw", "router", 1, (front, back))] if router else []
+    hosts: Sequence[_Place] = (
         ("alice", "client", 11, (front,)),
         ("bob", "client", 12, (front,)),
         ("lb", "balancer", 10, (front, back)),
-        *([("gw", "router", 1, (front, back))] if router else []),
+        *beside,
         ("api1", "backend", 11, (back,)),
         ("api2", "backend", 12, (back,)),
         ("images1", "backend", 21, (back,)),

@@ -21,9 +21,9 @@ _CENTRED = {"text_anchor": "middle"}
 _HOST_Y, _ROW, _HALF = 66, 74, 92
 
 _FINDINGS = {
-    "dnat": "DNAT: {lb} gives the request a new destination and the answer its old source back; the client's address stays",
+    "dnat": "DNAT: {lb} gives the request a new destination and the answer its old source; {client}'s address stays",
     "full": "Full NAT: {lb} rewrites destination and source; {backend} answers {lb} and never sees {client}'s address",
-    "dsr": "Direct server return: {lb} passes the packet on as it is, and {backend} answers {client} over {gw}, past {lb}",
+    "dsr": "Direct server return: {lb} passes the packet on as it is; {backend} answers {client} over {gw}, past {lb}",
 }
 
 
@@ -98,7 +98,9 @@ def _hosts(topology: Topology, style: str, names: dict[str, str], top: float) ->
     high = 56 if style == "dsr" else _HALF + 96
     return [
         shapes.client(_X["client"], y),
-        text(_X["client"], y + 36, f"{names['client']} {topology.clients[0].address}", 12, fill=CLIENT.word, **_CENTRED),
+        text(
+            _X["client"], y + 36, f"{names['client']} {topology.clients[0].address}", 12, fill=CLIENT.word, **_CENTRED
+        ),
         shapes.backend(_X["backend"], y),
         text(_X["backend"], y + 36, f"{names['backend']} {vip}", 12, fill=BACKEND.word, **_CENTRED),
         *(

@@ -23,7 +23,7 @@ says. A flow that is not known, and does not begin, is none of these rules' busi
 
 import struct
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..policy import Forward, Target
 from .choose import Chooser
@@ -198,7 +198,9 @@ def _begun(name: str, forward: Forward, target: Target, place: Place, families: 
         said = e("log", group=GROUP, prefix=f"{target.name} {address}", snaplen=SNAPLEN)
         rules.append(Rule((*remembered, said, *_forwarded(family, target, place))))
     full = note("nowhere to remember it: a flow that would be forgotten at once must not begin")
-    return Chain(name, (*rules, Rule((_go(Code.DROP),), full)), userdata=note(f"{target.name} serves {forward.listener.label}"))
+    return Chain(
+        name, (*rules, Rule((_go(Code.DROP),), full)), userdata=note(f"{target.name} serves {forward.listener.label}")
+    )
 
 
 def _sent(target: Target, place: Place, families: Sequence[Family]) -> Iterator[Rule]:
@@ -225,8 +227,8 @@ def _flows(family: Family, transport: str) -> Iterator[Set]:
     flags, length = SetFlag.MAP | SetFlag.TIMEOUT | SetFlag.DYNAMIC, SOURCE[family][1] + 8
     endings = (("", IDLE[transport]), *([("_closing", CLOSING)] if transport == "tcp" else []))
     for ending, timeout in endings:
-        limits = {"timeout": timeout, "size": FLOWS_AT_MOST}
-        yield Set(name + ending, flags, kind, length, TYPE_MARK, 4, userdata=HOST_ORDER_DATA, **limits)
+        made = Set(name + ending, flags, kind, length, TYPE_MARK, 4, userdata=HOST_ORDER_DATA)
+        yield replace(made, timeout=timeout, size=FLOWS_AT_MOST)
 
 
 def _key(family: Family, transport: str) -> tuple[Expression, ...]:
@@ -277,4 +279,3 @@ def _by_ethertype(rule: Rule) -> Rule:
             expression, asked = equal(ETHERTYPES[family]), False
         found.append(expression)
     return Rule(tuple(found), rule.userdata)
-

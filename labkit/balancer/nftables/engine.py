@@ -65,7 +65,9 @@ class NftablesEngine:
                 return
             before, begun_ns = self._task, self._begun_ns
             self._begun_ns = time.time_ns()
-            self._task = self._node.start(TARGET, on_exit=self._ended, vips=self._vips, forwards=self._forwards, beside=self._beside)
+            self._task = self._node.start(
+                TARGET, on_exit=self._ended, vips=self._vips, forwards=self._forwards, beside=self._beside
+            )
             if before is not None:
                 self._ask("settings")  # from its answer on it keeps the record
                 self._gaps.append(Gap(begun_ns, time.time_ns(), _last_line(before.wait(0))))

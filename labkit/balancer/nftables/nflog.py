@@ -1,4 +1,4 @@
-"""First packets that rules log (``log prefix "api1 10.0.2.11" group 80``), as the kernel's nfnetlink_log hands them over.
+"""First packets that rules log (``log prefix "api1 10.0.2.11" group 80``), as the kernel hands them over.
 
 Where nothing is translated, conntrack has nothing to report: then the rule that chose says so itself, in its log. A
 logged packet is kept as raw bytes, as conntrack's reports are, and parsed when somebody asks.
@@ -82,9 +82,7 @@ def parse(message: bytes, received_ns: int) -> Translated | None:
     if original is None or len(words) != 2:
         return None
     backend = words[1]
-    reply = Endpoints(
-        original.protocol, backend, original.destination_port, original.source, original.source_port
-    )
+    reply = Endpoints(original.protocol, backend, original.destination_port, original.source, original.source_port)
     stamp = found.get(TIMESTAMP)
     seconds, micro = struct.unpack("!QQ", stamp) if stamp else (0, 0)
     return Translated(original, reply, seconds * 1_000_000_000 + micro * 1_000 if seconds else received_ns)

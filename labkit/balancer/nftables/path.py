@@ -15,7 +15,6 @@ from .reads import loads, ordered
 from .values import Chain, Code, Expression, Family, Rule, Ruleset, SetFlag, Table, Verdict
 
 PREROUTING, INGRESS = 0, 0
-_HOOKS = {Family.NETDEV: INGRESS}  # the others': prerouting
 PROTOCOLS = {"TCP": 6, "UDP": 17}
 DNAT = 1
 COMPARISONS: dict[int, Callable[[bytes, bytes], bool]] = dict(enumerate((op.eq, op.ne, op.lt, op.le, op.gt, op.ge)))
@@ -76,7 +75,7 @@ class _Walk:
             for number, table in enumerate(self._ruleset.tables)
             if table.family in families
             for chain in table.chains
-            if chain.hook and chain.hook.number == _HOOKS.get(table.family, PREROUTING)
+            if chain.hook and chain.hook.number == _hook(table.family)
         ]
         for _, _, _, table, chain in sorted(bases, key=lambda base: base[:3]):
             end = self._chain(table, chain, DEPTH)
@@ -141,6 +140,11 @@ class _Walk:
             elif len(verdicts) == 1:
                 return _End((), verdict)
         return _End(())
+
+
+def _hook(family: int) -> int:
+    """The number of the hook through which packets enter a table of that family."""
+    return INGRESS if family == Family.NETDEV else PREROUTING
 
 
 def _sends_to(expression: Expression) -> int:

@@ -132,5 +132,3 @@ def _tracking() -> Iterator[Rule]:
         (*state(ESTABLISHED | RELATED), e("counter")),
         note("all later packets: the backend is not chosen again"),
     )
-
-

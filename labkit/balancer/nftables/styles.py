@@ -66,7 +66,7 @@ def _begun(family: Family, vip: str, forward: Forward) -> tuple[Expression, ...]
     listener = forward.listener
     ports = e("ct", dreg=1, key=CT_DESTINATION_PORT, direction=ORIGINAL)
     if listener.port == listener.last_port:
-        wanted = (ports, equal(u16(listener.port)))
+        wanted: tuple[Expression, ...] = (ports, equal(u16(listener.port)))
     else:
         bounds = ((AT_LEAST, listener.port), (AT_MOST, listener.last_port))
         wanted = (ports, *(e("cmp", sreg=1, op=op, data=u16(port)) for op, port in bounds))
