@@ -164,6 +164,7 @@ class Kernel:
             following, self._listed = None, []
         return {"flows": part, "next": following}
 
+
 def _place(beside: Mapping[str, Any]) -> Place:
     backends = tuple(Target(**backend) for backend in beside["backends"])
     return Place(beside["front"], socket.if_nametoindex(beside["back"]), backends)
