@@ -1,6 +1,6 @@
 """How fast a capture of a million packets is read, grouped and shown, beside other readers of the same file.
 
-    .venv/bin/python benchmarks/analysis.py [--packets 1000000] [--runs 5] [--keep FILE]
+    .venv/bin/python benchmarks/analysis.py [--packets 1000000] [--runs 9] [--keep FILE]
 
 The file is made here: an L4 lab's packets, and one decision of the balancer for each connection. Every figure is the
 best of several runs, with the file in the page cache and what Python imports imported. "Columns and table": all header
@@ -130,7 +130,7 @@ def others(path: Path, packets: int) -> list[Figure]:
     if find_spec("dpkt"):
         figures.append(Figure("dpkt: conversations by 5-tuple", packets / best(1, lambda: by_dpkt(path)), "packets/s"))
     else:
-        print("dpkt is not installed (pip install dpkt): left out")
+        print("dpkt is not installed (pip install 'labkit[bench]', or dpkt alone): left out")
     figures.append(Figure("scapy: conversations by 5-tuple", SLICE / best(1, lambda: by_scapy(path)), "packets/s"))
     if shutil.which("tshark"):
         ask = ["tshark", "-n", "-q", "-r", str(path), "-z", "conv,tcp"]
@@ -207,7 +207,7 @@ def main() -> int:
     """Print the figures; 1 if one misses its target."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--packets", type=int, default=1_000_000)
-    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--runs", type=int, default=9)
     parser.add_argument("--keep", type=Path, help="write the capture here and leave it")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
