@@ -9,7 +9,7 @@ from html import escape
 from numbers import Integral
 from operator import index
 from os import PathLike
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from labkit.errors import CaptureError
 from labkit.recording import Recording
@@ -35,6 +35,7 @@ class Capture:
 
     def __init__(self, recording: Recording | None = None) -> None:
         self._recording: Recording | None = None
+        self._found: tuple[Recording, str] | None = None  # what `finding` said, of which recording
         if recording is not None:
             self.fill(recording)
 
@@ -54,21 +55,28 @@ class Capture:
         """Write a pcapng file with all the evidence; gives its path. CaptureError if it cannot be written."""
         from labkit.recording.pcapng import write_pcapng
 
-        return write_pcapng(self.recording, _path(path))
+        return write_pcapng(self._with_probes, _path(path))
 
     def fill(self, recording: Recording) -> None:
         """Give a capture that was being made what it recorded."""
-        from labkit.analysis.routes import Routes
-        from labkit.analysis.study import Study
+        from labkit.analysis.probes import without_probes
 
         if not isinstance(recording, Recording):
             raise CaptureError(
                 f"A Capture is made from a Recording, not {shown(recording)}: "
                 "Capture.load(path) reads a file, and lab.capture() makes a new one."
             )
-        self._recording = recording
-        self._the_study = Study(recording)
+        self._study_of(recording, without_probes(recording))
+
+    def _study_of(self, everything: Recording, shown: Recording) -> Self:
+        """Stand on *shown*, which is *everything* that a file keeps, or a part of it."""
+        from labkit.analysis.routes import Routes
+        from labkit.analysis.study import Study
+
+        self._everything, self._recording = everything, shown
+        self._the_study = Study(shown)
         self._the_routes = Routes(self._the_study)
+        return self
 
     @property
     def complete(self) -> bool:
@@ -77,7 +85,7 @@ class Capture:
 
     @property
     def recording(self) -> Recording:
-        """The raw packets and events. CaptureError while the capture is still being made."""
+        """The raw packets and events, health checks' left out. CaptureError while the capture is still being made."""
         if self._recording is None:
             raise CaptureError("This capture has not ended yet, so it cannot be read. Leave its with block first.")
         return self._recording
@@ -94,10 +102,19 @@ class Capture:
         """What it shows, in one sentence: "L7: 40 requests, 40 client connections, 8 back connections"."""
         from labkit.analysis.graph import finding
 
-        return finding(self._study, self._routes)
+        recording = self.recording
+        if self._found is None or self._found[0] is not recording:
+            self._found = recording, finding(self._study, self._routes)
+        return self._found[1]
 
-    def packets(self, at: str | None = None) -> "pd.DataFrame":
-        """One row per observation, in order of time; *at* a vantage point, its own alone (CaptureError if unknown)."""
+    def packets(self, at: str | None = None, *, probes: bool = False) -> "pd.DataFrame":
+        """One row per observation, in order of time; *at* a vantage point, its own alone (CaptureError if unknown).
+
+        probes: with the packets of health checks, and numbers as in the saved file; CaptureError if it was made without
+        them (``lab.capture(probes=True)`` keeps them).
+        """
+        if probes:
+            return self._all.packets(at)
         return self._study.packets_table(None if at is None else self._vantage(at))
 
     def packet(self, number: int) -> Any:
@@ -114,11 +131,14 @@ class Capture:
                 f"This capture has no packet {shown(number)}; it has {has}. See cap.packets()."
             ) from error
 
-    def connections(self, per: Literal["vantage"] | None = None) -> "pd.DataFrame":
+    def connections(self, per: Literal["vantage"] | None = None, *, probes: bool = False) -> "pd.DataFrame":
         """One row per connection, counted where its client is; per="vantage": per connection and vantage point.
 
         paired_with is the tuple of the ids on the proxy's other side (a client connection may use several), or None.
+        probes: with those of health checks, as for `packets`; ids then count them too.
         """
+        if probes:
+            return self._all.connections(per)
         if per not in (None, "vantage"):
             raise CaptureError(f'Connections cannot be listed per {shown(per)}. Use per="vantage", or leave it out.')
         return self._study.connections_table(per)
@@ -250,6 +270,23 @@ class Capture:
         from labkit.analysis.summary import summary
 
         return summary(self._study, self._routes)
+
+    @property
+    def _with_probes(self) -> Recording:
+        self.recording  # noqa: B018  (raises while there is none)
+        return self._everything
+
+    @property
+    def _all(self) -> "Capture":
+        """The same with the packets of health checks. CaptureError if they were not kept."""
+        from labkit.analysis.probes import kept
+
+        everything = self._with_probes
+        if kept(everything) is False:
+            raise CaptureError(
+                "This capture was made without the packets of health checks. Make one with lab.capture(probes=True)."
+            )
+        return Capture()._study_of(everything, everything)
 
     @property
     def _study(self) -> "Study":

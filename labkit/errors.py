@@ -33,6 +33,10 @@ class EngineError(LabError):
     """An engine of the balancer died or refused its configuration."""
 
 
+class FaultError(LabError):
+    """A fault cannot be caused as asked, or could not be put back; says which, why, and what to do."""
+
+
 class TrafficError(LabError):
     """A client could not complete what it was asked to do; names client, target and cause.
 

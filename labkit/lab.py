@@ -20,6 +20,7 @@ from labkit.balancer.nftables import PRELOAD as BALANCER_PRELOAD
 from labkit.capture import Capture
 from labkit.certificates import Authority
 from labkit.errors import CaptureError, LabError, LabNotRunning, TopologyError
+from labkit.faults import Faults
 from labkit.runtime.protocol import Node, Runtime
 from labkit.taps import PRELOAD as TAPS_PRELOAD
 from labkit.taps.collector import Taps
@@ -31,10 +32,10 @@ from labkit.traffic import PRELOAD as TRAFFIC_PRELOAD
 from labkit.traffic.host import Backend, Host
 from labkit.traffic.keylog import secrets_events
 from labkit.uninterrupted import uninterrupted
-from labkit.wording import near_miss
+from labkit.wording import near_miss, shown
 
 _READY_SECONDS = 30.0
-_CAPTURE = ("filter", "packets", "bytes", "seconds")
+_CAPTURE = ("filter", "packets", "bytes", "seconds", "probes")
 
 
 class Lab:
@@ -56,6 +57,9 @@ class Lab:
         identity = partial(self._authority.identity, self._topology.balancer.name)
         self._balancer = Balancer(_provider(weakref.ref(self), self._topology.balancer.name), self._topology, identity)
         self._hosts: dict[str, Host] = {node.name: self._host(node.name) for node in self._topology.nodes}
+        servers = {backend.name: backend for backend in self.backends}
+        balancer = self._balancer
+        self._faults = Faults(_nodes(weakref.ref(self)), self._topology, servers, lambda: balancer.forwarded)
 
     def start(self) -> Self:
         """Boot the lab; returns when every server answers. A running lab stays as it is.
@@ -113,6 +117,11 @@ class Lab:
         return self._balancer
 
     @property
+    def faults(self) -> Faults:
+        """What can be broken on purpose: ``with lab.faults.backend_killed("api1"): ...``"""
+        return self._faults
+
+    @property
     def nodes(self) -> Mapping[str, Host]:
         """Every host by name, in the topology's order."""
         return MappingProxyType(self._hosts)
@@ -133,13 +142,16 @@ class Lab:
         packets: int | None = None,
         bytes: int | None = None,
         seconds: float | None = None,
+        probes: bool = False,
         **unknown: object,
     ) -> "Recorder":
         """A capture at *vantages* (all when none is named), to be used as a context manager.
 
         filter: as for tcpdump ("tcp port 80"); node names may stand for addresses ("host alice"). packets, bytes (of
         frames) and seconds: it ends by itself when one is reached, at all vantage points at the same time, and says
-        that it is cut short. Raises CaptureError for what the lab does not have and for a filter that makes no sense.
+        that it is cut short. probes: keep the packets of the balancer's health checks, for ``cap.packets(probes=True)``
+        and ``cap.connections(probes=True)``; without, they are not recorded. Raises CaptureError for what the lab does
+        not have and for a filter that makes no sense.
         """
         for name in unknown:
             raise CaptureError(
@@ -149,7 +161,11 @@ class Lab:
         choose(self._topology, vantages)  # what is wrong is refused here, not later
         if filter is not None:
             compile_filter(filter, addresses(self._topology))
-        return Recorder(self, vantages, filter, Limits(packets, bytes, seconds))
+        if not isinstance(probes, bool):
+            raise CaptureError(
+                f"probes is True or False, not {shown(probes)}: whether health checks' packets are kept."
+            )
+        return Recorder(self, vantages, filter, Limits(packets, bytes, seconds), probes)
 
     def panel(self) -> Any:
         """The control surface: mode switch, requests, the connection diagram (ipywidgets)."""
@@ -182,6 +198,7 @@ class Lab:
         deadline = time.monotonic() + _READY_SECONDS
         for backend in self.backends:
             backend.wait_ready(max(0.1, deadline - time.monotonic()))
+        self._balancer.begin_checks()
 
     def _tear_down(self, state: str) -> None:
         self._state = state
@@ -201,7 +218,8 @@ class Lab:
         if node.role != "backend":
             return Host(node, running, self._authority.trust)
         certificate = partial(self._authority.serving, name) if self._secure else None
-        return Backend(node, running, self._authority.trust, certificate=certificate)
+        drain = partial(self._balancer.drain, name)
+        return Backend(node, running, self._authority.trust, certificate=certificate, drain=drain)
 
     def _node(self, name: str) -> Node:
         runtime = self._runtime
@@ -217,13 +235,19 @@ class Recorder(Capture):
     """A capture being made: ``with lab.capture() as cap``. Afterwards it is a `Capture` like any other."""
 
     def __init__(
-        self, lab: Lab, vantages: Sequence[str], filter: str | None = None, limits: Limits | None = None
+        self,
+        lab: Lab,
+        vantages: Sequence[str],
+        filter: str | None = None,
+        limits: Limits | None = None,
+        probes: bool = False,
     ) -> None:
         super().__init__(None)
         self._lab: Lab | None = lab  # until it ends: a capture that is kept must not keep its lab
         self._vantages = vantages
         self._filter = filter
         self._limits = limits
+        self._probes = probes
         self._taps: Taps | None = None
         self._discarded: Any = None
         self._lock = threading.Lock()
@@ -236,7 +260,8 @@ class Recorder(Capture):
         if self._taps is not None or lab is None:
             raise CaptureError("This capture was used already. Make a new one with lab.capture().")
         nodes = {name: lab._node(name) for name in lab.nodes}
-        taps = Taps(nodes, lab.topology, self._vantages, filter=self._filter, limits=self._limits)
+        without = "" if self._probes else lab.balancer.health.expression
+        taps = Taps(nodes, lab.topology, self._vantages, filter=self._filter, without=without, limits=self._limits)
         lab.balancer.look()
         self._since_ns = time.time_ns()
         try:
@@ -285,8 +310,9 @@ class Recorder(Capture):
     def _events(self, lab: Lab) -> list[Mapping[str, Any]]:
         topology = topology_event(lab.topology, lab.runtime, self._since_ns)
         balancer = lab.balancer.events(self._since_ns)
+        probes = lab.balancer.health.probing(self._since_ns, self._probes)
         secrets, self._lacks = secrets_events(lab.nodes.values(), self._since_ns, balancer)
-        return [topology, *balancer, *secrets]
+        return [topology, probes, *balancer, *lab.faults.events(self._since_ns), *secrets]
 
 
 def _close_elsewhere(taps: Taps) -> None:
@@ -319,16 +345,20 @@ def topology_event(topology: Topology, runtime: str, time_ns: int) -> dict[str, 
     }
 
 
-def _provider(lab: "weakref.ref[Lab]", name: str) -> Callable[[], Node]:
-    """Gives the running node *name*, without keeping the lab alive: a lab that nobody holds any more ends at once."""
+def _nodes(lab: "weakref.ref[Lab]") -> Callable[[str], Node]:
+    """Gives running nodes by name, without keeping the lab alive: a lab that nobody holds any more ends at once."""
 
-    def node() -> Node:
+    def node(name: str) -> Node:
         alive = lab()
         if alive is None:
             raise LabNotRunning(f"{name} cannot be used: its lab was discarded. Keep the Lab in a variable.")
         return alive._node(name)
 
     return node
+
+
+def _provider(lab: "weakref.ref[Lab]", name: str) -> Callable[[], Node]:
+    return partial(_nodes(lab), name)
 
 
 def _resolve(topology: Topology | str | Path | None) -> Topology:

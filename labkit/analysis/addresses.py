@@ -29,6 +29,7 @@ class Addresses:
         self._lock = Lock()
         self._numbers: dict[tuple[int, int, int], int] = {}
         self._known = {version: _Table() for version in (4, 6)}
+        self._pairs = _Pairs()
 
     def four(self, values: Ints) -> Ints:
         """Numbers of IPv4 addresses given as integers; -1 for -1."""
@@ -39,6 +40,20 @@ class Addresses:
         first, second, third, fourth = (part.clip(0).astype(np.uint64) for part in parts)
         high, low = first << np.uint64(32) | second, third << np.uint64(32) | fourth
         return self._number(6, high, low, parts[3] < 0)
+
+    def pairs(self, values: Words, wanted: Bools) -> tuple[Ints, Ints]:
+        """Numbers of source and target in IPv4 headers, whose eight bytes *values* are as a little-endian word.
+
+        Where they are not *wanted* they mean nothing.
+        """
+        source, target, hit = self._pairs.find(values)
+        lost = np.flatnonzero(wanted & ~hit)
+        if len(lost):
+            ends = values[lost].astype("<u8").view(">u4").reshape(-1, 2).astype(np.int64)
+            source[lost], target[lost] = self.four(ends[:, 0]), self.four(ends[:, 1])
+            with self._lock:
+                self._pairs.learn(values[lost], source[lost], target[lost])
+        return source, target
 
     def _number(self, version: int, high: Words, values: npt.NDArray[np.generic], absent: Bools) -> Ints:
         low = values.astype(np.uint64)
@@ -87,6 +102,32 @@ class _Table:
         slot, last = np.unique(_slot(high, low)[::-1], return_index=True)  # of several in a slot, one wins
         highs[slot], lows[slot], numbers[slot] = (values[::-1][last] for values in (high, low, number))
         self._slots = highs, lows, numbers
+
+
+class _Pairs:
+    """The same for two IPv4 addresses at once, as most packets have the two that a packet before them had."""
+
+    def __init__(self) -> None:
+        size = 1 << _SLOT_BITS
+        self._slots: tuple[Words, Ints, Ints] = (
+            np.zeros(size, dtype=np.uint64), np.full(size, MISSING, np.int32), np.full(size, MISSING, np.int32),
+        )  # fmt: skip
+
+    def find(self, values: Words) -> tuple[Ints, Ints, Bools]:
+        known, sources, targets = self._slots
+        slot = _pair_slot(values)
+        source = sources[slot]
+        return source, targets[slot], (known[slot] == values) & (source >= 0)
+
+    def learn(self, values: Words, source: Ints, target: Ints) -> None:
+        known, sources, targets = self._slots[0].copy(), self._slots[1].copy(), self._slots[2].copy()
+        slot, one = np.unique(_pair_slot(values), return_index=True)  # of several in a slot, one wins
+        known[slot], sources[slot], targets[slot] = values[one], source[one], target[one]
+        self._slots = known, sources, targets
+
+
+def _pair_slot(values: Words) -> Ints:
+    return (values * _MULTIPLIER >> np.uint64(64 - _SLOT_BITS)).astype(np.int64)
 
 
 def _slot(high: Words, low: Words) -> Ints:

@@ -47,7 +47,9 @@ def tls_begun(index: Index, sightings: Sightings) -> Bools:
     """Of each sighting, whether what its client sent first begins as TLS does: a handshake record (RFC 8446 §5.1)."""
     rows = sightings.rows[sightings.from_client[sightings.rows]]
     rows = rows[index.payload_length[rows] > 0]
-    sighting, first = np.unique(sightings.of_packet[rows], return_index=True)
+    sighting = sightings.of_packet[rows]  # those of one sighting stand together
+    first = np.flatnonzero(np.diff(sighting, prepend=-1))
+    sighting = sighting[first]
     head = index.frames.take(rows[first]).read(index.payload[rows[first]].astype(np.int64), 2)
     begun = np.zeros(len(sightings), dtype=bool)
     begun[sighting] = head == 0x1603

@@ -132,11 +132,13 @@ def table(
 
 def counts(index: Index, sightings: Sightings) -> dict[str, Ints]:
     """Packets and payload bytes of every sighting, out (from the client) and in."""
-    rows = sightings.rows
-    way = np.repeat(np.arange(len(sightings), dtype=np.int64) * 2, np.diff(sightings.begin))
-    way += sightings.from_client[rows]
-    packets = np.bincount(way, minlength=2 * len(sightings))
-    bytes_ = np.bincount(way, weights=np.maximum(index.payload_length[rows], 0), minlength=2 * len(sightings))
+    way = sightings.of_packet.astype(np.int64)
+    way += 1  # those of no sighting count for number 0, which is left out
+    way <<= 1
+    way |= sightings.from_client
+    size = 2 * len(sightings) + 2
+    packets = np.bincount(way, minlength=size)[2:]
+    bytes_ = np.bincount(way, weights=np.maximum(index.payload_length, 0), minlength=size)[2:]
     found = {
         "packets_out": packets[1::2],
         "packets_in": packets[::2],

@@ -18,6 +18,7 @@ from .nodes import Nodes
 from .sightings import Sightings
 from .tables import records
 
+Forwarded = tuple[Mapping[str, Any], int | None]  # a `decision` event, the connection
 COLUMNS = ("time", "mode", "connection", "read", "rule", "backend", "packet", "vantage")
 
 
@@ -81,12 +82,15 @@ class Decision:
         return None if sighting is None else self.scene.first_sent(sighting)
 
 
-def decisions(scene: Scene, forwarded: Sequence[Mapping[str, Any]], found: Sequence[Exchange]) -> list[Decision]:
+def forwarded(finder: Finder, events: Sequence[Mapping[str, Any]]) -> list[Forwarded]:
+    """Each `decision` event with the connection that it is about (None: not captured), in order of time."""
+    return sorted(zip(events, finder.opened_each(events), strict=True), key=lambda each: each[0]["time_ns"])
+
+
+def decisions(scene: Scene, made: Sequence[Forwarded], found: Sequence[Exchange]) -> list[Decision]:
     """The decisions of the `decision` events and of the exchanges that chose a rule or a backend, in order of time."""
-    asked = [(event["proto"], *_ends(event), int(event["time_ns"])) for event in forwarded]
     every = [
-        Decision(event, event.get("mode", "l4"), int(event["time_ns"]), connection, scene)
-        for event, connection in zip(forwarded, scene.finder.opened_each(asked), strict=True)
+        Decision(event, event.get("mode", "l4"), int(event["time_ns"]), connection, scene) for event, connection in made
     ]
     every += [_routed(scene, exchange) for exchange in found if exchange.event.get("decided_ns")]
     return sorted(every, key=lambda decision: decision.time_ns)

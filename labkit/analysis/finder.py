@@ -3,7 +3,7 @@
 A tuple may be used again, so time decides between its connections; what it leaves open is answered with None.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -25,12 +25,18 @@ _OVER = ("closed", "reset")
 class Finder:
     """Looks connections up by what they were called at any vantage point."""
 
-    def __init__(self, index: Index, sightings: Sightings, connections: Connections, story: Story) -> None:
-        self._index, self._sightings, self._story, self._connections = index, sightings, story, connections
+    def __init__(
+        self, index: Index, sightings: Sightings, connections: Connections, story: Callable[[], Story]
+    ) -> None:
+        self._index, self._sightings, self._connections, self._tell = index, sightings, connections, story
         s = sightings
         self._ends = [side.tolist() for side in (s.client, s.client_port, s.server, s.server_port)]
         self._first: list[int] = index.time_ns[s.first].tolist()
         self._numbers = {name: number for number, name in enumerate(index.addresses)}
+
+    @cached_property
+    def _story(self) -> Story:
+        return self._tell()
 
     @cached_property
     def _by_ends(self) -> tuple[Mapping[int, int], list[int], list[int]]:
@@ -71,15 +77,14 @@ class Finder:
                 latest, began = sighting, first
         return None if latest is None else int(self._connections.of_sighting[latest])
 
-    def opened_each(self, asked: Sequence[tuple[str, Endpoint, Endpoint, int]]) -> list[int | None]:
-        """`opened` for many at once: (protocol, client, server, by when) each."""
-        numbers, most = self._numbers, np.iinfo(np.int64).max
-        unknown = len(numbers)  # an address that no packet has
+    def opened_each(self, asked: Sequence[Mapping[str, Any]]) -> list[int | None]:
+        """`opened` for many `decision` events at once."""
+        end, most = _Ends(self._numbers), np.iinfo(np.int64).max
         rows = [
-            (numbers.get(one[0], unknown) << 16 | one[1], numbers.get(two[0], unknown) << 16 | two[1], by_ns)
-            for _, one, two, by_ns in asked
+            (end[event["client"]] | event["client_port"], end[event["server"]] | event["server_port"], event["time_ns"])
+            for event in asked
         ]
-        protocols = np.array([_PROTOCOLS.get(proto, 0) for proto, _, _, _ in asked], dtype=np.int64)
+        protocols = np.array([_PROTOCOLS.get(event["proto"], 0) for event in asked], dtype=np.int64)
         ends = np.array(rows, dtype=np.int64).reshape(-1, 3)
         s = self._sightings
         one = np.concatenate([s.client.astype(np.int64) << 16 | s.client_port, ends[:, 0]])
@@ -113,6 +118,17 @@ class Finder:
 
     def _ended(self, sighting: int) -> int:
         return int(self._index.time_ns[self._sightings.last[sighting]])
+
+
+class _Ends(dict[str, int]):
+    """The number of each address that an event names, above 16 bits for a port; of one that no packet has, the next."""
+
+    def __init__(self, numbers: Mapping[str, int]) -> None:
+        self._numbers = numbers
+
+    def __missing__(self, address: str) -> int:
+        self[address] = self._numbers.get(canonical(str(address)), len(self._numbers)) << 16
+        return self[address]
 
 
 def endpoint_of(pair: Sequence[Any]) -> Endpoint:

@@ -66,16 +66,18 @@ class Frames:
         """The packets at *rows* (0-based), in that order."""
         return Frames(self.buffer, self._start[rows].astype(np.int64), self._captured[rows].astype(np.int64))
 
-    def whole(self, shape: npt.DTypeLike) -> dict[str, Ints]:
-        """The fields of a header at the frames' beginning; of frames that are shorter than it, anything."""
+    def whole(self, shape: npt.DTypeLike) -> npt.NDArray[np.void]:
+        """The headers at the frames' beginning, as they are; of frames that are shorter, anything."""
         dtype = np.dtype(shape)
         most = len(self.buffer) - dtype.itemsize
         if most < 0:
-            return {name: np.zeros(len(self), dtype=np.int64) for name in dtype.names or ()}
+            return np.zeros(len(self), dtype=dtype)
         every = np.ndarray((most + 1,), f"V{dtype.itemsize}", buffer=self.buffer, strides=(1,))
-        values = every[np.minimum(self.start, most)].view(dtype)
-        narrow = {1: np.int32, 2: np.int32, 4: np.int64}
-        return {name: values[name].astype(narrow[values[name].dtype.itemsize]) for name in dtype.names or ()}
+        return every[np.minimum(self.start, most)].view(dtype)
+
+    def long(self, size: int) -> Bools:
+        """Of which frames at least *size* bytes were captured."""
+        return np.asarray(self._captured >= size)
 
     def header(self, at: Ints | int, shape: npt.DTypeLike) -> dict[str, Ints]:
         """The fields of a header at position *at*, gathered in one go: unsigned, -1 where not captured or at < 0."""

@@ -31,8 +31,9 @@ _ETHERTYPES = {0x0800: "IPv4", 0x86DD: "IPv6", 0x0806: "ARP", 0x88CC: "LLDP"}
 _PROTOCOLS = {1: "ICMP", 2: "IGMP", 4: "IPIP", 6: "TCP", 17: "UDP", 41: "IPv6", 47: "GRE", 50: "ESP", 51: "AH",
               58: "ICMPv6", 132: "SCTP"}  # fmt: skip
 _THREADS = 2
-_CHUNK = 1 << 15  # packets read at a time: their columns stay in the processor's cache
-_HELD: Mapping[str, npt.DTypeLike] = {
+_LONGEST = np.uint32(0x7FFFFFFF)
+_CHUNK = 1 << 14  # packets read at a time: their columns stay in the processor's cache
+HELD: Mapping[str, npt.DTypeLike] = {
     "l3": np.int16, "l4": np.int32, "payload": np.int32, "version": np.int8, "proto": np.int32, "source": np.int32,
     "target": np.int32, "sport": np.int32, "dport": np.int32, "seq": np.int64, "ack": np.int64, "flags": np.int16,
     "checksum": np.int32, "window": np.int32, "ttl": np.int16, "ip_id": np.int32, "fragment": np.int16,
@@ -130,7 +131,7 @@ def build(recording: Recording) -> Index:
     frames, packets = Frames.of(recording), recording.packets
     link_types = np.array([v.link_type for v in recording.vantages] or [MISSING], dtype=np.int64)
     vantage: Ints = packets["vantage"].astype(np.int16 if len(link_types) <= 0x7FFF else np.int32)
-    held = {name: np.empty(len(frames), dtype=kind) for name, kind in _HELD.items()}
+    held = {name: np.empty(len(frames), dtype=kind) for name, kind in HELD.items()}
     addresses = Addresses()
 
     ethernet = link_types == common.ETHERNET
@@ -138,10 +139,9 @@ def build(recording: Recording) -> Index:
     def quick(first: int) -> Ints:
         """Read the packets of the common shape among those from *first* on; the rows of the others."""
         rows = slice(first, first + _CHUNK)
-        some, original = frames.take(rows), packets["original"][rows].astype(np.int64)
-        alike, columns = common.read(some, original, addresses, ethernet[vantage[rows]])
-        for name, values in columns.items():
-            held[name][rows] = values
+        into = {name: column[rows] for name, column in held.items()}
+        original = np.minimum(packets["original"][rows], _LONGEST).astype(np.int32)
+        alike = common.read(frames.take(rows), original, addresses, ethernet[vantage[rows]], into)
         return np.flatnonzero(~alike) + first
 
     def careful(chunk: tuple[int, Ints]) -> None:

@@ -3,8 +3,8 @@
 Judged by where its packets were seen, by whose its addresses are, and by the balancer's own record of its choice.
 """
 
-from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -13,8 +13,7 @@ from .index import protocol_name
 from .study import Study
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(NamedTuple):
     """One connection's ends as nodes (or as addresses, where nobody knows the node). via: the node it ran through.
 
     passed: True if packets show it on both sides of the balancer, False if they would have to and do not, None if
@@ -43,11 +42,10 @@ class Routes:
     @cached_property
     def _chosen(self) -> dict[int, str]:
         """Backends by the balancer's record, for connections that it forwarded."""
-        made = [made for made in self._study.decisions if made.event["kind"] == "decision"]
         return {
-            decision.connection: str(decision.event["backend"])
-            for decision in made
-            if decision.connection is not None and decision.event.get("backend")
+            connection: str(event["backend"])
+            for event, connection in self._study.forwarded
+            if connection is not None and event.get("backend")
         }
 
     @property
@@ -72,9 +70,9 @@ class Routes:
             found = {number: switches[max(0, place)][1] for number, place in enumerate(before.tolist(), start=1)}
             ran = zip(self._changed, self._seen_at_balancer, strict=True)
             found.update((n, "l4") for n, (changed, places) in enumerate(ran, start=1) if changed or places > 1)
-        for decision in study.decisions:
-            if decision.connection is not None:
-                found[decision.connection] = decision.mode
+        for event, connection in study.forwarded:
+            if connection is not None:
+                found[connection] = event.get("mode", "l4")
         for exchange in study.exchanges:
             found.update((one, "l7") for one in (exchange.front, exchange.back) if one is not None)
         return found

@@ -5,15 +5,17 @@ A new SYN with another initial sequence number on a tuple whose conversation has
 """
 
 from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 
-from .frames import MISSING, Bools, Ints
+from .frames import MISSING, Bools, Ints, Words
 from .icmp import Embedded
 from .index import ACK, FIN, RST, SYN, TCP, Index
 from .runs import begins, first_rank, reordered, together
 
+_AT_ONCE = 1 << 15  # packets: what is computed for them stays in the processor's cache
 _EPHEMERAL = 32768  # where Linux begins to take client ports from
 
 
@@ -50,32 +52,91 @@ class Sightings:
 def sight(index: Index) -> Sightings:
     """Group the packets that have ports into sightings."""
     there = (index.sport >= 0) & (index.dport >= 0) & (index.source >= 0) & (index.target >= 0)
-    rows = np.flatnonzero(there).astype(np.int32)
-    some: Ints | slice = slice(None) if len(rows) == len(index) else rows
-    one, two = (side[some] for side in index.endpoints)
-    forward = one <= two
-    low, high = np.minimum(one, two), np.maximum(one, two, out=one)
-    for key, above in ((low, index.vantage[some]), (high, index.proto[some])):
-        key |= above.astype(np.int64) << 48
-    order, new = together([low.view(np.uint64), high.view(np.uint64)])
-    rows, forward = rows[order], forward[order]
-    new |= _reopened(index, rows, forward, new)
-    return _assemble(index, rows, forward, new)
+    rows = np.flatnonzero(there)
+    whole = len(rows) == len(index)
+    words, forward = _keys(index, None if whole else rows)
+    order, new = together(words)
+    if not whole:
+        order, forward = rows[order], _spread(forward, rows, len(index))
+    begin = begins(new)
+    of_packet, opening = _numbers(order, begin, len(index)), _opening(index, there)
+    again = _reopened(index, order, forward, begin, of_packet, opening[0])
+    if again.any():
+        begin = begins(new | again)
+        place, begin = reordered(begin, first_rank(order, begin))  # again in order of their first packet
+        order = order[place]
+        of_packet = _numbers(order, begin, len(index))
+    return _assemble(index, order, forward, begin, of_packet, opening)
 
 
-def _reopened(index: Index, rows: Ints, forward: Bools, new: Bools) -> Bools:
+def _keys(index: Index, rows: Ints | None) -> tuple[list[Words], Bools]:
+    """What is equal for the packets (at *rows*; None: all) of one tuple, either way, and which way each goes."""
+    count = len(index) if rows is None else len(rows)
+    addresses, vantages = len(index.addresses).bit_length(), len(index.link_types).bit_length()
+    narrow = 2 * addresses + vantages + 33 <= 64  # all in one word
+    words = [np.empty(count, dtype=np.int64) for _ in range(1 if narrow else 2)]
+    forward = np.empty(count, dtype=bool)
+
+    def fill(first: int) -> None:
+        part = slice(first, first + _AT_ONCE)
+        some = part if rows is None else rows[part]
+        one, two = (_endpoint(address[some], port[some]) for address, port in sides)
+        forward[part] = one <= two
+        low, high = np.minimum(one, two), np.maximum(one, two, out=one)
+        vantage, proto = index.vantage[some].astype(np.int64), index.proto[some] != TCP  # only TCP and UDP have ports
+        if narrow:
+            low <<= 16 + addresses
+            low |= high
+            low <<= vantages
+            low |= vantage
+            low <<= 1
+            np.bitwise_or(low, proto, out=words[0][part])
+        else:
+            np.bitwise_or(low, vantage << 48, out=words[0][part])
+            np.bitwise_or(high, proto.astype(np.int64) << 48, out=words[1][part])
+
+    sides = ((index.source, index.sport), (index.target, index.dport))
+    with ThreadPoolExecutor(2) as threads:  # numpy works without the interpreter's lock
+        list(threads.map(fill, range(0, count, _AT_ONCE)))
+    return [word.view(np.uint64) for word in words], forward
+
+
+def _endpoint(address: Ints, port: Ints) -> Ints:
+    end = address.astype(np.int64)
+    end <<= 16
+    end |= port
+    return end
+
+
+def _spread(marks: Bools, rows: Ints, size: int) -> Bools:
+    spread = np.zeros(size, dtype=bool)
+    spread[rows] = marks
+    return spread
+
+
+def _numbers(rows: Ints, begin: Ints, size: int) -> Ints:
+    """Of each packet the run it is in, or -1."""
+    found = np.empty(size, dtype=np.int32) if len(rows) == size else np.full(size, MISSING, dtype=np.int32)
+    found[rows] = np.repeat(np.arange(len(begin) - 1, dtype=np.int32), np.diff(begin))
+    return found
+
+
+def _opening(index: Index, there: Bools) -> tuple[Ints, Ints]:
+    """The rows of the packets *there* with SYN and without ACK, and of those with both."""
+    rows = np.flatnonzero((index.flags & SYN != 0) & (index.flags > 0) & there)
+    accepting = index.flags[rows] & ACK > 0
+    return rows[~accepting], rows[accepting]
+
+
+def _reopened(index: Index, rows: Ints, forward: Bools, begin: Ints, of_packet: Ints, syn: Ints) -> Bools:
     """Where a tuple is used again. Looks only at tuples with a SYN that neither is nor repeats the first packet."""
     again = np.zeros(len(rows), dtype=bool)
-    tuple_of = np.cumsum(new) - 1
-    flags = index.flags[rows]
-    opening = (flags > 0) & (flags & (SYN | ACK) == SYN)
-    syn = np.flatnonzero(opening)
-    begin = np.append(np.flatnonzero(new), len(rows))
-    first = begin[tuple_of[syn]]
-    repeated = opening[first] & (index.seq[rows[first]] == index.seq[rows[syn]])
-    for number in np.unique(tuple_of[syn[~repeated]]).tolist():
+    first = rows[begin[of_packet[syn]]]
+    flags = index.flags[first]
+    repeated = (flags > 0) & (flags & (SYN | ACK) == SYN) & (index.seq[first] == index.seq[syn])
+    for number in np.unique(of_packet[syn[~repeated]]).tolist():
         where = slice(int(begin[number]), int(begin[number + 1]))
-        again[where] = _reopened_here(index, rows[where], forward[where])
+        again[where] = _reopened_here(index, rows[where], forward[rows[where]])
     return again
 
 
@@ -114,28 +175,23 @@ def _running(marks: Bools) -> Ints:
     return np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(marks)])
 
 
-def _assemble(index: Index, rows: Ints, forward: Bools, new: Bools) -> Sightings:
-    begin = begins(new)
-    if (np.diff(rows[begin[:-1]]) < 0).any():  # some were split: again in order of their first packet
-        place, begin = reordered(begin, first_rank(rows, begin))
-        rows, forward = rows[place], forward[place]
-    number = np.repeat(np.arange(len(begin) - 1, dtype=np.int32), np.diff(begin))
+def _assemble(
+    index: Index, rows: Ints, forward: Bools, begin: Ints, of_packet: Ints, opening: tuple[Ints, Ints]
+) -> Sightings:
     first, last = rows[begin[:-1]], rows[begin[1:] - 1]
-    by_client = forward == _client_is_forward(index, rows, forward, number, begin)[number]
-    opening = begin[:-1]
-    sent = by_client[opening]
+    is_client = _client_is_forward(index, forward, first, of_packet, opening)
+    from_client = forward == np.append(is_client, False)[of_packet]
+    if len(rows) < len(index):
+        from_client &= of_packet >= 0
+    sent = from_client[first]
 
     def end(of_sender: Ints, of_receiver: Ints) -> Ints:
         return np.where(sent, of_sender[first], of_receiver[first])
 
-    of_packet = np.full(len(index), MISSING, dtype=np.int32)
-    of_packet[rows] = number
-    from_client = np.zeros(len(index), dtype=bool)
-    from_client[rows] = by_client
     return Sightings(
         of_packet=of_packet,
         from_client=from_client,
-        rows=rows,
+        rows=rows.astype(np.int32),
         begin=begin,
         vantage=index.vantage[first],
         proto=index.proto[first],
@@ -143,27 +199,24 @@ def _assemble(index: Index, rows: Ints, forward: Bools, new: Bools) -> Sightings
         client_port=end(index.sport, index.dport),
         server=end(index.target, index.source),
         server_port=end(index.dport, index.sport),
-        first=first,
-        last=last,
+        first=first.astype(np.int32),
+        last=last.astype(np.int32),
     )
 
 
-def _client_is_forward(index: Index, rows: Ints, forward: Bools, number: Ints, begin: Ints) -> Bools:
+def _client_is_forward(index: Index, forward: Bools, first: Ints, of_packet: Ints, opening: tuple[Ints, Ints]) -> Bools:
     """Who opened it: the sender of the first SYN, else the receiver of the first SYN-ACK, else what is likely.
 
     Without either the TCP side with a port from 32768 up (where clients' ports come from) is the client if the other
-    is below; else, and for UDP, the sender of the first packet: of UDP the first at any vantage point.
+    is below; else, and for UDP, the sender of the first packet: of UDP the first at any vantage point. *first*: the
+    first packet of each sighting.
     """
-    opening = begin[:-1]
-    first = rows[opening]
-    is_client = _began_forward(index, first, forward[opening])
+    is_client = _began_forward(index, first, forward[first])
     sport, dport = index.sport[first], index.dport[first]
     reply = (index.proto[first] == TCP) & (sport < _EPHEMERAL) & (dport >= _EPHEMERAL)
     is_client ^= reply
-    flags = index.flags[rows]
-    for pattern, sender_is_client in ((SYN | ACK, False), (SYN, True)):
-        found = np.flatnonzero((flags > 0) & (flags & (SYN | ACK) == pattern))[::-1]
-        is_client[number[found]] = forward[found] == sender_is_client
+    for found, sender_is_client in ((opening[1][::-1], False), (opening[0][::-1], True)):  # of several the first counts
+        is_client[of_packet[found]] = forward[found] == sender_is_client
     return is_client
 
 
@@ -172,7 +225,8 @@ def _began_forward(index: Index, first: Ints, forward: Bools) -> Bools:
 
     Where answers go another way than questions (direct server return), a vantage point sees one direction alone.
     """
-    one, two = (side[first] for side in index.endpoints)
+    sides = ((index.source, index.sport), (index.target, index.dport))
+    one, two = (_endpoint(address[first], port[first]) for address, port in sides)
     ends = [np.minimum(one, two).view(np.uint64), np.maximum(one, two).view(np.uint64)]
     udp = index.proto[first] != TCP
     order, new = together([word[udp] for word in ends])

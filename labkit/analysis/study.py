@@ -50,12 +50,11 @@ class Study:
         return index.build(self.recording)
 
     @cached_property
-    def _grouped(self) -> tuple[sightings_.Sightings, tcp.Story, trajectories_.Trajectories]:
-        """Found side by side: all take long, and numpy works without the interpreter's lock."""
+    def _grouped(self) -> tuple[sightings_.Sightings, trajectories_.Trajectories]:
+        """Found side by side: both take long, and numpy works without the interpreter's lock."""
         with ThreadPoolExecutor(1) as beside:
             joined = beside.submit(trajectories_.join, self.index)
-            sightings = sightings_.sight(self.index)
-            return sightings, tcp.tell(self.index, sightings), joined.result()
+            return sightings_.sight(self.index), joined.result()
 
     @property
     def sightings(self) -> sightings_.Sightings:
@@ -63,19 +62,19 @@ class Study:
 
     @property
     def trajectories(self) -> trajectories_.Trajectories:
-        return self._grouped[2]
+        return self._grouped[1]
 
     @cached_property
     def connections(self) -> connections_.Connections:
         return connections_.merge(self.index, self.sightings, self.trajectories)
 
-    @property
+    @cached_property
     def story(self) -> tcp.Story:
-        return self._grouped[1]
+        return tcp.tell(self.index, self.sightings)
 
     @cached_property
     def finder(self) -> Finder:
-        return Finder(self.index, self.sightings, self.connections, self.story)
+        return Finder(self.index, self.sightings, self.connections, lambda: self.story)
 
     @cached_property
     def exchanges(self) -> list[exchanges_.Exchange]:
@@ -90,8 +89,13 @@ class Study:
         return decisions_.Scene(self.index, self.sightings, self.connections, self.finder, self.nodes)
 
     @cached_property
+    def forwarded(self) -> list[decisions_.Forwarded]:
+        """The balancer's own record of what it forwarded, in order of time."""
+        return decisions_.forwarded(self.finder, self.recording.of_kind("decision"))
+
+    @cached_property
     def decisions(self) -> list[decisions_.Decision]:
-        return decisions_.decisions(self.scene, self.recording.of_kind("decision"), self.exchanges)
+        return decisions_.decisions(self.scene, self.forwarded, self.exchanges)
 
     @cached_property
     def requests_in_clear(self) -> dict[int, int]:

@@ -11,50 +11,34 @@ import logging
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from labkit.balancer import describe
 from labkit.balancer.decisions import decisions_table
-from labkit.balancer.mitmproxy.engine import MitmproxyEngine, Served
+from labkit.balancer.health import HealthChecks
+from labkit.balancer.live import Live, Mode
+from labkit.balancer.mitmproxy.engine import MitmproxyEngine
 from labkit.balancer.nftables import NftablesEngine
+from labkit.balancer.operations import Operations, out_of_rotation
 from labkit.balancer.plan import plan_l4, plan_l7
 from labkit.balancer.policy import Forward, L4Policy, L7Policy
-from labkit.errors import EngineError, LabNotRunning, PolicyError
+from labkit.balancer.rotation import Rotation, in_force, routed
+from labkit.errors import EngineError, LabError, LabNotRunning, PolicyError
 from labkit.runtime.protocol import Node
-from labkit.topology import Topology
+from labkit.topology import Listener, Topology
 from labkit.uninterrupted import uninterrupted
 from labkit.wording import shown
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Mode = Literal["l4", "l7"]
 _READY_SECONDS = 30.0
 _log = logging.getLogger(__name__)
 
 
-@dataclass
-class _Live:
-    """What a started balancer consists of, and what it carries out."""
-
-    kernel: NftablesEngine
-    proxy: MitmproxyEngine
-    policy: L4Policy | L7Policy
-    forwards: tuple[Forward, ...]  # of the last L4 policy: what is not HTTP goes on there at L7
-    served: Served | None = None  # by the proxy's own word, when it took its last policy
-    history: list[dict[str, Any]] = field(default_factory=list)  # of modes and rules; the last event is of rules
-    dumps: dict[tuple[Forward, ...], tuple[str, list[str]]] = field(default_factory=dict)
-    notice: str | None = None  # what is wrong, until it is mended
-    unsaid: list[str] = field(default_factory=list)  # what the user has still to be warned of
-
-    @property
-    def mode(self) -> Mode:
-        return "l7" if isinstance(self.policy, L7Policy) else "l4"
-
-
-class Balancer:
+class Balancer(Operations):
     """The balancer of a lab: ``lab.balancer``. All methods are thread-safe.
 
     node: gives the balancer's node, or raises LabNotRunning when the lab does not run. identity: gives certificate,
@@ -68,7 +52,7 @@ class Balancer:
         self._topology = topology
         self._identity = identity
         self._lock = threading.RLock()
-        self._live: _Live | None = None
+        self._live: Live | None = None
 
     def start(self) -> None:
         """Begin in L4, round robin over all backends; the proxy warms up in the background."""
@@ -81,16 +65,23 @@ class Balancer:
             proxy = MitmproxyEngine(node, addresses, listeners, self._died, self._identity if secure else None)
             policy = plan_l4(topology)
             kernel.apply(policy.forwards)
-            self._live = _Live(kernel, proxy, policy, policy.forwards)
+            back = topology.balancer.interface(topology.back.name)
+            health = HealthChecks(node, str(back.address4.ip), self._health_changed)
+            self._live = Live(kernel, proxy, policy, policy.forwards, health)
             self._record(self._live)
             if listeners:
                 proxy.start()
+
+    def begin_checks(self) -> None:
+        """Check the health of every backend that a listener may be forwarded to, whatever the policy."""
+        self._running().health.watch(plan_l4(self._topology).forwards)
 
     def forget(self) -> None:
         """The node is about to end, or has: what ran in it is no longer this balancer's concern. Never blocks."""
         live, self._live = self._live, None
         if live:
             live.proxy.abandon()
+            live.health.abandon()
 
     def l4(
         self,
@@ -112,7 +103,7 @@ class Balancer:
         """
         policy = plan_l4(self._topology, algorithm, backends, pool, weights, style, **unknown)
         live = self._running()
-        uninterrupted(lambda: self._to_l4(live, policy))
+        uninterrupted(lambda: self._to_l4(live, policy, live.rotation.unweighed()))
 
     def l7(
         self,
@@ -142,6 +133,11 @@ class Balancer:
     def mode(self) -> Mode:
         """``"l4"`` or ``"l7"``. Warns once if the L7 engine died."""
         return self._running().mode
+
+    @property
+    def forwarded(self) -> tuple[Listener, ...]:
+        """The listeners whose connections pass through unopened now: all at L4, those that are not ended at L7."""
+        return tuple(forward.listener for forward in self._running().policy.forwards)
 
     @property
     def rules(self) -> str:
@@ -181,7 +177,7 @@ class Balancer:
         history = list(live.history)
         in_force = {event["kind"]: event for event in history if event["time_ns"] <= since_ns}
         opening = [{**event, "time_ns": since_ns} for event in in_force.values()]
-        happened = [*live.proxy.events(), *live.kernel.decisions(since_ns), *history]
+        happened = [*live.proxy.events(), *live.kernel.decisions(since_ns), *history, *live.health.events(since_ns)]
         later = [event for event in happened if event["time_ns"] > since_ns] + live.proxy.secrets(since_ns)
         return [*opening, *sorted(later, key=lambda event: int(event["time_ns"]))]
 
@@ -189,7 +185,7 @@ class Balancer:
         """Record the rules of this moment, if somebody changed them by hand since they were last looked at."""
         live = self._running()
         with self._lock:
-            live.dumps.pop(live.policy.forwards, None)
+            live.dumps.pop(live.in_force, None)
             now, known = self._rules_event(live, time.time_ns()), live.history[-1]
             if (now["text"], now["reads"]) != (known["text"], known["reads"]):
                 live.history.append(now)
@@ -212,54 +208,71 @@ class Balancer:
         Raises what switching raises, if it cannot be; a lab that has ended meanwhile has nothing to put back.
         """
         live = self._running()
-        policy, forwards = live.policy, live.forwards
+        policy, forwards, weights = live.policy, live.forwards, live.rotation.weights
         try:
             yield
         finally:
             if self._live is live and self._lab_runs():
-                uninterrupted(lambda: self._put_back(live, policy, forwards))
+                uninterrupted(lambda: self._put_back(live, policy, forwards, weights))
 
-    def _put_back(self, live: _Live, policy: L4Policy | L7Policy, forwards: tuple[Forward, ...]) -> None:
+    def _put_back(
+        self, live: Live, policy: L4Policy | L7Policy, forwards: tuple[Forward, ...], weights: Mapping[str, int]
+    ) -> None:
         with self._lock:
             if live.policy is policy:
                 return
+            rotation = replace(live.rotation, weights=weights)
             if isinstance(policy, L7Policy):
                 live.proxy.start()
                 live.proxy.ready(_READY_SECONDS)
+                live.rotation = rotation
                 self._to_l7(live, policy)
             else:
-                self._to_l4(live, policy)
+                self._to_l4(live, policy, rotation)
             live.forwards = forwards
 
-    def _to_l4(self, live: _Live, policy: L4Policy) -> None:
+    def _to_l4(self, live: Live, policy: L4Policy, rotation: Rotation) -> None:
         with self._lock:
-            live.kernel.apply(policy.forwards)
-            live.policy, live.forwards = policy, policy.forwards
+            live.kernel.apply(in_force(policy.forwards, rotation))
+            live.policy, live.forwards, live.rotation = policy, policy.forwards, rotation
             self._record(live)
 
-    def _to_l7(self, live: _Live, policy: L7Policy) -> None:
+    def _to_l7(self, live: Live, policy: L7Policy) -> None:
         with self._lock:
-            before = live.policy
-            served = live.proxy.apply(policy)
+            before, wanted = live.policy, routed(policy, live.rotation)
+            served = live.proxy.apply(wanted)
             try:
-                live.kernel.apply(policy.forwards)
+                live.kernel.apply(wanted.forwards)
             except BaseException:
                 if isinstance(before, L7Policy):
-                    live.proxy.apply(before)
+                    live.proxy.apply(routed(before, live.rotation))
                 raise
             live.policy, live.served, live.notice = policy, served, None
             self._record(live)
 
-    def _record(self, live: _Live) -> None:
+    def _rotate(self, live: Live, rotation: Rotation) -> None:
+        """Put a new state of the backends in force: in one transaction, new connections alone notice."""
+        with self._lock:
+            before = live.in_force
+            if isinstance(live.policy, L7Policy) and rotation.out != live.rotation.out:
+                live.served = live.proxy.apply(routed(live.policy, rotation))
+            forwards = in_force(live.policy.forwards, rotation)
+            if forwards != before:
+                live.kernel.apply(forwards)
+            live.rotation = rotation
+            if forwards != before or live.mode == "l7":
+                live.history.append(self._rules_event(live, time.time_ns()))
+
+    def _record(self, live: Live) -> None:
         """Put the mode and the rules that are in force from now on into the history."""
         now = time.time_ns()
         engine = "mitmproxy" if live.mode == "l7" else "nftables"
         mode = {"kind": "mode", "time_ns": now, "mode": live.mode, "engine": engine}
         live.history += [mode, self._rules_event(live, now)]
 
-    def _rules_event(self, live: _Live, time_ns: int) -> dict[str, Any]:
+    def _rules_event(self, live: Live, time_ns: int) -> dict[str, Any]:
         """Reading rules takes longer than swapping them: rules that were in force before are not read again."""
-        forwards = live.policy.forwards
+        forwards = live.in_force
         if forwards not in live.dumps:
             live.dumps[forwards] = live.kernel.dump()
         text, reads = live.dumps[forwards]
@@ -267,7 +280,7 @@ class Balancer:
             text = describe.rules_text(describe.routes_text(*live.served), text)
         return {"kind": "rules", "time_ns": time_ns, "text": text, "reads": list(reads)}
 
-    def _running(self) -> _Live:
+    def _running(self) -> Live:
         """The engines, if the lab runs; says once what is wrong with them."""
         self._node()
         live = self._live
@@ -285,6 +298,14 @@ class Balancer:
         live.notice = f"L7 engine mitmproxy died ({reason}): call lab.balancer.l7() to start it again."
         live.unsaid.append(live.notice)
         _log.warning(live.notice)
+
+    def _health_changed(self) -> None:
+        """A check found a backend down, or up again (a thread of the checks')."""
+        live = self._live
+        with contextlib.suppress(LabError):  # the lab is over
+            if live is not None and self._lab_runs():
+                with self._lock:
+                    self._rotate(live, live.rotation.failing(live.health.down))
 
     def _kernel_task_died(self, reason: str) -> None:
         """The L4 engine's task ended unasked, and another runs (a thread of the engine's)."""
@@ -308,4 +329,4 @@ class Balancer:
         live = self._live
         if live is None or not self._lab_runs():
             return [("balancer", f"{self._topology.balancer.name} of {self._topology.name}: the lab does not run")]
-        return describe.summary(self._topology, live.policy, live.notice)
+        return [*describe.summary(self._topology, live.policy, live.notice), *out_of_rotation(live.rotation)]

@@ -5,39 +5,14 @@ Pure text. `plan` decides when to refuse and raises; here is only what is said.
 
 import re
 
+from labkit.balancer.l4_refusals import ALSO_CALLED, ONLY_AT_L7, ONLY_L7
 from labkit.balancer.matching import unescaped
 from labkit.wording import near_miss
 
 L4_TAKES = ("algorithm", "backends", "pool", "weights", "style")
 L7_TAKES = ("routes", "engine", "tls", "reencrypt")
 
-# What L4 is asked for -> what it cannot do, and what the client has not sent when the SYN decides.
-_BEFORE_THE_REQUEST = {
-    "routes": ("route by path", "a path"),
-    "path": ("route by path", "a path"),
-    "host": ("route by host", "a Host header"),
-    "headers": ("route by header", "a header"),
-    "cookies": ("route by cookie", "a cookie"),
-    "body": ("route by body", "a body"),
-    "method": ("route by method", "a request"),
-    "websocket": ("tell a WebSocket from other TCP", "the upgrade"),
-    "sticky": ("keep a session by cookie", "a cookie"),
-    "auth": ("ask who the user is", "a request"),
-}
-_UNOPENED = {
-    "tls": "L4 cannot end TLS: it forwards bytes unopened, so the handshake is between client and backend.",
-    "reencrypt": "L4 cannot encrypt again: it never decrypts, so client and backend share the keys and L4 has none.",
-    "rewrites": "L4 cannot change a request: it rewrites addresses and ports, and never opens what packets carry.",
-}
-_USE_ROUTES = "Use lab.balancer.l7(routes=[...])."
-_ONLY_L7 = "Only a balancer that ends the connection (L7) can."
-
-_AT_L4 = {
-    name: f"L4 cannot {cannot}: it chooses the backend on the SYN, before the client has sent {unsent}. "
-    + (_USE_ROUTES if unsent == "a path" else _ONLY_L7)
-    for name, (cannot, unsent) in _BEFORE_THE_REQUEST.items()
-}
-_AT_L4 |= {name: f"{reason} {_ONLY_L7}" for name, reason in _UNOPENED.items()}
+_AT_L4 = dict(ONLY_AT_L7)
 _AT_L4["engine"] = "L4 has no engine to choose: the kernel's nftables forward. lab.balancer.l7(engine=...) has."
 
 _AT_L7 = {
@@ -57,8 +32,10 @@ _OF_TLS = {
 }
 _AT_L7 |= {name: f"No engine built now {reason}." for name, reason in _OF_TLS.items()}
 _AT_L4 |= {
-    name: f"L4 has no say in TLS: the handshake is between client and backend, which L4 only forwards. {_ONLY_L7}"
+    name: "L4 has no say in TLS: it chooses the backend on the SYN, before there is a ClientHello, and only forwards "
+    f"the handshake between client and backend. {ONLY_L7}"
     for name in _OF_TLS
+    if name not in ONLY_AT_L7
 }
 _AT_L4["sni"] = (
     "L4 cannot route by SNI: it chooses the backend on the SYN, before the client has sent its ClientHello. "
@@ -67,13 +44,7 @@ _AT_L4["sni"] = (
 _AT_L4["http3"] = "L4 forwards UDP as it is, and no backend speaks HTTP/3 (QUIC) here: it is not built yet."
 
 _SAME = {
-    "route": "routes",
-    "paths": "path",
-    "hosts": "host",
-    "header": "headers",
-    "cookie": "cookies",
-    "methods": "method",
-    "websockets": "websocket",
+    **ALSO_CALLED,
     **dict.fromkeys(("client_certificate", "client_certificates", "client_auth", "verify_clients"), "mtls"),
     **dict.fromkeys(("cipher", "cipher_suites"), "ciphers"),
     **dict.fromkeys(("version", "tls_version", "tls_versions", "min_version", "max_version"), "versions"),
@@ -81,8 +52,6 @@ _SAME = {
     **dict.fromkeys(("h2", "alpn"), "http2"),
     **dict.fromkeys(("h3", "quic"), "http3"),
     **dict.fromkeys(("re_encrypt", "backend_tls", "upstream_tls"), "reencrypt"),
-    **dict.fromkeys(("ssl", "https", "terminate"), "tls"),
-    "rewrite": "rewrites",
     "weight": "weights",
 }
 

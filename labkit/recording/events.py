@@ -4,7 +4,7 @@ The kinds and their keys are described in `model`. An event of an unknown kind i
 a later labkit may have written it. Keys that a kind does not know are left as they are.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
 from labkit.wording import inert
@@ -84,13 +84,19 @@ _SIDE: Final = _having({}, {"id": _ID, "client": _or_none(_END), "server": _or_n
 _ROLE: Final = _one_of("client", "balancer", "router", "backend")
 _NODE: Final = _having({"name": _text, "role": _ROLE, "addresses": _TEXTS}, {"interfaces": _TEXTS})
 
-_KINDS: Final[Mapping[str, Check]] = {
-    "topology": _having({"nodes": _list_of(_NODE)}, {"pools": _pools, "vip": _TEXTS, "runtime": _text}),
-    "mode": _having({"mode": _one_of("l4", "l7")}, {"engine": _MAYBE_TEXT}),
-    "rules": _having({}, {"text": _text, "reads": _or_none(_TEXTS)}),
-    "loss": _having({"vantage": _text, "dropped": _number}, {"since_ns": _number}),
-    "secrets": _having({"lines": _TEXTS}, {"leg": _or_none(_one_of("front", "back", "through"))}),
-    "decision": _having(
+_SHAPES: Final[Mapping[str, tuple[Mapping[str, Check], Mapping[str, Check]]]] = {  # required keys, optional keys
+    "topology": ({"nodes": _list_of(_NODE)}, {"pools": _pools, "vip": _TEXTS, "runtime": _text}),
+    "mode": ({"mode": _one_of("l4", "l7")}, {"engine": _MAYBE_TEXT}),
+    "rules": ({}, {"text": _text, "reads": _or_none(_TEXTS)}),
+    "fault": ({"fault": _text, "state": _one_of("begun", "ended")}, {"text": _text}),
+    "loss": ({"vantage": _text, "dropped": _number}, {"since_ns": _number}),
+    "health": (
+        {"backend": _text, "state": _text},
+        {"port": _or_none(_port), **dict.fromkeys(("was", "check", "reason"), _MAYBE_TEXT)},
+    ),
+    "probes": ({"addresses": _TEXTS, "ports": _pair(_port, _port)}, {"kept": _flag}),
+    "secrets": ({"lines": _TEXTS}, {"leg": _or_none(_one_of("front", "back", "through"))}),
+    "decision": (
         {"proto": _text, "client": _text, "client_port": _port, "server": _text, "server_port": _port},
         {
             "mode": _one_of("l4", "l7"),
@@ -101,7 +107,7 @@ _KINDS: Final[Mapping[str, Check]] = {
             "read": _or_none(_TEXTS),
         },
     ),
-    "request": _having(
+    "request": (
         {},
         {
             **dict.fromkeys(
@@ -116,12 +122,26 @@ _KINDS: Final[Mapping[str, Check]] = {
         },
     ),
 }
+_KINDS: Final = {kind: _having(*shape) for kind, shape in _SHAPES.items()}
 _EVENT: Final = _having({"kind": _text, "time_ns": _number}, {})
 
 
 def is_sound(event: Any) -> bool:
     """Whether *event* (of parsed JSON) is one that every part of labkit can read."""
     return _EVENT(event) and _KINDS.get(event["kind"], _EVENT)(event)
+
+
+def are_sound(columns: Mapping[str, Collection[Any]]) -> bool:
+    """Whether all events of one kind are sound that have these keys, and of each key these values, one or many."""
+    kinds = columns.get("kind", ())
+    if len(kinds) != 1 or not all(map(_text, kinds)):
+        return False
+    required, optional = _SHAPES.get(next(iter(kinds)), ({}, {}))
+    needed = {"time_ns": _number, **required}
+    if not columns.keys() >= needed.keys():
+        return False
+    checks: dict[str, Check] = {**optional, **needed}
+    return all(all(map(right, columns[key])) for key, right in checks.items() if key in columns)
 
 
 class Harmless(dict[str, Any]):

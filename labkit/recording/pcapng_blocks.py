@@ -18,7 +18,7 @@ from labkit.errors import CaptureError, NotACapture
 from . import pcapng_format as pcapng
 from . import secrets
 from .model import Loss
-from .pcapng_chain import Chain, Positions
+from .pcapng_chain import Chain, Positions, Run
 from .pcapng_evidence import Evidence
 
 MOST: Final = 0xFFFF
@@ -47,15 +47,19 @@ class Section:
     order: str
     interfaces: list[Interface] = field(default_factory=list)
     single: dict[int, list[int]] = field(default_factory=lambda: {kind: [] for kind in _SMALLEST})
-    runs: list[Positions] = field(default_factory=list)  # of enhanced packet blocks
+    runs: list[Run] = field(default_factory=list)  # of enhanced packet blocks
     losses: dict[int, Loss] = field(default_factory=dict)
 
-    def packets(self, kind: int) -> Positions:
-        """Where the packet blocks of one kind stand, in file order."""
-        single = np.array(self.single[kind], np.int64)
-        if kind != pcapng.PACKET or not self.runs:
-            return single
-        return np.sort(np.concatenate([single, *self.runs]), kind="stable")
+    def packets(self, kind: int) -> Run:
+        """Where the packet blocks of one kind begin, in file order, and where they should end (-1: as they say)."""
+        single: Positions = np.array(self.single[kind], np.int64)
+        runs = self.runs if kind == pcapng.PACKET else []
+        starts = np.concatenate([single, *(starts for starts, _ in runs)])
+        ends = np.concatenate([np.full(len(single), -1, np.int64), *(ends for _, ends in runs)])
+        if not len(single) or not runs:
+            return starts, ends
+        order = np.argsort(starts, kind="stable")
+        return starts[order], ends[order]
 
     @property
     def has_packets(self) -> bool:
@@ -77,8 +81,10 @@ class Blocks:
     interfaces: int = 0  # in all sections
 
 
-def walk(data: Any, size: int, most: int) -> Blocks:
+def walk(data: Any, size: int, most: int, *, believing: bool = True) -> Blocks:
     """Read the chain of blocks in *data* (mmap or bytes) up to *most* packets.
+
+    believing: take stored offsets for true, which must then be checked; else every block is looked for.
 
     NotACapture when not even one section begins it.
     """
@@ -96,6 +102,8 @@ def walk(data: Any, size: int, most: int) -> Blocks:
                 break
             head, tail = struct.Struct(order + "II"), struct.Struct(order + "I")
             kind, length = head.unpack_from(data, position)
+            if length < pcapng.SMALLEST_SECTION:
+                break
         end = position + length
         if length < 12 or length & 3 or end > size or tail.unpack_from(data, end - 4)[0] != length:
             break
@@ -106,10 +114,11 @@ def walk(data: Any, size: int, most: int) -> Blocks:
             elif found.packets >= most:
                 found.more = True
                 return found
-            elif streak > _A_RUN and chain is not None and len(run := chain.run(position)[: most - found.packets]):
-                found.sections[-1].runs.append(run)
-                found.packets += len(run)
-                end = int(run[-1]) + head.unpack_from(data, int(run[-1]))[1]
+            elif streak > _A_RUN and chain is not None and len((run := chain.run(position))[0]):
+                starts, ends = (part[: most - found.packets] for part in run)
+                found.sections[-1].runs.append((starts, ends))
+                found.packets += len(starts)
+                end = int(ends[-1])
                 streak = 0
             else:
                 found.sections[-1].single[kind].append(position)
@@ -118,7 +127,8 @@ def walk(data: Any, size: int, most: int) -> Blocks:
             _begin(found, order or "<")
             chain = Chain(data, size, order or "<")
         elif kind == pcapng.OFFSETS and chain is not None:
-            chain.store(end, _offsets(data[position + 8 : end - 4], order or "<"))
+            if believing:
+                chain.store(end, _offsets(data[position + 8 : end - 4], order or "<"))
             streak = _A_RUN
         elif read := _READERS.get(kind):
             found.position = position

@@ -4,11 +4,11 @@ A block says how long it is, so blocks are a chain that must be followed from it
 whatever looks like a packet block is a candidate, and from a true block on, candidates that begin where the one
 before ends are true too. What only looks like a block (inside a payload) is never reached, as in a plain walk.
 
-Stored offsets (docs/pcapng.md) spare the search. They are believed only as far as the file itself says the same.
+Stored offsets (docs/pcapng.md) spare the search. Whether the file itself says the same is found out when the packets
+are read (`pcapng_columns`): looking at every block twice would take longer than all the rest.
 """
 
 import struct
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 import numpy as np
@@ -17,9 +17,9 @@ import numpy.typing as npt
 from . import pcapng_format as pcapng
 
 Positions = npt.NDArray[np.int64]
+Run = tuple[Positions, Positions]  # where packet blocks begin, and where they end
 _SMALLEST_WINDOW: Final = 1 << 18  # bytes that are looked at in one go; more in a long file
 _LARGEST_WINDOW: Final = 1 << 25
-_AT_ONCE: Final = 1 << 15
 _NONE: Final = np.zeros(0, np.int64)
 
 
@@ -35,7 +35,7 @@ class Chain:
         self._from = self._to = 0  # what the candidates were looked for in
         self._found = self._next = _NONE
         self._breaks: Positions = _NONE
-        self._stored: list[tuple[Positions, Positions]] = []
+        self._stored: list[Run] = []
 
     def store(self, first: int, lengths: Positions) -> None:
         """Take a hint: packet blocks of these lengths (bytes) stand from *first* on."""
@@ -43,50 +43,51 @@ class Chain:
             ends = first + np.cumsum(lengths)
             self._stored.append((ends - lengths, ends))
 
-    def run(self, position: int) -> Positions:
-        """Where the packet blocks stand that follow each other from *position* on, which must be a multiple of 4."""
-        found, end = self._as_stored(position)
-        parts = [found]
-        while len(part := self._piece(end)):
-            parts.append(part)
-            end = int(self._next[np.searchsorted(self._found, part[-1])])
-        return np.concatenate(parts)
+    def run(self, position: int) -> Run:
+        """The packet blocks that follow each other from *position* on, which must be a multiple of 4.
 
-    def _as_stored(self, position: int) -> tuple[Positions, int]:
-        """The packets from *position* on that were told of and are there, and where they end."""
+        Those that were told of by `store` are not looked at: only that they could be there.
+        """
+        parts = [self._as_stored(position)]
+        end = int(parts[0][1][-1]) if len(parts[0][1]) else position
+        while len((part := self._piece(end))[0]):
+            parts.append(part)
+            end = int(part[1][-1])
+        starts, ends = zip(*parts, strict=True)
+        return np.concatenate(starts), np.concatenate(ends)
+
+    def _as_stored(self, position: int) -> Run:
+        """The packets from *position* on that were told of, as far as they can be packets of this file."""
         for starts, ends in self._stored:
             place = int(np.searchsorted(starts, position))
             if place < len(starts) and starts[place] == position:
                 at, end = starts[place:], ends[place:]
-                sound = self._all_sound(at, end)
-                good = len(at) if sound.all() else int(np.argmin(sound))
-                return at[:good], int(end[good - 1]) if good else position
-        return _NONE, position
+                possible = self._possible(end - at, end)
+                good = len(at) if possible.all() else int(np.argmin(possible))
+                return at[:good], end[:good]
+        return _NONE, _NONE
 
-    def _all_sound(self, at: Positions, end: Positions) -> npt.NDArray[np.bool_]:
-        """`_sound` of very many, so many at a time that their columns stay in the processor's cache."""
-        pieces = [slice(first, first + _AT_ONCE) for first in range(0, len(at), _AT_ONCE)]
-        with ThreadPoolExecutor(2) as threads:  # numpy works without the interpreter's lock
-            return np.concatenate(list(threads.map(lambda some: self._sound(at[some], end[some] - at[some]), pieces)))
+    def _possible(self, length: Positions, end: Positions) -> npt.NDArray[np.bool_]:
+        return np.asarray((length >= pcapng.PACKET_OVERHEAD) & (length & 3 == 0) & (end <= self._end))
 
     def _sound(self, at: Positions, length: Positions) -> npt.NDArray[np.bool_]:
         """Whether whole packet blocks of those lengths stand there, by both their length fields."""
-        fits = (length >= pcapng.PACKET_OVERHEAD) & (length & 3 == 0) & (at + length <= self._end)
+        fits = self._possible(length, at + length)
         at, end = np.where(fits, at, 0), np.where(fits, at + length, 4)
         begins = (self._native[at >> 2] == self._kind) & (self._words[(at >> 2) + 1] == length)
         return np.asarray(fits & begins & (self._words[(end >> 2) - 1] == length))
 
-    def _piece(self, position: int) -> Positions:
+    def _piece(self, position: int) -> Run:
         """The run from *position* as far as the window goes; empty if no packet block stands there."""
         if position + pcapng.PACKET_OVERHEAD > self._end or self._native[position >> 2] != self._kind:
-            return _NONE
+            return _NONE, _NONE
         if not self._from <= position < self._to:
             self._look(position)
         start = int(np.searchsorted(self._found, position))
         if start == len(self._found) or self._found[start] != position:
-            return _NONE
+            return _NONE, _NONE
         last = int(self._breaks[np.searchsorted(self._breaks, start)])
-        return self._found[start : last + 1]
+        return self._found[start : last + 1], self._next[start : last + 1]
 
     def _look(self, position: int) -> None:
         """Find the candidates of a window that begins at *position*."""

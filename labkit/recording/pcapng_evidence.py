@@ -6,17 +6,21 @@ no more than memory bears.
 
 import json
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from . import events
+from . import event_table, events
 from . import pcapng_format as pcapng
 
 MOST_WEIGHT: Final = 1 << 30  # bytes of memory that the events of one file may take, at a guess
 
 
 _SCAN: Final = json.JSONDecoder().scan_once  # type: ignore[attr-defined]  # what json.loads comes down to: a large capture has very many events
+
+
+def _plain(pairs: Any) -> dict[str, Any]:
+    return dict(pairs)
 
 
 @dataclass(slots=True)
@@ -48,14 +52,29 @@ class Evidence:
             return
         if not isinstance(value, dict) or value.get("labkit") != 1:
             return
+        harmless = text.isascii() and "\\" not in text and "\x7f" not in text  # JSON has no other bare controls
         if "vantages" in value:
             self._places(value)
+        elif "events" in value:
+            self._table(value["events"], events.Harmless if harmless else _plain)
         elif events.is_sound(value.get("event")):
             event = value["event"]
-            harmless = text.isascii() and "\\" not in text and "\x7f" not in text  # JSON has no other bare controls
             self.events.append(events.Harmless(event) if harmless else event)
         else:
             self.damaged += 1
+
+    def _table(self, value: Any, make: Callable[[Any], dict[str, Any]]) -> None:
+        table = event_table.read(value)
+        if table is None:
+            self.damaged += 1
+            return
+        self.weight += len(table) * (200 + 50 * len(table.keys))  # of the dictionaries; their values were counted
+        if self.weight > MOST_WEIGHT:
+            self.left_out += len(table)
+            return
+        sound, damaged = table.events(make)
+        self.events += sound
+        self.damaged += damaged
 
     def _places(self, value: Mapping[str, Any]) -> None:
         places, lacks = value["vantages"], value.get("lacks")

@@ -39,6 +39,7 @@ OPT_OS_DROPPED = 7
 OPT_DELIVERED = 8
 
 DOCUMENTATION_PEN = 32473  # RFC 5612: the enterprise number for examples (0x7ED9)
+SMALLEST_SECTION = 28  # bytes of a section header block without options
 PACKET_OVERHEAD = 32  # bytes of an enhanced packet block around its data, without options
 MICROSECONDS, NANOSECONDS = 6, 9
 FILTER_TEXT = 0  # the first byte of a filter option: a pcap-filter(7) expression follows

@@ -9,7 +9,7 @@ from . import pcapng_format as pcapng
 
 MOST_OPTIONS: Final = 64  # of one packet that are looked at
 MOST_COMMENT_BYTES: Final = 1 << 26  # of one file
-_OURS: Final = 24  # bytes of the options that `pcapng_writer` gives a packet without a comment
+_OURS: Final = 24  # bytes of the options that `pcapng_writer` gives a packet without a comment: flags, packet id, end
 Integers = npt.NDArray[Any]
 
 
@@ -24,13 +24,6 @@ def read(
     comments: dict[int, bytes] = {}
     index = np.flatnonzero(at + 4 <= end)
     at, end = at[index], end[index]
-    plain = end - at == _OURS
-    if plain.any():  # the writer's own layout: flags, packet id, end
-        first = words[at[plain] >> 2]
-        third = words[(at[plain] >> 2) + 2]
-        plain[plain] = (first == _head(pcapng.OPT_FLAGS, 4, order)) & (third == _head(pcapng.OPT_PACKET_ID, 8, order))
-        found[index[plain]] = _direction(words[(at[plain] >> 2) + 1])
-        index, at, end = index[~plain], at[~plain], end[~plain]
     for _ in range(MOST_OPTIONS):
         if not len(index):
             break
@@ -50,10 +43,21 @@ def read(
     return found, comments
 
 
+def ours(options: Integers, room: Integers, order: str) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.uint8]]:
+    """Which packets have the options of the writer's own layout, and the direction that those say.
+
+    options: the last six words of each packet's; room: how many bytes its options take in all.
+    """
+    plain = (options[:, 0] == _head(pcapng.OPT_FLAGS, 4, order)) & (room == _OURS)
+    plain &= options[:, 2] == _head(pcapng.OPT_PACKET_ID, 8, order)
+    return plain, _direction(options[:, 1])
+
+
 def _head(code: int, length: int, order: str) -> int:
     return code | length << 16 if order == "<" else code << 16 | length
 
 
-def _direction(flags: Integers) -> Integers:
-    value = flags & 3
-    return np.where(value == 3, 0, value)
+def _direction(flags: Integers) -> npt.NDArray[np.uint8]:
+    value = flags.astype(np.uint8) & np.uint8(3)
+    value[value == 3] = 0
+    return value

@@ -96,7 +96,13 @@ def _pcap(data: Any, size: int, source: str, most: int) -> Recording:
 
 
 def _pcapng(data: Any, size: int, source: str, most: int) -> Recording:
-    blocks = walk(data, size, most)
+    try:
+        return _of_blocks(walk(data, size, most), data, size, source)
+    except CaptureError:  # perhaps only because of what stored offsets say, which nothing may depend on
+        return _of_blocks(walk(data, size, most, believing=False), data, size, source)
+
+
+def _of_blocks(blocks: Blocks, data: Any, size: int, source: str) -> Recording:
     first = timeless = 0
     damaged = blocks.unreadable
     parts = []

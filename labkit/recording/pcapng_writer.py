@@ -22,6 +22,7 @@ import numpy.typing as npt
 from labkit.errors import CaptureError
 from labkit.wording import printable
 
+from . import event_table
 from . import pcapng_format as pcapng
 from . import secrets as tls_secrets
 from .model import Loss, Recording, Vantage
@@ -101,8 +102,8 @@ def render(recording: Recording) -> Iterator[bytes]:
         yield _interface(vantage)
     yield tls_secrets.block(recording.events)
     yield _evidence({"labkit": 1, "vantages": _places(recording.vantages), "lacks": list(recording.lacks)})
-    for event in recording.events:
-        yield _evidence({"labkit": 1, "event": dict(event)})
+    for piece in event_table.pieces(recording.events):
+        yield _evidence({"labkit": 1, **piece})
     data = memoryview(recording.data)
     for first in range(0, len(recording.packets), TOLD_AT_ONCE):
         rows = recording.packets[first : first + TOLD_AT_ONCE]
@@ -143,7 +144,7 @@ def _evidence(value: dict[str, Any]) -> bytes:
     try:
         body = json.dumps(value, separators=(",", ":")).encode()
     except (TypeError, ValueError) as error:
-        kind = value.get("event", value).get("kind", "labkit")
+        kind = value.get("event", value).get("kind", "labkit")  # what is in a table was found plain
         raise CaptureError(f"An event of kind {kind!r} cannot be saved: {error}. Keep plain data in events.") from error
     filled = body.ljust(pcapng.padded(len(body)))  # spaces: still JSON
     return pcapng.block(pcapng.EVIDENCE, struct.pack("<I", pcapng.DOCUMENTATION_PEN) + filled)

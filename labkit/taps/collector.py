@@ -43,10 +43,11 @@ _FOREVER: Final = 2**63 - 1
 class Taps:
     """A capture: ``start()``, then traffic, then ``stop()``. All methods are thread-safe.
 
-    vantages: names, all of the topology if empty. filter: only what passes is captured, see `filters`. limits: after
-    which the capture ends by itself. limit_bytes: memory for packets, which ends it too. What was ended is cut short at
-    one time everywhere, and the recording's ``lacks`` says so. ring: size of the kernel ring of each tap; by their
-    number if None. CaptureError for a wrong name or filter.
+    vantages: names, all of the topology if empty. filter: only what passes is captured, see `filters`. without: what no
+    capture is about, in the same words; the recording does not call it a filter. limits: after which the capture ends
+    by itself. limit_bytes: memory for packets, which ends it too. What was ended is cut short at one time everywhere,
+    and the recording's ``lacks`` says so. ring: size of the kernel ring of each tap; by their number if None.
+    CaptureError for a wrong name or filter.
     """
 
     def __init__(
@@ -56,14 +57,17 @@ class Taps:
         vantages: Sequence[str] = (),
         *,
         filter: str | None = None,
+        without: str = "",
         limits: Limits | None = None,
         limit_bytes: int | None = None,
         ring: RingSize | None = None,
     ) -> None:
         chosen = places.choose(topology, vantages)
-        wanted = None if filter is None else compile_filter(filter, places.addresses(topology))
+        text, hosts = filter or "", places.addresses(topology)
+        wanted = compile_filter(filter, hosts) if filter is not None else None
+        if without:
+            wanted = compile_filter(f"({text}) and not ({without})" if text else f"not ({without})", hosts)
         self._filter = wanted.program if wanted else b""
-        text = wanted.text if wanted else ""
         self._taps = [
             Tap(index, replace(vantage, filter=text), nodes[vantage.node]) for index, vantage in enumerate(chosen)
         ]

@@ -281,6 +281,7 @@ class Backend(Host):
     """A host that serves HTTP and WebSockets (port 80, under TLS 443), TCP echo and UDP echo (port 7).
 
     certificate: gives [chain, key] as PEM text to serve TLS with; None where it shall not be served.
+    drain: takes it out of its balancer's rotation.
     What was set stays set: after `kill` and `restore` the same application is served, as slowly as before.
     """
 
@@ -291,12 +292,14 @@ class Backend(Host):
         trust: Callable[[], str] = no_authority,
         *,
         certificate: Callable[[], list[str]] | None = None,
+        drain: Callable[[], Any] | None = None,
         http_port: int = 80,
         tcp_port: int = 7,
         udp_port: int = 7,
         https_port: int = 443,
     ) -> None:
         super().__init__(spec, node, trust)
+        self._drain = drain
         ports = {"http_port": http_port, "tcp_port": tcp_port, "udp_port": udp_port}
         if certificate:
             ports["https_port"] = https_port
@@ -334,6 +337,12 @@ class Backend(Host):
         """Bring the server back as it was, application and slowness included. Does nothing while it serves."""
         self._server.start()
         self._server.wait_ready()
+
+    def drain(self) -> Any:
+        """Have the balancer send it nothing new, while its connections go on: `lab.balancer.drain` of this backend."""
+        if self._drain is None:
+            raise TaskError(f"{self.name} cannot be drained: no balancer sends it anything. Make a Lab.")
+        return self._drain()
 
     def slow(self, seconds: float) -> None:
         """Make every answer from now on wait *seconds* first; 0 ends that. Stays over `kill` and `restore`."""

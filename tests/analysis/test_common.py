@@ -7,6 +7,7 @@ import numpy as np
 from labkit.analysis import common
 from labkit.analysis.addresses import Addresses
 from labkit.analysis.frames import Frames, buffer_of
+from labkit.analysis.index import HELD
 from labkit.analysis.links import after_link
 from labkit.analysis.network import ipv4
 from labkit.analysis.transport import transport
@@ -37,7 +38,8 @@ def test_it_says_what_reading_header_by_header_says() -> None:
         raw.append(bytes(frame[: dice.choice((None, None, None, dice.randrange(len(frame) + 1)))]))
     ethernet = np.array([dice.random() < 0.9 for _ in raw])
     frames, quick, slow = frames_of(raw), Addresses(), Addresses()
-    alike, columns = common.read(frames, frames.captured, quick, ethernet)
+    columns = {name: np.zeros(len(raw), dtype=kind) for name, kind in HELD.items()}
+    alike = common.read(frames, frames.captured, quick, ethernet, columns)
     wanted = [link and has_the_shape(one) for one, link in zip(raw, ethernet.tolist(), strict=True)]
     assert alike.tolist() == wanted
     assert 100 < sum(wanted) < len(raw) - 100
@@ -50,7 +52,7 @@ def test_it_says_what_reading_header_by_header_says() -> None:
                  **vars(transport(some, ip.proto, ip.l4, ip.end, ip.fragment))}  # fmt: skip
     assert set(columns) == set(by_header) - {"end"}
     for name, values in columns.items():
-        found = (values if isinstance(values, int) else values[rows]) + np.zeros(len(rows), dtype=np.int64)
+        found = values[rows]
         if name in ("source", "target"):
             assert [quick.names[n] for n in found] == [slow.names[n] for n in by_header[name]]
         else:
@@ -60,5 +62,6 @@ def test_it_says_what_reading_header_by_header_says() -> None:
 def test_of_short_and_no_packets_nothing() -> None:
     for raw in ([], [b""], [b"short"] * 3):
         frames = frames_of(raw)
-        alike, _ = common.read(frames, frames.captured, Addresses(), np.ones(len(raw), dtype=bool))
+        columns = {name: np.zeros(len(raw), dtype=kind) for name, kind in HELD.items()}
+        alike = common.read(frames, frames.captured, Addresses(), np.ones(len(raw), dtype=bool), columns)
         assert alike.tolist() == [False] * len(raw)

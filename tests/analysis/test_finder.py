@@ -115,6 +115,11 @@ def test_protocols_have_tuples_of_their_own_and_addresses_any_version() -> None:
     assert Study(wire.recording()).finder.ends(0) == (("fd00:10:0:1::11", 40000), ("fd00:10:0:1::10", 80))
 
 
+def event_of(proto: str, client: tuple[str, int], server: tuple[str, int], when: int) -> dict[str, object]:
+    ends = {"client": client[0], "client_port": client[1], "server": server[0], "server_port": server[1]}
+    return {"kind": "decision", "time_ns": when, "proto": proto, **ends}
+
+
 def test_many_at_once_are_as_one_by_one() -> None:
     dice = random.Random(6)
     wire = Wire()
@@ -132,7 +137,7 @@ def test_many_at_once_are_as_one_by_one() -> None:
             client, server = server, client
         when = dice.randrange(first - 10**7, last + 10**7)
         asked.append((dice.choice(("TCP", "TCP", "TCP", "UDP", "SCTP")), client, server, when))
-    found = study.finder.opened_each(asked)
+    found = study.finder.opened_each([event_of(*one) for one in asked])
     assert found == [study.finder.opened(*one) for one in asked]
     assert len(set(found)) > 10
     assert study.finder.opened_each([]) == []
@@ -158,5 +163,5 @@ def test_of_a_tuple_used_again_the_one_that_was_open_then() -> None:
 def test_without_packets_nothing_is_found() -> None:
     empty = Study(Wire().recording()).finder
     assert empty.opened("TCP", (ALICE, 1), (VIP, 80), 10**18) is None
-    assert empty.opened_each([("TCP", (ALICE, 1), (VIP, 80), 10**18)]) == [None]
+    assert empty.opened_each([event_of("TCP", (ALICE, 1), (VIP, 80), 10**18)]) == [None]
     assert Study(l4_wire(1).recording()).finder.opened("TCP", ("nowhere", 1), (VIP, 80), 2**63 - 1) is None

@@ -59,14 +59,15 @@ class Translated:
 def parse(event: bytes, received_ns: int) -> Translated | None:
     """What an event says; None if it is neither TCP nor UDP. An old kernel gives no time: then the time of receipt."""
     found = dict(attributes(event[BODY:]))
-    original, reply = _endpoints(found.get(TUPLE_ORIGINAL, b"")), _endpoints(found.get(TUPLE_REPLY, b""))
+    original, reply = endpoints(found.get(TUPLE_ORIGINAL, b"")), endpoints(found.get(TUPLE_REPLY, b""))
     if original is None or reply is None:
         return None
     stamp = found.get(TIMESTAMP_EVENT)
     return Translated(original, reply, as_int(stamp) if stamp else received_ns)
 
 
-def _endpoints(data: bytes) -> Endpoints | None:
+def endpoints(data: bytes) -> Endpoints | None:
+    """A tuple's attributes as addresses and ports; None if it is neither TCP nor UDP."""
     found = dict(attributes(data))
     address, protocol = dict(attributes(found.get(1, b""))), dict(attributes(found.get(2, b"")))
     name = PROTOCOLS.get(as_int(protocol.get(1, b"")))

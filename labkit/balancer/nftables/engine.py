@@ -135,6 +135,21 @@ class NftablesEngine:
         """The sysctls that could not be set in the node, with reasons; see `sysctls`."""
         return list(self._ask("settings"))
 
+    def flows(self) -> list[dict[str, Any]]:
+        """The connections that the kernel tracks at this moment, as `flows.plain` writes them."""
+        found: list[dict[str, Any]] = []
+        start: int | None = 0
+        with self._lock:
+            while start is not None:
+                answer = self._ask("flows", start=start)
+                found += answer["flows"]
+                start = answer["next"]
+        return found
+
+    def cut(self, addresses: Sequence[str]) -> dict[str, int]:
+        """Reset the connections that were forwarded to *addresses*, and no others; see `cut.cut`."""
+        return dict(self._ask("cut", addresses=list(addresses)))
+
     def stop(self) -> None:
         """End the task; the rules stay in the kernel. Idempotent."""
         with self._lock:

@@ -32,7 +32,7 @@ from .choose import Chooser
 from .direct import Place, direct
 from .pieces import destination, e, note, port, state
 from .styles import backend, sources
-from .values import TABLE, Chain, Code, Family, Hook, Rule, Ruleset, Table, Verdict
+from .values import TABLE, Chain, Code, Expression, Family, Hook, Rule, Ruleset, Table, Verdict
 from .wanted import check
 
 PREROUTING, FORWARD = 0, 2  # hooks
@@ -46,13 +46,14 @@ def render(vips: tuple[str, str | None], forwards: Sequence[Forward], place: Pla
 
     place: where packets are sent on directly, which ``style="dsr"`` needs; with it there is a second table. Where a
     target has no IPv6 address but the VIP has one, IPv6 clients of that listener are refused by a rule that says so:
-    passed by, they would reach whatever listens on lb. PolicyError for what `wanted.check` refuses.
+    passed by, they would reach whatever listens on lb. A forward without targets refuses everybody. PolicyError for
+    what `wanted.check` refuses.
     """
     check(forwards)
     chain_of = dict(zip(forwards, _names(forwards), strict=True))
     families = [family for family, vip in zip((Family.IP, Family.IP6), vips, strict=True) if vip]
     chooser = Chooser()
-    translated = [forward for forward in forwards if forward.style != "dsr"]
+    translated = [forward for forward in forwards if forward.targets and forward.style != "dsr"]
     choices = [chooser.choice(forward, chain_of[forward], families) for forward in translated]
     chains = [
         Chain("prerouting", tuple(_dispatch(vips, chain_of)), Hook("nat", PREROUTING, DSTNAT)),
@@ -65,7 +66,7 @@ def render(vips: tuple[str, str | None], forwards: Sequence[Forward], place: Pla
             chains.append(backend(f"{chain_of[forward]}_{target.name}", forward, target))
     maps = {found.name: found for choice in choices for found in choice.maps}
     tables = [Table(TABLE, Family.INET, tuple(chains), tuple(maps.values()), userdata=note("written by labkit"))]
-    directly = {forward: name for forward, name in chain_of.items() if forward.style == "dsr"}
+    directly = {forward: name for forward, name in chain_of.items() if forward.targets and forward.style == "dsr"}
     if directly and place is None:
         raise PolicyError("Direct server return needs a router beside lb: start the lab with direct_return().")
     if place is not None:
@@ -102,17 +103,26 @@ def _dispatch(vips: tuple[str, str | None], chain_of: dict[Forward, str]) -> Ite
             if vip is None:
                 continue
             match = (*destination(family, vip), *port(listener.transport, listener.port, listener.last_port))
-            lacking = [target.name for target in forward.targets if family == Family.IP6 and not target.address6]
-            if lacking:
-                refuse = (
-                    e("reject", type=TCP_RESET, code=0)
-                    if listener.transport == "tcp"
-                    else e("reject", type=ICMPX_UNREACHABLE, code=PORT_UNREACHABLE)
-                )
-                yield Rule((*match, refuse), note(f"{listener.label}: refused, {lacking[0]} has no IPv6 address"))
+            if why := _why_refused(forward, family):
+                yield Rule((*match, _refusal(listener.transport)), note(f"{listener.label}: refused, {why}"))
             elif forward.style != "dsr":
                 go = e("immediate", dreg=0, data=Verdict(Code.GOTO, name))
                 yield Rule((*match, go), note(f"{listener.label}: known by address and port, on the first packet"))
+
+
+def _why_refused(forward: Forward, family: Family) -> str:
+    """Why no client of *family* can be served; empty if it can."""
+    if not forward.targets:
+        return "no backend takes connections"
+    lacking = [target.name for target in forward.targets if family == Family.IP6 and not target.address6]
+    return f"{lacking[0]} has no IPv6 address" if lacking else ""
+
+
+def _refusal(transport: str) -> Expression:
+    """A clear no: a reset for TCP, port unreachable for UDP."""
+    if transport == "tcp":
+        return e("reject", type=TCP_RESET, code=0)
+    return e("reject", type=ICMPX_UNREACHABLE, code=PORT_UNREACHABLE)
 
 
 def _tracking() -> Iterator[Rule]:

@@ -16,6 +16,8 @@ SYSCTLS = (
     ("net/netfilter/nf_conntrack_tcp_be_liberal", "1", False),
     # Decisions get the kernel's own time, in nanoseconds.
     ("net/netfilter/nf_conntrack_timestamp", "1", False),
+    # And every connection counts its packets and bytes.
+    ("net/netfilter/nf_conntrack_acct", "1", False),
 )
 
 

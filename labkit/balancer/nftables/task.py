@@ -12,6 +12,8 @@ op             with                                   result
 ``decisions``  ``start``, ``since_ns``                ``decisions``, ``next`` (None: no more), ``forgotten``, ``lost``,
                                                       ``incomplete_ns`` (the newest moment of one that is missing, or 0)
 ``settings``                                          the sysctls that could not be set, with reasons
+``flows``      ``start``                              ``flows`` (see `flows.plain`) as of start 0, ``next``
+``cut``        ``addresses``                          see `cut.cut`
 =============  =====================================  ==============================================================
 """
 
@@ -27,8 +29,10 @@ from labkit.runtime.protocol import TaskLink
 from ..policy import Forward, Target
 from . import decode, encode, sysctls
 from .collector import Collector
+from .cut import cut
 from .decisions import Record, Regime, listeners_of
 from .direct import Place, is_flows
+from .flows import Flow, flows, plain
 from .netlink import Message, Netlink
 from .reads import reads
 from .render import render
@@ -78,6 +82,7 @@ class Kernel:
         self._listeners = listeners_of(vips, forwards)
         self._generation = -1
         self._regime: Regime | None = None
+        self._listed: list[Flow] = []
         self._operations: dict[str, Callable[..., Any]] = {
             "apply": self._apply,
             "text": lambda: text(decode.live(self._netlink)[1]),
@@ -85,6 +90,8 @@ class Kernel:
             "dump": self._dump,
             "decisions": self._decisions,
             "settings": lambda: self._refused,
+            "flows": self._flows,
+            "cut": lambda addresses: cut(self._netlink, addresses),
         }
 
     def fileno(self) -> int:
@@ -147,6 +154,15 @@ class Kernel:
             "lost": self._collector.lost,
             "incomplete_ns": max(self._record.forgotten_ns, self._collector.lost_ns),
         }
+
+    def _flows(self, start: int) -> dict[str, Any]:
+        if start == 0:
+            self._listed = flows(self._netlink)
+        part = [plain(flow) for flow in self._listed[start : start + A_REPLY]]
+        following: int | None = start + A_REPLY
+        if start + A_REPLY >= len(self._listed):
+            following, self._listed = None, []
+        return {"flows": part, "next": following}
 
 
 def _place(beside: Mapping[str, Any]) -> Place:

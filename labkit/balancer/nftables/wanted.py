@@ -13,12 +13,10 @@ from ..turns import MOST_WEIGHT
 
 
 def check(forwards: Iterable[Forward]) -> None:
-    """PolicyError for a listener without targets, two forwards of one port, an algorithm or weight that is none."""
+    """PolicyError for two forwards of one port, an algorithm or weight that is none. One without targets refuses."""
     seen: list[Listener] = []
     for forward in forwards:
         listener = forward.listener
-        if not forward.targets:
-            raise PolicyError(f"Listener {listener.label} has no backend to forward to; name at least one.")
         if forward.algorithm not in ALGORITHMS:
             known = ", ".join(ALGORITHMS)
             raise PolicyError(f"nftables here has no algorithm {forward.algorithm!r}; it has {known}.")

@@ -146,8 +146,8 @@ def test_200_swaps_under_connects_fail_none(runtime: Runtime, engine: NftablesEn
 
 def test_a_refused_transaction_leaves_every_rule_as_it_was(runtime: Runtime, engine: NftablesEngine) -> None:
     before = engine.text()
-    with pytest.raises(PolicyError, match="Listener tcp-9 has no backend"):
-        engine.apply([Forward(Listener(9, "tcp"), ())])
+    with pytest.raises(PolicyError, match="both forward tcp port 9"):
+        engine.apply([Forward(Listener(9, "tcp"), ()), Forward(Listener(9, "tcp", "again"), ())])
     broken = Forward(HTTP.listener, (API1, Target("x" * 300, "10.0.2.9", "fd00::9")))
     with pytest.raises(EngineError, match=r"The kernel refuses chain http_80_x+: .*The rules that were in force stay"):
         engine.apply([broken])

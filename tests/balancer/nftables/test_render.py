@@ -105,7 +105,6 @@ def test_chains_are_named_as_nft_accepts_it(listeners: list[Listener], names: li
 @pytest.mark.parametrize(
     ("forwards", "message"),
     [
-        ([Forward(Listener(80), ())], "Listener http-80 has no backend to forward to; name at least one."),
         ([Forward(Listener(80), (API1,), "least")], "nftables here has no algorithm 'least'; it has round_robin"),  # type: ignore[arg-type]
         ([Forward(Listener(80), (replace(API1, weight=0),))], "api1 has the weight 0; use 1 to 256"),
         ([HTTP, Forward(Listener(80, "tcp", "raw"), (API1,))], "Listeners http and raw both forward tcp port 80"),

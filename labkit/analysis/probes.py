@@ -1,0 +1,65 @@
+"""The packets of health checks: told by the balancer's word (the event ``probes``), and left out unless asked for.
+
+Checks come from addresses and ports that nothing else of the balancer uses. What answers them, also an ICMP error about
+one, belongs to them.
+"""
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from labkit.recording import Loss, Recording
+
+from .frames import Bools
+from .index import ICMP, Index, build
+
+QUOTED = 8 + 20  # bytes of an ICMP error before the ports that it quotes, of an IPv4 header without options
+
+
+def kept(recording: Recording) -> bool | None:
+    """Whether packets of health checks are in it; None if it does not say that there were checks."""
+    told = [event for event in recording.events if event["kind"] == "probes"]
+    return any(event.get("kept") for event in told) if told else None
+
+
+def without_probes(recording: Recording) -> Recording:
+    """The same recording without the packets of health checks; itself if there are none in it."""
+    if not kept(recording):
+        return recording
+    index = build(recording)
+    probes = np.zeros(len(index), dtype=bool)
+    for event in recording.events:
+        if event["kind"] == "probes":
+            probes |= _of_checks(index, event)
+    rows = ~probes
+    numbers = np.cumsum(rows)  # of a packet that is kept, its new number
+    dropped = np.bincount(recording.packets["vantage"][probes], minlength=len(recording.vantages)).tolist()
+    less = dict(zip((vantage.name for vantage in recording.vantages), dropped, strict=True))
+    return replace(
+        recording,
+        packets=recording.packets[rows],
+        loss={name: Loss(loss.captured - less.get(name, 0), loss.dropped) for name, loss in recording.loss.items()},
+        comments={int(numbers[number - 1]): text for number, text in recording.comments.items() if rows[number - 1]},
+    )
+
+
+def _of_checks(index: Index, event: Mapping[str, Any]) -> Bools:
+    """Which packets a ``probes`` event is about."""
+    first, last = event["ports"]
+    ours = [place for place, address in enumerate(index.addresses) if address in event["addresses"]]
+    sent = np.isin(index.source, ours) & (index.sport >= first) & (index.sport <= last)
+    answered = np.isin(index.target, ours) & (index.dport >= first) & (index.dport <= last)
+    found: Bools = sent | answered
+    addresses = {ipaddress.ip_address(address).packed for address in event["addresses"]}
+    for row in np.flatnonzero((index.proto == ICMP) & np.isin(index.target, ours)).tolist():
+        start = int(index.l4[row])
+        quoted = index.frames.slice(row, start, QUOTED + 2)
+        found[row] = (
+            quoted[:1] == b"\3"
+            and quoted[20:24] in addresses
+            and first <= int.from_bytes(quoted[QUOTED : QUOTED + 2]) <= last
+        )
+    return found

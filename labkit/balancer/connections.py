@@ -1,0 +1,99 @@
+"""The balancer's connections at this moment as one table, made of what the kernel tracks. Pure but for pandas.
+
+The kernel tracks what it forwards (one entry, both legs: ``through``) as well as what ends in the balancer: at L7 a
+client's connection (``front``) and the proxy's own to a backend (``back``) are two entries, and which belongs to which
+only the proxy knows: `Capture.exchanges` pairs them.
+"""
+
+import time
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from labkit.balancer.checks import SOURCE_PORTS
+from labkit.topology import Topology
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ENDS = ("src", "sport", "dst", "dport")
+COLUMNS = (
+    "proto", "leg", "state", "backend",
+    *(f"original_{end}" for end in ENDS), *(f"reply_{end}" for end in ENDS),
+    "packets_out", "packets_in", "bytes_out", "bytes_in", "age_seconds", "timeout_seconds",
+)  # fmt: skip
+CLOSED = frozenset(("TIME_WAIT", "CLOSE"))
+
+
+def backends_by_address(topology: Topology) -> dict[str, str]:
+    """Whose each address of a backend is."""
+    return {
+        str(address.ip): node.name
+        for node in topology.backends
+        for interface in node.interfaces
+        for address in (interface.address4, interface.address6)
+        if address is not None
+    }
+
+
+def own_addresses(topology: Topology) -> frozenset[str]:
+    """The balancer's own addresses, the VIP among them."""
+    return frozenset(
+        str(address.ip)
+        for interface in topology.balancer.interfaces
+        for address in (interface.address4, interface.address6)
+        if address is not None
+    )
+
+
+def leg(flow: Mapping[str, Any], own: frozenset[str]) -> str:
+    """``through`` the balancer, ``front`` (ends in it), ``back`` (begins in it), or ``routed`` (merely passes)."""
+    if flow["translated"]:
+        return "through"
+    if flow["original"][2] in own:
+        return "front"
+    return "back" if flow["original"][0] in own else "routed"
+
+
+def is_probe(flow: Mapping[str, Any], own: frozenset[str]) -> bool:
+    """Whether it is a health check's, by its source."""
+    source, port = flow["original"][:2]
+    return source in own and port in SOURCE_PORTS
+
+
+def open_at(flows: Iterable[Mapping[str, Any]], topology: Topology, name: str) -> list[Mapping[str, Any]]:
+    """The TCP connections to the backend *name* that may still carry something: forwarded ones and the proxy's own."""
+    backends, own = backends_by_address(topology), own_addresses(topology)
+    return [
+        flow
+        for flow in flows
+        if flow["proto"] == "TCP"
+        and flow["state"] not in CLOSED
+        and backends.get(flow["reply"][0]) == name
+        and leg(flow, own) in ("through", "back")
+        and not is_probe(flow, own)
+    ]
+
+
+def connections_table(flows: Iterable[Mapping[str, Any]], topology: Topology, probes: bool = False) -> "pd.DataFrame":
+    """One row a tracked connection, oldest first; see `Balancer.connections`."""
+    import pandas as pd
+
+    backends, own, now = backends_by_address(topology), own_addresses(topology), time.time_ns()
+    chosen = [flow for flow in flows if probes or not is_probe(flow, own)]
+    chosen.sort(key=lambda flow: (flow["began_ns"] or 0, flow["original"]))
+    rows = [
+        (
+            flow["proto"],
+            leg(flow, own),
+            flow["state"],
+            backends.get(flow["reply"][0]),
+            *flow["original"],
+            *flow["reply"],
+            *flow["packets"],
+            *flow["bytes"],
+            max(0.0, (now - flow["began_ns"]) / 1e9) if flow["began_ns"] else float("nan"),
+            flow["timeout"],
+        )
+        for flow in chosen
+    ]
+    return pd.DataFrame(rows, columns=list(COLUMNS))

@@ -1,0 +1,53 @@
+"""`Drain`: a backend that gets nothing new, seen from the notebook: how many connections it still has."""
+
+import time
+from collections.abc import Callable
+from numbers import Real
+
+from labkit.errors import LabError, PolicyError
+from labkit.wording import shown
+
+LOOK_SECONDS = 0.05
+
+
+class Drain:
+    """A backend taken out of rotation whose connections go on. left: counts what it still has, asked each time.
+
+    A connection that has begun to close counts until both sides have closed it.
+    """
+
+    def __init__(self, name: str, left: Callable[[], int]) -> None:
+        self.name = name
+        self._left = left
+
+    @property
+    def left(self) -> int:
+        """How many TCP connections still lead to the backend. LabNotRunning when the lab is over.
+
+        PolicyError for direct server return, where the kernel keeps no record of them.
+        """
+        return self._left()
+
+    @property
+    def drained(self) -> bool:
+        """Whether the last of them has ended."""
+        return self.left == 0
+
+    def wait(self, seconds: float = 30.0) -> bool:
+        """Wait until it is drained, at most *seconds*; whether it is. Nothing is cut: `Balancer.remove` does that."""
+        if isinstance(seconds, bool) or not isinstance(seconds, Real) or not 0 <= seconds < 1e9:
+            raise PolicyError(f"wait({shown(seconds)}): give a number of seconds, as in drain.wait(10).")
+        deadline = time.monotonic() + float(seconds)
+        while not self.drained:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return False
+            time.sleep(min(LOOK_SECONDS, left))
+        return True
+
+    def __repr__(self) -> str:
+        try:
+            left = self.left
+        except LabError:
+            return f"<{self.name} is draining>"
+        return f"<{self.name} is drained>" if not left else f"<{self.name} is draining: {left} connections left>"

@@ -1,0 +1,215 @@
+"""`HealthChecks`: ``lab.balancer.health``. Which backends answer, as the balancer's own checks find.
+
+The owner's side of `prober`: it hands the checks over, keeps what is told and says when a state has changed. What
+follows from that (who is in rotation) is the balancer's business.
+"""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from html import escape
+from typing import Any
+
+from labkit.balancer.checks import SOURCE_PORTS, Check, Place, checked, places, plain
+from labkit.balancer.policy import Forward
+from labkit.errors import LabError, PolicyError, TaskError
+from labkit.runtime.protocol import Message, Node, Task
+from labkit.wording import near_miss
+
+TARGET = "labkit.balancer.prober:main"
+KEPT = 10_000  # events
+_OPTIONS = ("kind", "interval", "rise", "fall", "path")
+
+
+class HealthChecks(Mapping[str, str]):
+    """The state of each backend by its name: ``up``, ``down``, ``partly`` (some of its ports) or ``unknown``.
+
+    By default a TCP connect of every port that TCP is forwarded to, each 0.5 s, two results in a row (rise, fall):
+    a dead backend leaves the rotation within 2 s. Checks go on at L7 for what is still forwarded there.
+    """
+
+    def __init__(self, node: Node, source: str, on_change: Callable[[], None]) -> None:
+        self._node = node
+        self._source = source  # the address on the back link that checks come from
+        self._on_change = on_change
+        self._lock = threading.RLock()
+        self._check: Check | None = Check()
+        self._forwards: tuple[Forward, ...] = ()
+        self._places: tuple[Place, ...] = ()
+        self._states: dict[Place, str] = {}
+        self._telling = threading.Lock()  # of the states; held for a moment only
+        self._events: deque[dict[str, Any]] = deque(maxlen=KEPT)
+        self._task: Task | None = None
+        self._begun_ns = 0
+
+    def check(
+        self,
+        kind: object = "tcp",
+        interval: object = 0.5,
+        rise: object = 2,
+        fall: object = 2,
+        path: object = "/",
+        **unknown: object,
+    ) -> None:
+        """Check so from now on. kind: "tcp" (a connect), "http" (a GET of *path*; HTTP listeners), "udp" (a datagram).
+
+        interval: seconds between two checks of a port, and the longest that one may take. rise, fall: results in a row
+        that bring a backend back and take it out. PolicyError for what cannot be.
+        """
+        for name in unknown:
+            raise PolicyError(
+                f"health.check() has no option {name!r}{near_miss(name, _OPTIONS)}; it takes {', '.join(_OPTIONS)}."
+            )
+        wanted = checked(kind, interval, rise, fall, path)
+        with self._lock:
+            self._check = wanted
+            self._hand_over()
+
+    def off(self) -> None:
+        """Check nothing any more; whoever was down is in rotation again."""
+        with self._lock:
+            self._check = None
+            self._hand_over()
+
+    def watch(self, forwards: Sequence[Forward]) -> None:
+        """Check the backends of *forwards* from now on."""
+        with self._lock:
+            self._forwards = tuple(forwards)
+            self._hand_over()
+
+    @property
+    def down(self) -> frozenset[tuple[str, int]]:
+        """(backend, port) of those whose checks fail."""
+        with self._telling:
+            return frozenset((at.backend, at.port) for at, state in self._states.items() if state == "down")
+
+    def events(self, since_ns: int = 0) -> list[dict[str, Any]]:
+        """The ``health`` events since *since_ns* (Unix time), oldest first."""
+        return [event for event in list(self._events) if event["time_ns"] > since_ns]
+
+    def probing(self, time_ns: int, kept: bool) -> dict[str, Any]:
+        """The ``probes`` event: by which addresses and ports a reader knows the packets of checks, if they are kept."""
+        return {
+            "kind": "probes",
+            "time_ns": time_ns,
+            "addresses": [self._source],
+            "ports": [SOURCE_PORTS.start, SOURCE_PORTS.stop - 1],
+            "kept": kept,
+        }
+
+    @property
+    def expression(self) -> str:
+        """The packets of checks, as a capture filter (pcap-filter(7)): sent, answered, and ICMP errors about them."""
+        ours, ports = self._source, f"{SOURCE_PORTS.start}-{SOURCE_PORTS.stop - 1}"
+        number = int.from_bytes(bytes(map(int, ours.split("."))))
+        return (
+            f"(src host {ours} and src portrange {ports}) or (dst host {ours} and dst portrange {ports}) or "
+            f"(icmp[0] = 3 and dst host {ours} and icmp[20:4] = {number} and icmp[28:2] >= {SOURCE_PORTS.start} "
+            f"and icmp[28:2] < {SOURCE_PORTS.stop})"
+        )
+
+    def stop(self) -> None:
+        """End the task. Idempotent; never blocks for long."""
+        with self._lock:
+            task, self._task = self._task, None
+        if task is not None:
+            task.stop(kill=True)
+
+    def abandon(self) -> None:
+        """The node is about to end: nothing is started any more. Never blocks."""
+        self._task = None
+
+    # a mapping of names to states
+
+    def __getitem__(self, name: str) -> str:
+        states = self._by_backend()[name]
+        return states[0] if len(set(states)) == 1 else "partly"
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._by_backend())
+
+    def __len__(self) -> int:
+        return len(self._by_backend())
+
+    def _by_backend(self) -> dict[str, list[str]]:
+        with self._lock:
+            found: dict[str, list[str]] = {target.name: [] for forward in self._forwards for target in forward.targets}
+            for place in self._places:
+                found[place.backend].append(self._states.get(place, "unknown"))
+            return {name: states or ["unknown"] for name, states in found.items()}
+
+    def __repr__(self) -> str:
+        rows = self._rows()
+        width = max((len(name) for name, _ in rows), default=0)
+        return "\n".join([self._title(), *(f"{name:{width}}  {state}" for name, state in rows)])
+
+    def _repr_html_(self) -> str:
+        rows = (f"<tr><th>{escape(name)}</th><td>{escape(state)}</td></tr>" for name, state in self._rows())
+        return f"<div>{escape(self._title())}</div><table>{''.join(rows)}</table>"
+
+    def _title(self) -> str:
+        check = self._check
+        if check is None:
+            return "health checks: off"
+        how = f"GET {check.path}" if check.kind == "http" else f"{check.kind.upper()}"
+        return f"health checks: {how} every {check.interval:g} s, down after {check.fall}, up after {check.rise}"
+
+    def _rows(self) -> list[tuple[str, str]]:
+        with self._lock:
+            ports: dict[str, list[str]] = {name: [] for name in self}
+            for place in self._places:
+                state = self._states.get(place, "unknown")
+                ports[place.backend].append(f"{place.port} {state}")
+            return [(name, f"{self[name]} ({', '.join(each)})" if each else self[name]) for name, each in ports.items()]
+
+    # the task
+
+    def _hand_over(self) -> None:
+        """Tell the task what to check (it is started for that); forget the states of what is not checked any more."""
+        self._places = places(self._forwards, self._check) if self._check else ()
+        with self._telling:
+            known = {place: self._states[place] for place in self._places if place in self._states}
+            lost = "down" in [state for place, state in self._states.items() if place not in known]
+            self._states = known
+        message = plain(self._check or Check(), self._places)
+        try:
+            if self._task is None or not self._task.running:
+                if not self._places:
+                    return
+                with self._telling:
+                    self._states = {}
+                self._begun_ns = time.time_ns()
+                self._task = self._node.start(TARGET, on_event=self._hear, on_exit=self._ended, source=self._source)
+            self._task.send(message)
+        except TaskError:
+            return  # it ended this moment, and is started again
+        finally:
+            if lost:
+                self._on_change()
+
+    def _hear(self, message: Message) -> None:
+        """One message of the task (the runtime's reader thread: it must not wait)."""
+        if message.get("kind") != "health":
+            return
+        with self._telling:
+            for place in self._places:
+                if (place.backend, place.port, place.how) == (message["backend"], message["port"], message["check"]):
+                    self._states[place] = message["state"]
+        if "down" in (message["state"], message["was"]):  # that somebody answers for the first time is no event
+            self._events.append(message)
+            threading.Thread(target=self._on_change, name="labkit health", daemon=True).start()
+
+    def _ended(self, reason: str | None) -> None:
+        """The task is over (reader thread): another is started, unless it was stopped or dies at once."""
+        if reason is not None and self._task is not None and time.time_ns() - self._begun_ns > 1e9:
+            threading.Thread(target=self._revive, name="labkit health", daemon=True).start()
+
+    def _revive(self) -> None:
+        try:
+            with self._lock:
+                if self._task is not None:
+                    self._hand_over()
+        except LabError:
+            return  # the lab is over
+        self._on_change()

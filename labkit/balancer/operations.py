@@ -1,0 +1,159 @@
+"""What is done to backends while they serve: drain, remove, add, weigh; and what can be asked about that.
+
+Part of `Balancer`: here is what the user asks for and what is refused; `rotation` decides what follows from it, and the
+balancer puts that in force.
+"""
+
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from labkit.balancer.connections import backends_by_address, connections_table, open_at
+from labkit.balancer.drain import Drain
+from labkit.balancer.health import HealthChecks
+from labkit.balancer.live import Live
+from labkit.balancer.rotation import Rotation
+from labkit.balancer.settings import Settings
+from labkit.balancer.turns import MOST_WEIGHT
+from labkit.errors import PolicyError
+from labkit.runtime.protocol import Node
+from labkit.topology import Topology
+from labkit.uninterrupted import uninterrupted
+from labkit.wording import near_miss, shown
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Operations:
+    """The part of `Balancer` that changes who is in rotation. A backend is given by its name, or as the host itself."""
+
+    _topology: Topology
+    _lock: threading.RLock
+    _node: Callable[[], Node]
+
+    def _running(self) -> Live:
+        raise NotImplementedError
+
+    def _rotate(self, live: Live, rotation: Rotation) -> None:
+        raise NotImplementedError
+
+    def drain(self, backend: object) -> Drain:
+        """Nothing new goes to *backend* from now on; its connections go on. The answer tells how many are left.
+
+        At L7 new requests avoid it, also on connections that clients keep. It stays so, over switches too, until `add`.
+        """
+        name = self._backend("drain", backend)
+        live = self._running()
+        uninterrupted(lambda: self._change(live, lambda now: now.taken_out(name, "draining")))
+        return Drain(name, lambda: self._left(name))
+
+    def remove(self, backend: object) -> int:
+        """Take *backend* out at once: its connections are reset on both sides, no others. How many those were.
+
+        Nothing new goes to it until `add`. UDP knows no resets: its next datagrams go elsewhere. PolicyError at L7,
+        where connections end in the proxy, and for direct server return, of which the kernel keeps no record.
+        """
+        name = self._backend("remove", backend)
+        live = self._running()
+        if live.mode == "l7":
+            raise PolicyError(
+                f"lab.balancer.remove({name!r}) resets forwarded connections, and at L7 they end in the proxy: "
+                f"use lab.balancer.drain({name!r}), after which no request goes there."
+            )
+        self._refuse_direct(live, f"lab.balancer.remove({name!r}) cannot find a backend's connections")
+        addresses = [address for address, owner in backends_by_address(self._topology).items() if owner == name]
+        return uninterrupted(lambda: self._cut(live, name, addresses))
+
+    def add(self, backend: object) -> None:
+        """*backend* takes connections again, if its health checks do not fail."""
+        name = self._backend("add", backend)
+        live = self._running()
+        uninterrupted(lambda: self._change(live, lambda now: now.put_back(name)))
+
+    def weigh(self, backend: object, weight: object) -> None:
+        """From now on *backend* gets *weight* new connections where one of weight 1 gets one.
+
+        No connection that exists is disturbed. It holds until the next `l4`. PolicyError at L7, where backends take
+        turns, and for what is no weight.
+        """
+        name = self._backend("weigh", backend)
+        if isinstance(weight, bool) or not isinstance(weight, int) or not 1 <= weight <= MOST_WEIGHT:
+            raise PolicyError(
+                f"lab.balancer.weigh({name!r}, {shown(weight)}): a weight is a whole number from 1 to {MOST_WEIGHT}; "
+                f"lab.balancer.drain({name!r}) sends nothing there."
+            )
+        live = self._running()
+        if live.mode == "l7":
+            raise PolicyError(
+                f"lab.balancer.weigh({name!r}, {weight}) weighs forwarded connections; at L7 the backends of a pool "
+                "take turns. Use lab.balancer.l4() first."
+            )
+        uninterrupted(lambda: self._change(live, lambda now: now.weighed(name, weight)))
+
+    def connections(self, *, probes: bool = False) -> "pd.DataFrame":
+        """The connections at this moment, from the kernel's connection tracking: one row each, oldest first.
+
+        Columns: proto; leg ("through": forwarded, one entry for both sides; at L7 "front": ends in the proxy, and
+        "back": the proxy's own, which stand for themselves, for only the proxy knows which belong together; "routed":
+        passes by without a choice); state (conntrack's word; UDP has UNREPLIED, REPLIED, ASSURED); backend (or None);
+        the original tuple as the client sent it and the reply tuple as the answer comes; packets_out, packets_in,
+        bytes_out, bytes_in (out: from who opened it; bytes with their IP headers); age_seconds; timeout_seconds (until
+        the kernel forgets it, if nothing comes). probes: health checks' too. PolicyError for direct server return.
+        """
+        live = self._running()
+        self._refuse_direct(live, "lab.balancer.connections() has nothing to show")
+        return connections_table(live.kernel.flows(), self._topology, probes)
+
+    @property
+    def settings(self) -> Settings:
+        """Time-outs and limits of the balancer's network namespace: a mapping; assignment sets one at once."""
+        return Settings(self._node)
+
+    @property
+    def health(self) -> HealthChecks:
+        """The state of each backend by its name, and how that is checked: ``health.check(...)``, ``health.off()``."""
+        return self._running().health
+
+    def _left(self, name: str) -> int:
+        """How many connections lead to *name*. PolicyError where the kernel cannot tell."""
+        live = self._running()
+        self._refuse_direct(live, f"{name} gets nothing new, but how many connections it has cannot be counted")
+        return len(open_at(live.kernel.flows(), self._topology, name))
+
+    def _change(self, live: Live, changed: Callable[[Rotation], Rotation]) -> None:
+        with self._lock:
+            self._rotate(live, changed(live.rotation))
+
+    def _cut(self, live: Live, name: str, addresses: list[str]) -> int:
+        with self._lock:
+            self._rotate(live, live.rotation.taken_out(name, "removed"))
+            return live.kernel.cut(addresses)["connections"]
+
+    def _backend(self, asker: str, given: object) -> str:
+        """The name of the backend that is meant."""
+        names = [node.name for node in self._topology.backends]
+        name = given if isinstance(given, str) else getattr(given, "name", None)
+        if not isinstance(name, str) or name not in names:
+            raise PolicyError(
+                f"lab.balancer.{asker}({shown(given)}): there is no such backend{near_miss(name, names)}; "
+                f"there are {', '.join(names)}."
+            )
+        return name
+
+    def _refuse_direct(self, live: Live, what: str) -> None:
+        if live.policy.forwards and all(getattr(one, "style", "dnat") == "dsr" for one in live.policy.forwards):
+            raise PolicyError(
+                f'{what} with style="dsr": packets are passed on before connection tracking, and answers never come '
+                'here. Use style="dnat" or "full", or look at the backends, as in lab.api1.run("ss -tn").'
+            )
+
+
+def out_of_rotation(rotation: Rotation) -> list[tuple[str, str]]:
+    """Lines for the display: who is out, and why."""
+    reasons = {name: str(why) for name, why in rotation.out.items()}
+    for name, port in sorted(rotation.down):
+        reasons.setdefault(name, f"its health checks fail (port {port})")
+    weights = ", ".join(f"{name} {weight}" for name, weight in rotation.weights.items())
+    rows = [("out of rotation", f"{name}: {why}") for name, why in reasons.items()]
+    return [*rows, *([("weights", weights)] if weights else [])]

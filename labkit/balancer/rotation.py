@@ -1,0 +1,90 @@
+"""Who gets new connections: a policy's forwards and the state of each backend give the forwards in force. Pure.
+
+The policy says who could serve a listener; the rotation, who does at this moment. A backend is out of it for one of
+three reasons: it is *draining* (its connections go on), it was *removed* (they were reset), or its health checks fail
+(*down*, told apart by port: a backend may serve one listener and not another). Whoever carries the result out is not
+known here. A listener whose backends are all out keeps an empty set of targets, which means: refuse.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Literal
+
+from labkit.balancer.policy import Forward, L7Policy, Target
+from labkit.errors import PolicyError
+
+Admin = Literal["draining", "removed"]
+Place = tuple[str, int]  # a backend's name and the TCP or UDP port that it serves
+
+
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """The state of the backends. out: name -> why it was taken out; down: (name, port) whose checks fail;
+    weights: name -> the weight that was set since the policy was given."""
+
+    out: Mapping[str, Admin] = field(default_factory=lambda: MappingProxyType({}))
+    down: frozenset[Place] = frozenset()
+    weights: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+
+    def taken_out(self, name: str, why: Admin) -> "Rotation":
+        """*name* gets nothing new from now on."""
+        return replace(self, out=MappingProxyType({**self.out, name: why}))
+
+    def put_back(self, name: str) -> "Rotation":
+        """*name* is no longer draining or removed."""
+        return replace(self, out=MappingProxyType({one: why for one, why in self.out.items() if one != name}))
+
+    def weighed(self, name: str, weight: int) -> "Rotation":
+        """*name* gets *weight* turns where a backend of weight 1 gets one."""
+        return replace(self, weights=MappingProxyType({**self.weights, name: weight}))
+
+    def unweighed(self) -> "Rotation":
+        """The policy's own weights count again."""
+        return replace(self, weights=MappingProxyType({}))
+
+    def failing(self, down: Iterable[Place]) -> "Rotation":
+        """The checks of *down*, and of no other, fail."""
+        return replace(self, down=frozenset(down))
+
+    def takes(self, name: str, port: int) -> bool:
+        """Whether new connections may go to *port* of the backend *name*."""
+        return name not in self.out and (name, port) not in self.down
+
+    def of(self, targets: Iterable[Target], port: int) -> tuple[Target, ...]:
+        """Those of *targets* that take new connections at *port*, with the weights in force."""
+        return tuple(
+            replace(target, weight=self.weights.get(target.name, target.weight))
+            for target in targets
+            if self.takes(target.name, port)
+        )
+
+
+def in_force(forwards: Iterable[Forward], rotation: Rotation) -> tuple[Forward, ...]:
+    """What is forwarded where, at this moment; a forward without targets refuses its clients.
+
+    >>> in_force(policy.forwards, Rotation().taken_out("api1", "draining"))
+    """
+    return tuple(
+        replace(forward, targets=rotation.of(forward.targets, forward.listener.target_port)) for forward in forwards
+    )
+
+
+def routed(policy: L7Policy, rotation: Rotation) -> L7Policy:
+    """The L7 policy in force: pools without what was taken out, and the forwards that are in force.
+
+    Health checks are of what is forwarded; at L7 a request that finds its backend dead is answered 502. PolicyError
+    where a pool would have nobody left.
+    """
+    pools = {
+        pool: tuple(target for target in targets if target.name not in rotation.out)
+        for pool, targets in policy.pools.items()
+    }
+    for pool, left in pools.items():
+        if not left:
+            names = ", ".join(target.name for target in policy.pools[pool])
+            raise PolicyError(
+                f"The pool {pool!r} would have no backend left at L7 ({names}: draining or removed): bring one back "
+                f'first, as in lab.balancer.add("{policy.pools[pool][0].name}").'
+            )
+    return replace(policy, pools=MappingProxyType(pools), forwards=in_force(policy.forwards, rotation))

@@ -1,0 +1,212 @@
+"""Health checks on a real lab: a dead backend leaves the rules and comes back; captures leave the checks out."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from labkit import Capture, Lab
+from labkit.balancer.checks import SOURCE_PORTS
+from labkit.errors import CaptureError, PolicyError, TrafficError
+from tests.inside import kill_by_name
+
+pytestmark = pytest.mark.needs("netns")
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[Lab]:
+    with Lab() as lab:
+        until(lambda: set(lab.balancer.health.values()) == {"up"})
+        yield lab
+
+
+@pytest.fixture(autouse=True)
+def _checked_as_by_default(lab: Lab) -> Iterator[None]:
+    yield
+    lab.api1.restore()
+    lab.balancer.health.check()
+    until(lambda: set(lab.balancer.health.values()) == {"up"})
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_killed_backend_is_out_within_two_seconds_and_requests_fail_in_that_window_alone(lab: Lab) -> None:
+    failed: list[tuple[int, int]] = []
+    served: set[object] = set()
+    over = threading.Event()
+
+    def ask() -> None:
+        while not over.is_set():
+            begun = time.time_ns()
+            try:
+                served.add(lab.bob.get("http://lb/").backend)
+            except TrafficError:
+                failed.append((begun, time.time_ns()))
+
+    with lab.capture("lb:back") as cap:
+        thread = threading.Thread(target=ask)
+        thread.start()
+        try:
+            killed = time.time_ns()
+            lab.api1.kill()
+            while lab.balancer.health["api1"] != "down":  # a notebook that is busy with something else
+                sum(range(10_000))
+            until(lambda: "api1: its health checks fail" in repr(lab.balancer))
+            since = time.time_ns()
+            until(lambda: len([kind for kind in kinds(lab, since) if kind == "decision"]) > 20)
+            lab.api1.restore()
+            until(lambda: lab.balancer.health["api1"] == "up")
+            served.clear()
+            until(lambda: "api1" in served)
+        finally:
+            over.set()
+            thread.join(20)
+    events = cap.recording.of_kind("health")
+    down = [event for event in events if event["state"] == "down"]
+    assert {event["backend"] for event in events} == {"api1"}
+    assert {(event["port"], event["was"], event["reason"]) for event in down} == {
+        (port, "up", "connection refused") for port in (80, 443, 7)
+    }
+    http = next(event["time_ns"] for event in down if event["port"] == 80)
+    out = next(
+        event["time_ns"]
+        for event in cap.recording.of_kind("rules")
+        if event["time_ns"] >= http and "goto http_80_api1" not in event["text"]
+    )
+    assert out - killed < 2_000_000_000  # the window that is promised
+    assert failed
+    offsets = [(begun - out, ended - killed) for begun, ended in failed]
+    assert [(begun, ended) for begun, ended in offsets if begun > 0 or ended < 0] == []
+    assert {event["port"] for event in events if (event["was"], event["state"]) == ("down", "up")} == {80, 443, 7}
+
+
+def kinds(lab: Lab, since_ns: int) -> list[str]:
+    return [str(event["kind"]) for event in lab.balancer.events(since_ns)]
+
+
+def test_captures_leave_checks_out_unless_they_are_asked_for(lab: Lab, tmp_path: Path) -> None:
+    with lab.capture() as without:
+        lab.alice.get("http://lb/")
+        time.sleep(0.6)  # more than one round of checks
+    assert not without.packets().sport.isin(SOURCE_PORTS).any()
+    assert [vantage.filter for vantage in without.recording.vantages] == [""] * 8
+    with pytest.raises(CaptureError, match=r"lab\.capture\(probes=True\)"):
+        without.packets(probes=True)
+    with lab.capture(probes=True) as cap:
+        lab.alice.get("http://lb/")
+        time.sleep(0.6)
+    assert len(cap.connections()) == len(without.connections()) == 1
+    assert "1 connection" in cap.finding
+    assert not cap.packets().sport.isin(SOURCE_PORTS).any()
+    assert cap.loss().captured.sum() == len(cap.packets())
+    everything = cap.connections(probes=True)
+    probes = everything[everything.client_port.isin(SOURCE_PORTS)]
+    assert len(everything) == len(probes) + 1
+    assert set(probes.client) == {"10.0.2.10"}
+    assert {(row.server, row.server_port) for row in probes.itertuples()} == {
+        (host.address, port) for host in lab.backends for port in (80, 443, 7)
+    }
+    again = Capture.load(cap.save(tmp_path / "probes.pcapng"))
+    assert len(again.packets()) == len(cap.packets())
+    assert (
+        len(again.packets(probes=True))
+        == len(cap.packets(probes=True))
+        == len(cap.packets()) + sum(everything.loc[probes.index, ["packets_out", "packets_in"]].sum()) * 2
+    )  # seen at lb and at the backend
+
+
+def test_a_check_never_reaches_the_program_that_listens(lab: Lab) -> None:
+    """Its handshake is not completed, so a program that accepts one connection gets a client's."""
+    lab.api1.kill()
+    accepting = lab.api1.run(["python3", "-c", ACCEPT_ONE], background=True)
+    try:
+        until(lambda: "0A" in lab.api1.run("grep ':0007 00000000:0000 0A' /proc/net/tcp").stdout)  # it listens
+        until(lambda: lab.balancer.health["api1"] == "partly" and "7 up" in states(lab, "api1"))
+        time.sleep(0.6)  # more than one round of checks
+        lab.balancer.l4(backends=["api1"])
+        with lab.alice.tcp("lb", 7) as connection:
+            assert connection.readline() == b"10.0.1.11\n"
+    finally:
+        accepting.stop()
+        lab.balancer.l4()
+
+
+def states(lab: Lab, name: str) -> str:
+    """The line of the display about a backend."""
+    return next(line for line in repr(lab.balancer.health).splitlines() if line.startswith(name))
+
+
+ACCEPT_ONE = """
+import socket
+with socket.create_server(("0.0.0.0", 7)) as server:
+    connection, peer = server.accept()
+    connection.sendall(peer[0].encode() + b"\\n")
+    connection.recv(1)
+"""
+
+
+def test_http_checks_ask_the_server_and_its_status_counts(lab: Lab) -> None:
+    lab.balancer.health.check(kind="http", path="/health", interval=0.1, rise=1, fall=1)
+    assert "GET /health every 0.1 s" in repr(lab.balancer.health)
+    until(lambda: lab.balancer.health["api1"] == "up")
+    lab.api1.serve(unwell)
+    until(lambda: lab.balancer.health["api1"] == "partly")
+    (event,) = [one for one in lab.balancer.events(0) if one.get("check") == "http" and one["state"] == "down"][-1:]
+    assert (event["backend"], event["port"]) == ("api1", 80)
+    assert "api1" not in {lab.alice.get("http://lb/").backend for _ in range(8)}
+    with lab.alice.tcp("lb", 7) as connection:  # its other ports are still served
+        connection.send(b"x\n")
+        assert connection.readline()
+    lab.api1.serve(None)
+    until(lambda: lab.balancer.health["api1"] == "up")
+
+
+async def unwell(scope, receive, send) -> None:
+    await send({"type": "http.response.start", "status": 503, "headers": [(b"content-length", b"0")]})
+    await send({"type": "http.response.body", "body": b""})
+
+
+def test_udp_checks_want_an_answer(lab: Lab) -> None:
+    lab.balancer.health.check(kind="udp", interval=0.1)
+    until(lambda: "7 up, 7 up" in states(lab, "api1"))
+    lab.api1.kill()
+    until(lambda: "7 down, 7 down" in states(lab, "api1"))
+    assert {"tcp", "udp"} <= {event["check"] for event in lab.balancer.events(0) if event["kind"] == "health"}
+
+
+def test_without_checks_a_dead_backend_stays_in_rotation(lab: Lab) -> None:
+    lab.api1.kill()
+    until(lambda: lab.balancer.health["api1"] == "down")
+    until(lambda: "its health checks fail" in repr(lab.balancer))
+    lab.balancer.health.off()
+    assert repr(lab.balancer.health).startswith("health checks: off")
+    until(lambda: "its health checks fail" not in repr(lab.balancer))
+    assert "goto http_80_api1" in lab.balancer.rules
+
+
+def test_the_checks_go_on_when_their_task_is_killed(lab: Lab) -> None:
+    lab.lb.call(kill_by_name, "prober")
+    lab.api1.kill()
+    until(lambda: lab.balancer.health["api1"] in ("down", "unknown"))
+    lab.api1.restore()
+    until(lambda: set(lab.balancer.health.values()) == {"up"})
+    lab.api1.kill()
+    until(lambda: lab.balancer.health["api1"] == "down")
+
+
+def test_the_display_names_every_backend_and_port(lab: Lab) -> None:
+    lines = repr(lab.balancer.health).splitlines()
+    assert lines[0] == "health checks: TCP every 0.5 s, down after 2, up after 2"
+    assert [line.split()[0] for line in lines[1:]] == ["api1", "api2", "images1", "images2"]
+    assert all(line.endswith("up (80 up, 443 up, 7 up)") for line in lines[1:])
+    assert "<th>images2</th>" in lab.balancer.health._repr_html_()
+    assert (len(lab.balancer.health), "api1" in lab.balancer.health) == (4, True)
+    with pytest.raises(PolicyError, match="did you mean 'interval'"):
+        lab.balancer.health.check(intervall=1)
