@@ -234,9 +234,10 @@ class Capture:
 
     def diagram(self) -> "Picture":
         """The picture of `graph`, titled with its finding."""
+        from labkit.analysis.graph import outline
         from labkit.views.graph import connection_diagram
 
-        return connection_diagram(self.graph(), self.finding)
+        return connection_diagram(outline(self._study, self._routes), self.finding)
 
     def conversations(self, by: Literal["port", "address"] = "port", at: str | None = None) -> "pd.DataFrame":
         """Who talked with whom, as Wireshark counts it: frames and their bytes each way, one row per vantage point.

@@ -19,37 +19,44 @@ from .study import Study
 
 def build(study: Study, routes: Routes) -> "nx.MultiDiGraph[str]":
     """The graph of all connections. Nodes in the topology's order; one edge per pair, mode and protocol."""
+    graph, bundles = _joined(study, routes)
+    homes = np.array([members[0] for members in study.connections.members], dtype=np.int64)  # of connection i at i - 1
+    amounts = {name: amount[homes] for name, amount in counts(study.index, study.sightings).items()}
+    states = [study.story.state[home] for home in homes.tolist()]
+    for edge, some in bundles.items():
+        rows = np.array(some) - 1
+        sums = {name: int(column[rows].sum()) for name, column in amounts.items()}
+        graph.edges[edge].update(
+            states=dict(sorted(Counter(str(states[row]) for row in rows.tolist()).items())), **sums
+        )
+    return graph
+
+
+def outline(study: Study, routes: Routes) -> "nx.MultiDiGraph[str]":
+    """The same graph without states and amounts, for a picture: much sooner there when connections are very many."""
+    return _joined(study, routes)[0]
+
+
+def _joined(study: Study, routes: Routes) -> tuple["nx.MultiDiGraph[str]", dict[tuple[str, str, str], list[int]]]:
+    """The graph without states and amounts, and the connections of each edge."""
     graph: nx.MultiDiGraph[str] = nx.MultiDiGraph()
     roles = dict(study.nodes.roles) or _roles(routes.all)
     for name, role in roles.items():
         vantages = [v for v, node in zip(study.vantages, study.nodes.at_vantage, strict=True) if node == name]
         graph.add_node(name, role=role, vantages=tuple(vantages), address=study.nodes.addresses.get(name))
-    for route in routes.all:  # hosts outside the topology
-        for name, role in ((route.source, "client"), (route.target, "backend")):
+    bundles: dict[tuple[str, str, str | None, str, str | None], list[int]] = {}
+    for connection, proto, mode, source, target, via, _ in routes.all:
+        bundles.setdefault((source, target, mode, proto, via), []).append(connection)
+    for source, target, *_ in bundles:  # hosts outside the topology
+        for name, role in ((source, "client"), (target, "backend")):
             if name not in graph:
                 graph.add_node(name, role=role, vantages=(), address=None)
-    bundles: dict[tuple[str, str, str, str, str | None], list[int]] = {}
-    for r in routes.all:
-        bundles.setdefault((r.source, r.target, r.mode or "unknown", r.proto, r.via), []).append(r.connection)
-    homes = np.array([members[0] for members in study.connections.members], dtype=np.int64)  # of connection i at i - 1
-    amounts = {name: amount[homes] for name, amount in counts(study.index, study.sightings).items()}
-    states = [study.story.state[home] for home in homes.tolist()]
-    for (source, target, mode, proto, via), some in bundles.items():
-        rows = np.array(some) - 1
-        sums = {name: int(column[rows].sum()) for name, column in amounts.items()}
-        held = dict(sorted(Counter(str(states[row]) for row in rows.tolist()).items()))
-        graph.add_edge(
-            source,
-            target,
-            f"{mode}/{proto}",
-            connections=len(some),
-            mode=mode,
-            proto=proto,
-            via=via,
-            states=held,
-            **sums,
-        )
-    return graph
+    edges: dict[tuple[str, str, str], list[int]] = {}
+    for (source, target, known, proto, via), some in bundles.items():
+        mode = known or "unknown"
+        graph.add_edge(source, target, f"{mode}/{proto}", connections=len(some), mode=mode, proto=proto, via=via)
+        edges[(source, target, f"{mode}/{proto}")] = some
+    return graph, edges
 
 
 def _roles(routes: list[Route]) -> dict[str, str]:

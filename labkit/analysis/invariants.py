@@ -28,6 +28,6 @@ def translation_constant(index: Index, rows: Ints) -> Ints:
     card. 0 for packets that are not TCP.
     """
     sums = np.append(index.address_sums, 0)
-    total = index.checksum + sums[index.source] + sums[index.target] + index.sport + index.dport
-    constant = np.where((index.proto == TCP) & (index.checksum >= 0), total % 0xFFFF, 0)
-    return np.asarray(constant[rows])
+    checksum = index.checksum[rows]
+    total = checksum + sums[index.source[rows]] + sums[index.target[rows]] + index.sport[rows] + index.dport[rows]
+    return np.where((index.proto[rows] == TCP) & (checksum >= 0), total % 0xFFFF, 0)

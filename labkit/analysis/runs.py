@@ -3,7 +3,7 @@
 A run is a stretch of positions; `begin` arrays have one entry more than there are runs, the last being the end.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -27,14 +27,12 @@ def together(words: Sequence[Words]) -> tuple[Ints, Bools]:
     low = np.uint64((1 << (count - 1).bit_length()) - 1)
     packed = np.empty(count, dtype=np.uint64)
 
-    def pack(first: int) -> None:
-        part = slice(first, min(first + _AT_ONCE, count))
+    def pack(part: slice) -> None:
         mixed = _hash([word[part] for word in words])
         mixed &= ~low
         np.bitwise_or(mixed, np.arange(part.start, part.stop, dtype=np.uint64), out=packed[part])
 
-    with ThreadPoolExecutor(2) as threads:  # numpy works without the interpreter's lock
-        list(threads.map(pack, range(0, count, _AT_ONCE)))
+    side_by_side(pack, count)
     packed.sort()
     new = np.ones(count, dtype=bool)
     np.greater(packed[1:] ^ packed[:-1], low, out=new[1:])
@@ -47,6 +45,20 @@ def together(words: Sequence[Words]) -> tuple[Ints, Bools]:
         _separate(words, order, new, differ)
         order, new = _by_first(order, new)
     return order, new
+
+
+def side_by_side(work: Callable[[slice], None], count: int) -> None:
+    """Let *work* do with all of *count* rows, so many at a time that what it computes stays in the processor's cache.
+
+    Two at once, for numpy works without the interpreter's lock. Each slice has its true end.
+    """
+    parts = [slice(first, min(first + _AT_ONCE, count)) for first in range(0, count, _AT_ONCE)]
+    if len(parts) < 2:
+        for part in parts:
+            work(part)
+        return
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(work, parts))
 
 
 def _by_first(order: Ints, new: Bools) -> tuple[Ints, Bools]:

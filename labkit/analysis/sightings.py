@@ -5,7 +5,6 @@ A new SYN with another initial sequence number on a tuple whose conversation has
 """
 
 from collections import defaultdict
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,9 +12,8 @@ import numpy as np
 from .frames import MISSING, Bools, Ints, Words
 from .icmp import Embedded
 from .index import ACK, FIN, RST, SYN, TCP, Index
-from .runs import begins, first_rank, reordered, together
+from .runs import begins, first_rank, reordered, side_by_side, together
 
-_AT_ONCE = 1 << 15  # packets: what is computed for them stays in the processor's cache
 _EPHEMERAL = 32768  # where Linux begins to take client ports from
 
 
@@ -77,8 +75,7 @@ def _keys(index: Index, rows: Ints | None) -> tuple[list[Words], Bools]:
     words = [np.empty(count, dtype=np.int64) for _ in range(1 if narrow else 2)]
     forward = np.empty(count, dtype=bool)
 
-    def fill(first: int) -> None:
-        part = slice(first, first + _AT_ONCE)
+    def fill(part: slice) -> None:
         some = part if rows is None else rows[part]
         one, two = (_endpoint(address[some], port[some]) for address, port in sides)
         forward[part] = one <= two
@@ -96,8 +93,7 @@ def _keys(index: Index, rows: Ints | None) -> tuple[list[Words], Bools]:
             np.bitwise_or(high, proto.astype(np.int64) << 48, out=words[1][part])
 
     sides = ((index.source, index.sport), (index.target, index.dport))
-    with ThreadPoolExecutor(2) as threads:  # numpy works without the interpreter's lock
-        list(threads.map(fill, range(0, count, _AT_ONCE)))
+    side_by_side(fill, count)
     return [word.view(np.uint64) for word in words], forward
 
 

@@ -15,7 +15,7 @@ from .frames import MISSING, Bools, Ints, Words
 from .index import TCP, Index
 from .invariants import payload_digest, translation_constant
 from .lookalikes import RANKS, UNRELATED, tell_apart
-from .runs import begins, first_rank, holds_twice, reordered, together
+from .runs import begins, first_rank, holds_twice, reordered, side_by_side, together
 
 
 @dataclass(frozen=True)
@@ -83,20 +83,29 @@ class _Alike:
 
 def _keys(index: Index, rows: Ints) -> list[Words]:
     """What no address translation changes, as three words a packet; the third is the digest, at first without TCP's."""
+    words = [np.empty(len(rows), dtype=np.int64) for _ in range(3)]
+    whole = len(rows) == len(index)
 
-    def column(values: Ints) -> Ints:
-        return np.maximum(values[rows], 0).astype(np.int64)
+    def fill(part: slice) -> None:
+        some = part if whole else rows[part]
 
-    proto, length = index.proto[rows].astype(np.int64), index.payload_length[rows].astype(np.int64) + 1
-    kind = (index.version[rows] == 6).astype(np.int64) << 8 | proto
-    one = kind << 55 | (length & 0x1FFFF) << 38 | column(index.ip_id) << 22 | column(index.flags) << 13
-    one |= column(index.fragment)
-    two = column(index.seq) << 32 | column(index.ack)
-    three = (length >> 17).view(np.uint64)
-    other = np.flatnonzero(proto != TCP)
+        def column(values: Ints) -> Ints:
+            return np.maximum(values[some], 0).astype(np.int64)
+
+        length = index.payload_length[some].astype(np.int64) + 1
+        one = (index.version[some] == 6).astype(np.int64) << 63
+        for values, place in ((index.proto, 55), (index.ip_id, 22), (index.flags, 13), (index.fragment, 0)):
+            one |= column(values) << place
+        np.bitwise_or(one, (length & 0x1FFFF) << 38, out=words[0][part])
+        np.bitwise_or(column(index.seq) << 32, column(index.ack), out=words[1][part])
+        words[2][part] = length >> 17
+
+    side_by_side(fill, len(rows))
+    found = [word.view(np.uint64) for word in words]
+    other = np.flatnonzero(index.proto[rows] != TCP)
     if len(other):
-        three[other] ^= payload_digest(index, rows[other])
-    return [one.view(np.uint64), two.view(np.uint64), three]
+        found[2][other] ^= payload_digest(index, rows[other])
+    return found
 
 
 def _alike(index: Index, rows: Ints, words: list[Words]) -> _Alike:
@@ -107,8 +116,7 @@ def _alike(index: Index, rows: Ints, words: list[Words]) -> _Alike:
     time_ns = index.time_ns
     if len(time_ns) and (time_ns[1:] == time_ns[:-1]).any():
         _turn_round(index, order, ordered, begin)
-    rank = _rank(index, ordered)
-    constant = translation_constant(index, ordered)
+    rank, constant = _judged(index, ordered)
     open_ = holds_twice(index.vantage[ordered], begin, int(index.vantage.max(initial=0)) + 1)
     differ = np.zeros(len(begin) - 1, dtype=bool)
     for groups, where in ((open_, rank == MISSING), (differ, constant[1:] != constant[:-1])):
@@ -131,6 +139,19 @@ def _flow_label(index: Index, rows: Ints) -> Ints:
     six = index.version[rows] == 6
     words = index.frames.take(rows).read(np.where(six, index.l3[rows].astype(np.int64), MISSING), 4)
     return np.where(words >= 0, words & 0xFFFFF, 0)
+
+
+def _judged(index: Index, rows: Ints) -> tuple[Ints, Ints]:
+    """How well each of *rows* but the first follows the one before it (`_rank`), and all their constants."""
+    rank, constant = np.empty(max(0, len(rows) - 1), dtype=np.int8), np.empty(len(rows), dtype=np.int64)
+
+    def judge(part: slice) -> None:
+        constant[part] = translation_constant(index, rows[part])
+        with_next = rows[part.start : part.stop + 1]
+        rank[part.start : part.start + len(with_next) - 1] = _rank(index, with_next)
+
+    side_by_side(judge, len(rows))
+    return rank, constant
 
 
 def _turn_round(index: Index, order: Ints, rows: Ints, begin: Ints) -> None:
@@ -167,10 +188,10 @@ def _assembled(index: Index, alike: _Alike) -> Trajectories:
     certain = ~alike.unsure  # of each packet; a trajectory is, if all of its packets are
     same_flow = certain.copy()
     previous = np.full(len(index), MISSING, dtype=np.int32)
-    step = np.ones(len(rows), dtype=bool)
-    step[begin[:-1]] = False
-    after = np.flatnonzero(step)
-    previous[rows[after]] = rows[after - 1]
+    before = np.empty(len(rows), dtype=np.int32)
+    before[1:] = rows[:-1]
+    before[begin[:-1]] = MISSING
+    previous[rows] = before
     cuts = [begin]
     for number in np.flatnonzero(alike.open).tolist():
         where = slice(int(begin[number]), int(begin[number + 1]))
@@ -198,10 +219,18 @@ def _numbered(size: int, rows: Ints, begin: Ints, certain: Bools, previous: Ints
     return Trajectories(of_packet, rows, begin, sure, previous, flow)
 
 
+def _kept(address: Ints, port: Ints) -> Bools:
+    """Where an endpoint is that of the packet before."""
+    port = np.maximum(port, 0)
+    return np.asarray((address[1:] == address[:-1]) & (port[1:] == port[:-1]))
+
+
 def _rank(index: Index, rows: Ints) -> Ints:
     """How well each of *rows* but the first follows the one before it: 0 is best, -1 impossible."""
-    source, target = (side[rows] for side in index.endpoints)
-    kept = (source[1:] == source[:-1]).astype(np.int8) + (target[1:] == target[:-1])
+    source, target = (_kept(address[rows], port[rows]) for address, port in (
+        (index.source, index.sport), (index.target, index.dport),
+    ))  # fmt: skip
+    kept = source.astype(np.int8) + target
     ttl = index.ttl[rows]
     step = (ttl[1:] > ttl[:-1]).astype(np.int8) - (ttl[1:] < ttl[:-1])
     tcp = index.proto[rows[:-1]] == TCP
