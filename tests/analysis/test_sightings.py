@@ -222,3 +222,21 @@ def test_of_a_tuple_used_again_it_is_the_last_that_had_begun() -> None:
         wire.carry([("alice", about(40000, 80, proto=6))])
     index = build(wire.recording())
     assert sightings_about(index, sight(index), icmp.embedded(index)).tolist() == [0, 1, 2]
+
+
+def test_answers_that_go_another_way_are_answers_there_too() -> None:
+    """Direct server return: the router sees one direction alone, and what it saw first was not the question."""
+    wire = Wire(("alice", "lb:front", "gw:back", "api1"))
+    for seen_at, source, target, ports in (
+        ("alice", ALICE, VIP, (40000, 7)),
+        ("lb:front", ALICE, VIP, (40000, 7)),
+        ("api1", ALICE, VIP, (40000, 7)),
+        ("api1", VIP, ALICE, (7, 40000)),
+        ("gw:back", VIP, ALICE, (7, 40000)),
+        ("alice", VIP, ALICE, (7, 40000)),
+    ):
+        wire.see(seen_at, Ether() / IP(src=source, dst=target) / UDP(sport=ports[0], dport=ports[1]) / Raw(b"x"))
+    found = seen(wire)
+    assert len(found) == 4
+    assert set(found.client_port.tolist()) == {40000}
+    assert set(found.server_port.tolist()) == {7}

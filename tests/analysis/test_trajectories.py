@@ -5,6 +5,7 @@ from collections import Counter
 
 import pytest
 from scapy.layers.inet import IP, TCP, UDP
+from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import ARP, Ether
 from scapy.packet import Raw
 
@@ -289,3 +290,23 @@ def test_identical_datagrams_in_any_order_are_never_certain_and_wrong(seed: int)
         rows = found.packets(number).tolist()
         if found.certain[number]:
             assert len({truth[row] for row in rows}) == 1
+
+
+@pytest.mark.parametrize(
+    ("labels", "certain"), [((0x12345, 0x12345), True), ((0x12345, 0x54321), False), ((0, 0), False)]
+)
+def test_a_flow_label_that_stayed_shows_that_it_is_the_same_packet(labels: tuple[int, int], certain: bool) -> None:
+    """IPv6 has no ID; full NAT changes both ends, and leaves the label (RFC 6437 §3)."""
+    wire = Wire()
+    ways = (("lb:front", "fd00:1::11", "fd00:1::10", 64), ("lb:back", "fd00:2::10", "fd00:2::11", 63))
+    frames = [
+        (
+            vantage,
+            Ether() / IPv6(src=source, dst=target, hlim=limit, fl=label) / UDP(sport=5000, dport=7) / Raw(b"echo"),
+        )
+        for (vantage, source, target, limit), label in zip(ways, labels, strict=True)
+    ]
+    wire.carry(frames)
+    study = Study(wire.recording())
+    assert study.trajectories.certain.tolist() == [certain]
+    assert len(study.connections) == (1 if certain else 2)

@@ -5,6 +5,7 @@ import select
 import socket
 import subprocess
 from collections import Counter
+from itertools import count
 from typing import Any
 
 from pyroute2 import IPRoute
@@ -22,6 +23,7 @@ from tests.balancer.nftables.samples import VIPS
 BACKENDS = ("api1", "api2", "images1", "images2")
 RESET = b"\1\0\0\0\0\0\0\0"  # of SO_LINGER: close with a reset, so that nothing is left in TIME_WAIT
 TCP_PORTS, UDP_PORTS = (80, 7, 8080), (7, 5353)
+_UNUSED_PORT = count(20_000)  # below those that the kernel chooses from; the clients live as long as the module
 
 
 def serve(link: TaskLink, name: str) -> None:
@@ -116,12 +118,16 @@ def count(address: str, port: int, times: int) -> dict[str, int]:
 
 
 def ask(address: str, port: int, times: int = 1) -> list[str]:
-    """Who answered each of *times* datagrams, each from a socket of its own."""
+    """Who answered each of *times* datagrams, each from a port that none was sent from before.
+
+    The kernel's own choice could repeat one that connection tracking still knows, which nobody decides anew.
+    """
     found = []
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     for _ in range(times):
         with socket.socket(family, socket.SOCK_DGRAM) as one:
             one.settimeout(5)
+            one.bind(("", next(_UNUSED_PORT)))
             one.connect((address, port))
             one.send(b"who?")
             try:
