@@ -13,6 +13,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from labkit.balancer import describe
@@ -64,10 +65,10 @@ class Balancer(Operations):
             secure = any(listener.protocol == "https" for listener in listeners)
             proxy = MitmproxyEngine(node, addresses, listeners, self._died, self._identity if secure else None)
             policy = plan_l4(topology)
-            kernel.apply(policy.forwards)
+            _, generation = kernel.apply(policy.forwards)
             back = topology.balancer.interface(topology.back.name)
             health = HealthChecks(node, str(back.address4.ip), self._health_changed)
-            self._live = Live(kernel, proxy, policy, policy.forwards, health)
+            self._live = Live(kernel, proxy, policy, policy.forwards, health, generation)
             self._record(self._live)
             if listeners:
                 proxy.start()
@@ -103,7 +104,7 @@ class Balancer(Operations):
         """
         policy = plan_l4(self._topology, algorithm, backends, pool, weights, style, **unknown)
         live = self._running()
-        uninterrupted(lambda: self._to_l4(live, policy, live.rotation.unweighed()))
+        uninterrupted(lambda: self._to_l4(live, policy))
 
     def l7(
         self,
@@ -127,7 +128,12 @@ class Balancer(Operations):
         live = self._running()
         live.proxy.start()
         live.proxy.ready(_READY_SECONDS)
-        uninterrupted(lambda: self._to_l7(live, plan_l7(self._topology, live.forwards, routes, engine, tls, reencrypt)))
+
+        def switch() -> None:
+            with self._lock:
+                self._to_l7(live, plan_l7(self._topology, live.forwards, routes, engine, tls, reencrypt))
+
+        uninterrupted(switch)
 
     @property
     def mode(self) -> Mode:
@@ -185,7 +191,7 @@ class Balancer(Operations):
         """Record the rules of this moment, if somebody changed them by hand since they were last looked at."""
         live = self._running()
         with self._lock:
-            live.dumps.pop(live.in_force, None)
+            live.dumps.clear()
             now, known = self._rules_event(live, time.time_ns()), live.history[-1]
             if (now["text"], now["reads"]) != (known["text"], known["reads"]):
                 live.history.append(now)
@@ -221,19 +227,19 @@ class Balancer(Operations):
         with self._lock:
             if live.policy is policy:
                 return
-            rotation = replace(live.rotation, weights=weights)
             if isinstance(policy, L7Policy):
                 live.proxy.start()
                 live.proxy.ready(_READY_SECONDS)
-                live.rotation = rotation
+                live.rotation = replace(live.rotation, weights=weights)
                 self._to_l7(live, policy)
             else:
-                self._to_l4(live, policy, rotation)
+                self._to_l4(live, policy, weights)
             live.forwards = forwards
 
-    def _to_l4(self, live: Live, policy: L4Policy, rotation: Rotation) -> None:
-        with self._lock:
-            live.kernel.apply(in_force(policy.forwards, rotation))
+    def _to_l4(self, live: Live, policy: L4Policy, weights: Mapping[str, int] = MappingProxyType({})) -> None:
+        with self._lock:  # who is out of rotation may change at any time, so it is looked at here and not before
+            rotation = replace(live.rotation.failing(live.health.down), weights=weights)
+            self._apply(live, in_force(policy.forwards, rotation))
             live.policy, live.forwards, live.rotation = policy, policy.forwards, rotation
             self._record(live)
 
@@ -242,7 +248,7 @@ class Balancer(Operations):
             before, wanted = live.policy, routed(policy, live.rotation)
             served = live.proxy.apply(wanted)
             try:
-                live.kernel.apply(wanted.forwards)
+                self._apply(live, wanted.forwards)
             except BaseException:
                 if isinstance(before, L7Policy):
                     live.proxy.apply(routed(before, live.rotation))
@@ -258,10 +264,17 @@ class Balancer(Operations):
                 live.served = live.proxy.apply(routed(live.policy, rotation))
             forwards = in_force(live.policy.forwards, rotation)
             if forwards != before:
-                live.kernel.apply(forwards)
+                self._apply(live, forwards)
             live.rotation = rotation
             if forwards != before or live.mode == "l7":
                 live.history.append(self._rules_event(live, time.time_ns()))
+
+    def _apply(self, live: Live, forwards: Sequence[Forward]) -> None:
+        """Into the kernel. Where somebody else has changed rules since we last did, what was read before is stale."""
+        before, after = live.kernel.apply(forwards)
+        if before != live.generation:
+            live.dumps.clear()
+        live.generation = after
 
     def _record(self, live: Live) -> None:
         """Put the mode and the rules that are in force from now on into the history."""
@@ -302,10 +315,16 @@ class Balancer(Operations):
     def _health_changed(self) -> None:
         """A check found a backend down, or up again (a thread of the checks')."""
         live = self._live
-        with contextlib.suppress(LabError):  # the lab is over
-            if live is not None and self._lab_runs():
-                with self._lock:
-                    self._rotate(live, live.rotation.failing(live.health.down))
+        if live is None or not self._lab_runs():
+            return
+        try:
+            with self._lock:
+                self._rotate(live, live.rotation.failing(live.health.down))
+        except LabError as error:
+            if self._lab_runs():
+                text = f"A backend's health changed, and the rules could not follow: {error}"
+                live.unsaid.append(text)
+                _log.warning(text)
 
     def _kernel_task_died(self, reason: str) -> None:
         """The L4 engine's task ended unasked, and another runs (a thread of the engine's)."""
@@ -329,4 +348,5 @@ class Balancer(Operations):
         live = self._live
         if live is None or not self._lab_runs():
             return [("balancer", f"{self._topology.balancer.name} of {self._topology.name}: the lab does not run")]
-        return [*describe.summary(self._topology, live.policy, live.notice), *out_of_rotation(live.rotation)]
+        policy = replace(live.policy, forwards=live.in_force)
+        return [*describe.summary(self._topology, policy, live.notice), *out_of_rotation(live.rotation)]

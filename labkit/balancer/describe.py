@@ -49,7 +49,7 @@ def summary(topology: Topology, policy: L4Policy | L7Policy, notice: str | None)
         ]
         rows += [(_called(listener), f"{_ends(policy, listener)} here: {routes}") for listener in policy.listeners]
         rows += [
-            (_called(forward.listener), f"{_unopened(forward)}, stays forwarded: {_spread(forward)}")
+            (_called(forward.listener), f"{_unopened(forward)}, stays {_forwarded(forward)}")
             for forward in policy.forwards
         ]
     else:
@@ -57,7 +57,7 @@ def summary(topology: Topology, policy: L4Policy | L7Policy, notice: str | None)
         styles = dict.fromkeys(forward.style for forward in policy.forwards)
         rows += [("style", f"{style}: {ABOUT[style]}") for style in styles if style != "dnat"]
         rows += [("engine", "nftables in the kernel")]
-        rows += [(_called(forward.listener), f"forwarded: {_spread(forward)}") for forward in policy.forwards]
+        rows += [(_called(forward.listener), _forwarded(forward)) for forward in policy.forwards]
     vip = " and ".join(str(address) for address in (topology.vip4, topology.vip6) if address)
     return [("balancer", f"{topology.balancer.name} at {vip}"), *rows]
 
@@ -98,6 +98,12 @@ def _unopened(forward: Forward) -> str:
 
 def _called(listener: Listener) -> str:
     return f"{listener.label} ({listener.ports_text}/{listener.transport})"
+
+
+def _forwarded(forward: Forward) -> str:
+    if not forward.targets:
+        return "refused: none of its backends takes connections"
+    return f"forwarded: {_spread(forward)}"
 
 
 def _spread(forward: Forward) -> str:

@@ -21,6 +21,7 @@ class Live:
     policy: L4Policy | L7Policy
     forwards: tuple[Forward, ...]  # of the last L4 policy: what is not HTTP goes on there at L7
     health: HealthChecks
+    generation: int  # of the kernel's rules when they were last changed here
     rotation: Rotation = field(default_factory=Rotation)
     served: Served | None = None  # by the proxy's own word, when it took its last policy
     history: list[dict[str, Any]] = field(default_factory=list)  # of modes and rules; the last event is of rules

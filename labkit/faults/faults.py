@@ -199,12 +199,20 @@ class Faults:
 
     def _kill(self, name: str) -> Step:
         server = self._servers[name]
+        killed = []
+
+        def kill() -> None:
+            if server.serving:  # else somebody had killed it before, and it stays so
+                killed.append(name)
+                server.kill()
 
         def restore() -> None:
-            server.start_server()
-            server.wait_ready()
+            if killed:
+                killed.clear()
+                server.start_server()
+                server.wait_ready()
 
-        return Step(server.kill, restore)
+        return Step(kill, restore)
 
     def _narrow(self, link: str, mtu: int) -> Step:
         found = self._topology.link(link)

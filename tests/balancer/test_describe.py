@@ -33,6 +33,12 @@ def test_summary_at_l4() -> None:
     ]
 
 
+def test_where_nobody_is_left_clients_are_refused() -> None:
+    nobody = replace(L4, forwards=tuple(replace(forward, targets=()) for forward in L4.forwards))
+    rows = dict(summary(LAB, nobody, None))
+    assert rows["http (80/tcp)"] == "refused: none of its backends takes connections"
+
+
 def test_summary_names_algorithm_weights_and_ranges() -> None:
     lab = replace(LAB, listeners=(Listener(8000, "tcp", through=8009),))
     rows = dict(summary(lab, plan_l4(lab, "source_hash", pool="api", weights={"api2": 3}), None))

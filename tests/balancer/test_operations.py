@@ -367,3 +367,41 @@ def test_operations_from_many_threads_leave_one_state(lab: Lab) -> None:
     assert Counter(str(lab.alice.get("http://lb/").backend) for _ in range(8)) == dict.fromkeys(
         ("api1", "api2", "images1", "images2"), 2
     )
+
+
+def test_who_is_out_stays_out_however_often_the_policy_changes_meanwhile(lab: Lab) -> None:
+    stop = threading.Event()
+
+    def switch() -> None:
+        while not stop.is_set():
+            lab.balancer.l4()
+
+    switching = threading.Thread(target=switch)
+    switching.start()
+    try:
+        for _ in range(10):
+            lab.balancer.drain("api1")
+            time.sleep(0.01)
+            assert "goto http_80_api1 " not in lab.balancer.rules
+            lab.balancer.add("api1")
+    finally:
+        stop.set()
+        switching.join()
+
+
+def test_rules_recorded_are_those_of_their_time_whoever_changed_some(lab: Lab) -> None:
+    lab.balancer.l4("random")
+    with lab.faults.conntrack_full():
+        lab.balancer.l4()
+        lab.balancer.l4("random")
+    with lab.capture("alice") as cap:
+        lab.balancer.l4()
+        lab.balancer.l4("random")
+    assert len(cap.recording.of_kind("rules")) == 3
+    assert not [event for event in cap.recording.of_kind("rules") if "labkit_fault" in event["text"]]
+
+
+def test_the_display_says_where_nobody_is_left(lab: Lab) -> None:
+    lab.balancer.drain("api1")
+    lab.balancer.l4(backends=["api1"])
+    assert "refused: none of its backends takes connections" in repr(lab.balancer)

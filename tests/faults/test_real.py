@@ -141,6 +141,14 @@ def test_when_all_backends_are_down_lb_may_say_nothing(lab: Lab) -> None:
     assert seen(cap, "lb:front", sport=80).empty
 
 
+def test_what_was_dead_before_is_not_brought_back(lab: Lab) -> None:
+    lab.api2.kill()
+    with lab.faults.all_backends_down():
+        assert not lab.api1.serving
+    assert (lab.api1.serving, lab.api2.serving) == (True, False)
+    lab.api2.restore()
+
+
 def test_at_l7_the_proxy_answers_when_all_backends_are_down(lab: Lab) -> None:
     with lab.balancer.kept():
         lab.balancer.l7()

@@ -50,6 +50,12 @@ def cut(netlink: Netlink, addresses: Sequence[str]) -> dict[str, int]:
     return {"connections": len(tcp), "told": told, "udp": udp}
 
 
+def clear(netlink: Netlink) -> None:
+    """Remove what a cut left behind whose process was killed in the midst of it: its rules refuse everything."""
+    made, removed, *_ = swap(Table(TABLE, Family.INET, ()))
+    netlink.commit([made, removed])
+
+
 def _to(netlink: Netlink, addresses: Sequence[str]) -> list[Flow]:
     return [flow for flow in flows(netlink) if flow.translated and flow.reply.source in addresses]
 

@@ -72,17 +72,19 @@ class NftablesEngine:
                 self._ask("settings")  # from its answer on it keeps the record
                 self._gaps.append(Gap(begun_ns, time.time_ns(), _last_line(before.wait(0))))
 
-    def apply(self, forwards: Sequence[Forward]) -> None:
+    def apply(self, forwards: Sequence[Forward]) -> tuple[int, int]:
         """Forward these from the next connection on, and nothing else; in one transaction, restarting nothing.
 
         Starts the task if it is not running. PolicyError for what nftables cannot do, EngineError if the
-        kernel refuses: in both cases the rules that were in force stay.
+        kernel refuses: in both cases the rules that were in force stay. Gives the generations of the kernel's rules
+        before and afterwards: every change, by whomever, makes a new one.
         """
         check(forwards)
         with self._lock:
             self.start()
-            self._ask("apply", forwards=plain(forwards))
+            before, after = self._ask("apply", forwards=plain(forwards))
             self._forwards = plain(forwards)
+            return before, after
 
     def text(self) -> str:
         """The rules in force in the node, all tables, as ``nft -s list ruleset`` writes them."""

@@ -5,7 +5,7 @@ A request is ``{"id", "op", …}``; the answer has the same id and either ``resu
 =============  =====================================  ==============================================================
 op             with                                   result
 =============  =====================================  ==============================================================
-``apply``      ``forwards``: as `wanted` makes them   None, once the kernel has swapped the rules
+``apply``      ``forwards``: as `wanted` makes them   the generations of the rules before and after the swap
 ``text``                                              the live rules, all tables, in nftables syntax
 ``reads``                                             names of the fields they load
 ``dump``                                              both, of one reading: ``[text, reads]``
@@ -29,7 +29,7 @@ from labkit.runtime.protocol import TaskLink
 from ..policy import Forward, Target
 from . import decode, encode, sysctls
 from .collector import Collector
-from .cut import cut
+from .cut import clear, cut
 from .decisions import Record, Regime, listeners_of
 from .direct import Place, is_flows
 from .flows import Flow, flows, plain
@@ -77,6 +77,8 @@ class Kernel:
         self._place = place
         self._refused = sysctls.apply()
         self._netlink = Netlink()
+        if forwards:  # another task was here before, and was killed
+            clear(self._netlink)
         self._collector = Collector(logged=place is not None)
         self._record = Record()
         self._listeners = listeners_of(vips, forwards)
@@ -124,12 +126,14 @@ class Kernel:
         ruleset = decode.live(self._netlink)[1]
         return [text(ruleset), reads(ruleset)]
 
-    def _apply(self, forwards: Sequence[Mapping[str, Any]]) -> None:
+    def _apply(self, forwards: Sequence[Mapping[str, Any]]) -> list[int]:
         wanted = forwards_of(forwards)
         messages = self._messages(wanted)
         self.settle()  # what happened so far was decided by the rules so far
+        before = decode.generation(self._netlink)
         self._netlink.commit(messages)
         self._listeners = listeners_of(self._vips, wanted)
+        return [before, decode.generation(self._netlink)]
 
     def _messages(self, wanted: Sequence[Forward]) -> list[Message]:
         """One transaction for all tables; what remembers flows that are sent on directly stays."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from pyroute2 import IPRoute
 
-from labkit.balancer.nftables import decode
+from labkit.balancer.nftables import cut, decode
 from labkit.balancer.nftables.conntrack import Events
 from labkit.balancer.nftables.encode import swap
 from labkit.balancer.nftables.netlink import Netlink
@@ -135,6 +135,19 @@ def ask(address: str, port: int, times: int = 1) -> list[str]:
             except ConnectionRefusedError:
                 found.append("refused")
     return found
+
+
+def begin_a_cut(addresses: list[str]) -> None:
+    """The rules of a cut, as they are while it lasts."""
+    netlink = Netlink()
+    netlink.commit(swap(cut._rules(addresses)))
+    netlink.close()
+
+
+def end_a_cut() -> None:
+    netlink = Netlink()
+    cut.clear(netlink)
+    netlink.close()
 
 
 def hold(link: TaskLink, address: str, port: int) -> None:

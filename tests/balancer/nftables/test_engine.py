@@ -205,6 +205,24 @@ def test_a_dead_task_is_named_and_the_next_apply_starts_another(runtime: Runtime
     assert engine.text() == text(render(VIPS, [HTTP]))
 
 
+def test_a_cut_whose_task_was_killed_refuses_nobody_for_long(runtime: Runtime, engine: NftablesEngine) -> None:
+    runtime.nodes["lb"].call(f"{PEERS}begin_a_cut", ["10.0.2.11"])
+    task = engine._task
+    assert task is not None
+    assert "table inet labkit_cut" in engine.text()
+    task.stop(kill=True)
+    engine.apply([HTTP])
+    assert engine.text() == text(render(VIPS, [HTTP]))
+
+
+def test_every_change_of_the_rules_makes_a_generation(runtime: Runtime, engine: NftablesEngine) -> None:
+    before, after = engine.apply([HTTP])
+    assert before < after == engine.apply([ECHO])[0]
+    runtime.nodes["lb"].call(f"{PEERS}begin_a_cut", ["10.0.2.11"])
+    assert engine.apply([HTTP])[0] > after + 1
+    runtime.nodes["lb"].call(f"{PEERS}end_a_cut")
+
+
 def test_many_threads_get_each_its_own_answer(engine: NftablesEngine) -> None:
     found: list[object] = []
     calls = [engine.text, engine.reads, lambda: engine.apply([HTTP]), engine.settings] * 5
@@ -214,7 +232,7 @@ def test_many_threads_get_each_its_own_answer(engine: NftablesEngine) -> None:
     for thread in threads:
         thread.join()
     kinds = Counter(type(each).__name__ for each in found)
-    assert kinds == {"str": 5, "list": 10, "NoneType": 5}
+    assert kinds == {"str": 5, "list": 10, "tuple": 5}
 
 
 def test_reports_that_found_no_room_are_counted(runtime: Runtime, engine: NftablesEngine) -> None:
