@@ -204,6 +204,7 @@ class Faults:
         killed = []
 
         def kill() -> None:
+            self._node(name)  # or there is no lab, and nothing begins
             if server.serving:  # else somebody had killed it before, and it stays so
                 killed.append(name)
                 server.kill()
