@@ -4,6 +4,7 @@ The owner's side of `task`. A recording covers one window of time, from the mome
 at which all were stopped, so that no vantage point knows more than another.
 """
 
+import _thread
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -96,7 +97,7 @@ class Taps:
             raise CaptureError("This capture was started already; make another one.")
         self._store = Store(self._limit_bytes)
         try:
-            threading.Thread(target=self._launch, name="labkit taps", daemon=True).start()
+            _thread.start_new_thread(self._launch, ())  # Thread.start() waits, and an interrupt then costs it its lock
             _wait_for(self._start_settled, _START_SECONDS)
             for tap in sorted(self._taps, key=lambda tap: tap.failure is None):
                 if tap.failure or not tap.settled:
