@@ -36,7 +36,7 @@ def traffic() -> None:
             thread = threading.Thread(target=serve)
             thread.start()
             with socket.create_connection(server.getsockname()[:2]) as conn:
-                for size in (1, 100, 5_000):
+                for size in (1, 100, 5_000, *range(10, 20)):  # many, for how many packets they make is up to the kernel
                     conn.sendall(b"z" * size)
                     got = 0
                     while got < size:
