@@ -15,6 +15,7 @@ import threading
 import time
 from pathlib import Path
 
+LAST = b"that was all"  # short enough to be in every packet of 60 bytes
 READY = (b"listening on", b"Capturing on", b"File:")
 
 
@@ -54,12 +55,21 @@ def traffic() -> None:
                     two.send(b"nobody")
 
 
+def say_that_was_all() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+        one.bind(("127.0.0.1", 0))
+        one.sendto(LAST, one.getsockname())
+
+
 def settled(path: Path) -> None:
-    """Wait until a file that is written to has grown and grows no more, 10 seconds at most."""
-    sizes = [0]
-    while len(sizes) < 20 and (sizes[-1] < 10_000 or sizes[-1] != sizes[-2]):
+    """Wait until the last datagram is in the file and it grows no more, 20 seconds at most."""
+    before = -1
+    for _ in range(40):
         time.sleep(0.5)
-        sizes.append(path.stat().st_size if path.exists() else 0)
+        data = path.read_bytes() if path.exists() else b""
+        if LAST in data and len(data) == before:
+            return
+        before = len(data)
 
 
 def main(command: list[str]) -> int:
@@ -73,6 +83,7 @@ def main(command: list[str]) -> int:
                 return 1
         time.sleep(0.5)
         traffic()
+        say_that_was_all()
         settled(Path(command[-1]))
         program.send_signal(signal.SIGINT)
         program.stderr.read()
