@@ -1,8 +1,7 @@
 """Health checks as values: what is asked of a backend, how often, and when it counts as up or down. Pure.
 
-A place (a backend's TCP or UDP port) that the lab's own server serves begins as ``up``. Any other is ``unknown`` until
-it has answered *rise* times in a row, and stays in rotation until then: a port where nobody has ever served is not a
-backend that died. From ``up`` it goes ``down`` after *fall* failures in a
+A place (a backend's port) is ``unknown`` until it has answered *rise* times in a row, and stays in rotation until then:
+a port where nobody has ever served is not a backend that died. From ``up`` it goes ``down`` after *fall* failures in a
 row, from ``down`` ``up`` again after *rise* answers in a row.
 """
 
@@ -10,9 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
-from labkit.balancer import rotation
 from labkit.balancer.policy import Forward
-from labkit.balancer.rotation import Transport
 from labkit.errors import PolicyError
 from labkit.wording import near_miss, shown
 
@@ -47,15 +44,6 @@ class Place:
     address: str
     port: int
     how: Kind
-
-    @property
-    def transport(self) -> Transport:
-        return "udp" if self.how == "udp" else "tcp"
-
-    @property
-    def key(self) -> rotation.Place:
-        """The same as the rotation knows it, in whatever way it is checked."""
-        return self.backend, self.transport, self.port
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +85,7 @@ def checked(kind: object, interval: object, rise: object, fall: object, path: ob
 
 def places(forwards: Iterable[Forward], check: Check) -> tuple[Place, ...]:
     """Every port that *forwards* may send to, once, with how it is checked; UDP ports only by ``kind="udp"``."""
-    found: dict[rotation.Place, Place] = {}
+    found: dict[tuple[str, int, bool], Place] = {}
     for forward in forwards:
         listener = forward.listener
         datagrams = listener.transport == "udp"
@@ -105,11 +93,11 @@ def places(forwards: Iterable[Forward], check: Check) -> tuple[Place, ...]:
             continue
         how: Kind = "udp" if datagrams else "http" if check.kind == "http" and listener.protocol == "http" else "tcp"
         for target in forward.targets:
-            place = Place(target.name, target.address4, listener.target_port, how)
-            found.setdefault(place.key, place)
+            key = (target.name, listener.target_port, datagrams)
+            found.setdefault(key, Place(target.name, target.address4, listener.target_port, how))
     return tuple(found.values())
 
 
-def plain(check: Check, some: Sequence[Place], states: Sequence[State]) -> dict[str, Any]:
-    """How *some* places are checked and what is known of each, as it travels into the node."""
-    return {"check": asdict(check), "places": [asdict(place) for place in some], "states": list(states)}
+def plain(check: Check, some: Sequence[Place]) -> dict[str, Any]:
+    """Both as they travel into the node."""
+    return {"check": asdict(check), "places": [asdict(place) for place in some]}

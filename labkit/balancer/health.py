@@ -7,12 +7,11 @@ follows from that (who is in rotation) is the balancer's business.
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from labkit.balancer.checks import SOURCE_PORTS, Check, Place, State, checked, places, plain
-from labkit.balancer import rotation
+from labkit.balancer.checks import SOURCE_PORTS, Check, Place, checked, places, plain
 from labkit.balancer.policy import Forward
 from labkit.errors import LabError, PolicyError, TaskError
 from labkit.runtime.protocol import Message, Node, Task
@@ -38,8 +37,7 @@ class HealthChecks(Mapping[str, str]):
         self._check: Check | None = Check()
         self._forwards: tuple[Forward, ...] = ()
         self._places: tuple[Place, ...] = ()
-        self._states: dict[rotation.Place, State] = {}
-        self._served: set[rotation.Place] = set()  # where somebody serves, or has served
+        self._states: dict[Place, str] = {}
         self._telling = threading.Lock()  # of the states; held for a moment only
         self._events: deque[dict[str, Any]] = deque(maxlen=KEPT)
         self._task: Task | None = None
@@ -74,18 +72,17 @@ class HealthChecks(Mapping[str, str]):
             self._check = None
             self._hand_over()
 
-    def watch(self, forwards: Sequence[Forward], served: Iterable[rotation.Place] = ()) -> None:
-        """Check the backends of *forwards* from now on. served: where somebody is known to serve at this moment."""
+    def watch(self, forwards: Sequence[Forward]) -> None:
+        """Check the backends of *forwards* from now on."""
         with self._lock:
-            self._served |= set(served)
             self._forwards = tuple(forwards)
             self._hand_over()
 
     @property
-    def down(self) -> frozenset[rotation.Place]:
-        """Those whose checks fail."""
+    def down(self) -> frozenset[tuple[str, int]]:
+        """(backend, port) of those whose checks fail."""
         with self._telling:
-            return frozenset(at for at, state in self._states.items() if state == "down")
+            return frozenset((at.backend, at.port) for at, state in self._states.items() if state == "down")
 
     def events(self, since_ns: int = 0) -> list[dict[str, Any]]:
         """The ``health`` events since *since_ns* (Unix time), oldest first."""
@@ -139,7 +136,7 @@ class HealthChecks(Mapping[str, str]):
         with self._lock:
             found: dict[str, list[str]] = {target.name: [] for forward in self._forwards for target in forward.targets}
             for place in self._places:
-                found[place.backend].append(self._states.get(place.key, "unknown"))
+                found[place.backend].append(self._states.get(place, "unknown"))
             return {name: states or ["unknown"] for name, states in found.items()}
 
     def __repr__(self) -> str:
@@ -162,29 +159,26 @@ class HealthChecks(Mapping[str, str]):
         with self._lock:
             ports: dict[str, list[str]] = {name: [] for name in self}
             for place in self._places:
-                state = self._states.get(place.key, "unknown")
-                ports[place.backend].append(f"{place.port}/{place.transport} {state}")
+                state = self._states.get(place, "unknown")
+                ports[place.backend].append(f"{place.port} {state}")
             return [(name, f"{self[name]} ({', '.join(each)})" if each else self[name]) for name, each in ports.items()]
 
     # the task
 
     def _hand_over(self) -> None:
-        """Tell the task what to check (it is started for that), and what is known of it.
-
-        What is not checked any more is in rotation, so it begins as up if it is checked again and has ever served.
-        """
+        """Tell the task what to check (it is started for that); forget the states of what is not checked any more."""
         self._places = places(self._forwards, self._check) if self._check else ()
         with self._telling:
-            begun: dict[bool, State] = {True: "up", False: "unknown"}
-            keys = [place.key for place in self._places]
-            known = {key: self._states.get(key, begun[key in self._served]) for key in keys}
-            lost = "down" in [state for key, state in self._states.items() if key not in known]
+            known = {place: self._states[place] for place in self._places if place in self._states}
+            lost = "down" in [state for place, state in self._states.items() if place not in known]
             self._states = known
-        message = plain(self._check or Check(), self._places, list(known.values()))
+        message = plain(self._check or Check(), self._places)
         try:
             if self._task is None or not self._task.running:
                 if not self._places:
                     return
+                with self._telling:
+                    self._states = {}
                 self._begun_ns = time.time_ns()
                 self._task = self._node.start(TARGET, on_event=self._hear, on_exit=self._ended, source=self._source)
             self._task.send(message)
@@ -196,21 +190,14 @@ class HealthChecks(Mapping[str, str]):
 
     def _hear(self, message: Message) -> None:
         """One message of the task (the runtime's reader thread: it must not wait)."""
-        changed = message["kind"] == "health"
-        told = [message[name] for name in ("backend", "transport", "port", "state")] if changed else []
+        if message.get("kind") != "health":
+            return
         with self._telling:
-            before = self._states
-            self._states = dict(before)
-            for backend, transport, port, state in [told] if changed else message["states"]:
-                key = backend, transport, port
-                if key in before:
-                    self._states[key] = state
-                if state != "unknown":
-                    self._served.add(key)
-            turned = [key for key, state in self._states.items() if "down" in {state, before[key]} != {"down"}]
-        if changed and "down" in (message["state"], message["was"]):  # to answer for the first time is no event
+            for place in self._places:
+                if (place.backend, place.port, place.how) == (message["backend"], message["port"], message["check"]):
+                    self._states[place] = message["state"]
+        if "down" in (message["state"], message["was"]):  # that somebody answers for the first time is no event
             self._events.append(message)
-        if turned:
             threading.Thread(target=self._on_change, name="labkit health", daemon=True).start()
 
     def _ended(self, reason: str | None) -> None:

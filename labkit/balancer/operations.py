@@ -152,7 +152,7 @@ class Operations:
 def out_of_rotation(rotation: Rotation) -> list[tuple[str, str]]:
     """Lines for the display: who is out, and why."""
     reasons = {name: str(why) for name, why in rotation.out.items()}
-    for name, _, port in sorted(rotation.down):
+    for name, port in sorted(rotation.down):
         reasons.setdefault(name, f"its health checks fail (port {port})")
     weights = ", ".join(f"{name} {weight}" for name, weight in rotation.weights.items())
     rows = [("out of rotation", f"{name}: {why}") for name, why in reasons.items()]

@@ -1,9 +1,8 @@
 """The task in the balancer's node that carries out health checks: many places, one thread, no waiting for any.
 
-Takes ``{"check", "places", "states"}`` (see `checks.plain`) and checks by that from then on; what it knows of places
-that stay, checked in whatever way, is newer than the states it is given. Sends ``{"kind": "health", "time_ns",
-"backend", "transport", "port", "state", "was", "check", "reason"}`` at each change of a state, and ``{"kind": "taken",
-"states": [[backend, transport, port, state]]}`` when it has taken what it was given.
+Takes ``{"check", "places"}`` (see `checks.plain`) and checks by that from then on; what is known of places that stay
+is kept. Sends ``{"kind": "health", "time_ns", "backend", "port", "state", "was", "check", "reason"}`` at each change of
+a state, and ``{"places": n}`` when it has taken what it was given.
 
 A TCP check asks the kernel alone: its client holds back the last packet of the handshake (TCP_QUICKACK off) and resets
 instead, so no program ever accepts it. Source ports are those of `checks.SOURCE_PORTS`.
@@ -49,7 +48,7 @@ def main(link: TaskLink, source: str) -> None:
                 if key.fd == link.fileno():
                     for message in link.poll():
                         prober.take(message)
-                        link.send({"kind": "taken", "states": prober.states()})
+                        link.send({"places": len(message["places"])})
                 else:
                     prober.go_on(key.data)
             prober.turn()
@@ -75,11 +74,7 @@ class Prober:
         """Check these places in this way from now on."""
         self._check = Check(**message["check"])
         places = [Place(**place) for place in message["places"]]
-        before = {place.key: health.state for place, health in self._known.items()}
-        self._known = {
-            place: self._known.get(place) or Health(before.get(place.key, state))
-            for place, state in zip(places, message["states"], strict=True)
-        }
+        self._known = {place: self._known.get(place, Health()) for place in places}
         for attempt in list(self._under_way.values()):
             if attempt.place not in self._known:
                 self._close(attempt)
@@ -89,10 +84,6 @@ class Prober:
             place: self._due.get(place, now + FIRST + number * spread) if place not in self._under_way else now
             for number, place in enumerate(places)
         }
-
-    def states(self) -> list[list[str | int]]:
-        """What is known of each place, as it is told."""
-        return [[*place.key, health.state] for place, health in self._known.items()]
 
     def next_in(self) -> float | None:
         """Seconds until there is something to do, whatever comes in; None: never."""
@@ -185,7 +176,6 @@ class Prober:
                     "kind": "health",
                     "time_ns": time.time_ns(),
                     "backend": place.backend,
-                    "transport": place.transport,
                     "port": place.port,
                     "state": now.state,
                     "was": before.state,
