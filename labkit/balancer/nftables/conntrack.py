@@ -8,19 +8,16 @@ and what they mean is computed when somebody asks.
 import ctypes
 import socket
 import struct
-import time
 from dataclasses import dataclass
-from errno import ENOBUFS
 
-from .netlink import BODY, NETLINK_NETFILTER, Netlink, as_int, attributes
+from .netlink import BODY, as_int, attributes
+from .queue import RECEIVE_BUFFER, Queue
 
 NEW_CONNECTIONS = 1  # multicast group
 SO_ATTACH_FILTER = 26
 TUPLE_ORIGINAL, TUPLE_REPLY, STATUS, TIMESTAMP_EVENT = 1, 2, 3, 27
 DESTINATION_TRANSLATED = 0x20  # a bit of the status
 PROTOCOLS = {6: "TCP", 17: "UDP"}
-RECEIVE_BUFFER = 64 << 20  # bytes; without root the kernel gives what net.core.rmem_max allows
-A_DRAIN = 4096  # events at most
 
 # A classic BPF program over one event: find the status attribute, keep the event if the bit is set.
 _FILTER = (
@@ -87,47 +84,12 @@ def _address(data: bytes) -> str:
     return socket.inet_ntop(socket.AF_INET if len(data) == 4 else socket.AF_INET6, data)
 
 
-class Events:
+class Events(Queue):
     """The queue of events, from the moment this is made. Not thread-safe."""
 
     def __init__(self, receive_buffer: int = RECEIVE_BUFFER) -> None:
-        self._netlink = Netlink(receive_buffer)
-        self.lost_ns = 0  # when it was noticed last that the queue had been full
+        super().__init__(receive_buffer)
         program = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *step) for step in _FILTER))
         attached = struct.pack("@HP", len(_FILTER), ctypes.addressof(program))
         self._netlink.socket.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, attached)
         self._netlink.join(NEW_CONNECTIONS)
-
-    def fileno(self) -> int:
-        return self._netlink.socket.fileno()
-
-    def close(self) -> None:
-        """Idempotent."""
-        self._netlink.close()
-
-    def drain(self) -> list[tuple[int, bytes]]:
-        """What is queued, oldest first: (Unix time of receipt in ns, event). At most `A_DRAIN`; does not wait."""
-        found: list[tuple[int, bytes]] = []
-        receive, now = self._netlink.socket.recv, time.time_ns
-        while len(found) < A_DRAIN:
-            try:
-                event = receive(1 << 16)
-            except BlockingIOError:
-                break
-            except OSError as error:
-                if error.errno != ENOBUFS:  # said once after the queue was full; `lost` counts
-                    raise
-                self.lost_ns = now()
-                continue
-            found.append((now(), event))
-        return found
-
-    @property
-    def lost(self) -> int:
-        """How many events the kernel could not queue because the queue was full: this socket's drops."""
-        with open("/proc/net/netlink", encoding="ascii") as lines:
-            for line in lines:
-                words = line.split()
-                if words[1:3] == [str(NETLINK_NETFILTER), str(self._netlink.port)]:
-                    return int(words[8])
-        return 0

@@ -6,11 +6,10 @@ logged packet is kept as raw bytes, as conntrack's reports are, and parsed when 
 
 import socket
 import struct
-import time
-from errno import ENOBUFS
 
-from .conntrack import A_DRAIN, PROTOCOLS, RECEIVE_BUFFER, Endpoints, Translated
-from .netlink import ACK, BODY, NETLINK_NETFILTER, Message, Netlink, as_text, attribute, attributes, u32
+from .conntrack import PROTOCOLS, Endpoints, Translated
+from .netlink import ACK, BODY, Message, as_text, attribute, attributes, u32
+from .queue import RECEIVE_BUFFER, Queue
 
 GROUP = 80  # of the log statement; nothing else in a lab logs to one
 SNAPLEN = 64  # bytes of each packet: the IP header and the ports
@@ -19,12 +18,11 @@ COMMAND, MODE, QUEUE_THRESHOLD, BIND, COPY_PACKET = 1, 2, 5, 1, 2
 TIMESTAMP, PAYLOAD, PREFIX = 3, 9, 10
 
 
-class Log:
+class Log(Queue):
     """What is logged to `GROUP` from the moment this is made, in the namespace of that moment. Not thread-safe."""
 
     def __init__(self, receive_buffer: int = RECEIVE_BUFFER) -> None:
-        self._netlink = Netlink(receive_buffer)
-        self.lost_ns = 0  # when it was noticed last that the queue had been full
+        super().__init__(receive_buffer)
         for payload in (
             attribute(COMMAND, bytes([BIND])),
             attribute(MODE, struct.pack("!IBB", SNAPLEN, COPY_PACKET, 0)),
@@ -32,39 +30,6 @@ class Log:
         ):
             what = "the log of direct server return"
             self._netlink.dump(Message(ULOG << 8 | CONFIG, 0, payload, what, ACK, GROUP))
-
-    def fileno(self) -> int:
-        return self._netlink.socket.fileno()
-
-    def close(self) -> None:
-        """Idempotent."""
-        self._netlink.close()
-
-    def drain(self) -> list[tuple[int, bytes]]:
-        """What is queued, oldest first: (Unix time of receipt in ns, message). At most `A_DRAIN`; does not wait."""
-        found: list[tuple[int, bytes]] = []
-        while len(found) < A_DRAIN:
-            try:
-                message = self._netlink.socket.recv(1 << 16)
-            except BlockingIOError:
-                break
-            except OSError as error:
-                if error.errno != ENOBUFS:
-                    raise
-                self.lost_ns = time.time_ns()
-                continue
-            found.append((time.time_ns(), message))
-        return found
-
-    @property
-    def lost(self) -> int:
-        """How many packets the kernel could not queue."""
-        with open("/proc/net/netlink", encoding="ascii") as lines:
-            for line in lines:
-                words = line.split()
-                if words[1:3] == [str(NETLINK_NETFILTER), str(self._netlink.port)]:
-                    return int(words[8])
-        return 0
 
 
 def is_log(message: bytes) -> bool:
