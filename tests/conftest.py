@@ -21,6 +21,19 @@ os.environ["LABKIT_EXPOSE"] = os.pathsep.join(
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+# What tells a process that begins to measure its coverage (`tools/test.sh`).
+_MEASURING = {name: value for name, value in os.environ.items() if name.startswith(("COVERAGE_", "COV_"))}
+
+
+def _measure(wanted: bool) -> None:
+    """Whether processes that begin from now on, a lab's hosts among them, measure theirs: it slows them threefold."""
+    for name, value in _MEASURING.items():
+        if wanted:
+            os.environ[name] = value
+        else:
+            os.environ.pop(name, None)
+
+
 @functools.cache
 def missing(thing: str) -> str:
     """Why *thing* cannot be used here; empty if it can."""
@@ -32,7 +45,9 @@ def missing(thing: str) -> str:
     return "" if shutil.which(thing) else f"there is no {thing} on PATH"
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
+    _measure(item.get_closest_marker("measured") is not None)
     required = os.environ.get("LABKIT_REQUIRE", "").split(",")
     for mark in item.iter_markers("needs"):
         for thing in mark.args:
@@ -41,15 +56,3 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
                 pytest.fail(f"needs {thing}, which LABKIT_REQUIRE demands: {reason}", pytrace=False)
             if reason:
                 pytest.skip(f"needs {thing}: {reason}")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _nodes_measured(request: pytest.FixtureRequest):
-    """Where a module is marked ``unmeasured`` its labs' nodes run without coverage, which makes a boot slow."""
-    if request.node.get_closest_marker("unmeasured") is None:
-        yield
-        return
-    with pytest.MonkeyPatch.context() as environment:
-        for name in [name for name in os.environ if name.startswith(("COVERAGE_", "COV_"))]:
-            environment.delenv(name)
-        yield

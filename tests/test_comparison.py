@@ -11,7 +11,7 @@ from labkit.comparison import INSPECTING, Comparison
 from labkit.errors import LabNotRunning, PolicyError, TrafficError
 from tests.interrupt import interrupted
 
-pytestmark = [pytest.mark.needs("netns"), pytest.mark.unmeasured]
+pytestmark = pytest.mark.needs("netns")
 
 
 @pytest.fixture(scope="module")

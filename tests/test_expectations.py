@@ -22,8 +22,6 @@ from tests.analysis.wire import (
     udp,
 )  # fmt: skip
 
-pytestmark = pytest.mark.unmeasured
-
 COOKIE = get("/api/users", "Cookie: a=1")
 COUNTED = {name: Loss(1, 0) for name in Wire().vantages}
 

@@ -15,7 +15,7 @@ from labkit import Lab, Listener, Route
 from labkit.errors import TrafficError
 from labkit.topology import default
 
-pytestmark = [pytest.mark.needs("netns"), pytest.mark.unmeasured]
+pytestmark = pytest.mark.needs("netns")
 
 HOW: dict[str, Callable[[Lab], None]] = {
     "passed through": lambda lab: lab.balancer.l4(),

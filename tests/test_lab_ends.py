@@ -10,8 +10,6 @@ import pytest
 from labkit import Lab
 from labkit.errors import LabNotRunning
 
-pytestmark = pytest.mark.unmeasured
-
 GONE = r"(alice|lb) (is gone|cannot be used): the lab was stopped"
 
 

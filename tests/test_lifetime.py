@@ -17,8 +17,6 @@ from labkit import Lab
 from labkit.errors import LabNotRunning
 from tests.namespaces import Namespaces
 
-pytestmark = pytest.mark.unmeasured
-
 VICTIM = Path(__file__).parent / "victim.py"
 SUPERVISOR = "labkit.runtime.netns.supervisor"
 SCENES = ("boot", "traffic", "capture", "switch")

@@ -9,7 +9,7 @@ from tests.jupyter import opened, picture, serving
 
 NOTEBOOK = Path(__file__).parents[1] / "notebooks" / "00_start_here.ipynb"
 
-pytestmark = [pytest.mark.needs("netns", "chromium"), pytest.mark.unmeasured]
+pytestmark = pytest.mark.needs("netns", "chromium")
 
 
 def test_run_all_twice(tmp_path):

@@ -14,8 +14,6 @@ from labkit.lab import Recorder
 from tests.inside import kill_by_name
 from tests.interrupt import interrupted
 
-pytestmark = pytest.mark.unmeasured
-
 ANOTHER_RULE = "nft add rule inet labkit prerouting tcp dport 81 counter"
 
 

@@ -19,8 +19,6 @@ from scapy.utils import PcapNgReader
 
 from labkit import Lab
 
-pytestmark = pytest.mark.unmeasured
-
 TOWARDS, BACK = "towards the backend", "back to the client"
 # First and last byte of what NAT and routing may rewrite, in an Ethernet frame with an IPv4 header of 20 bytes.
 FIELDS = {

@@ -152,9 +152,12 @@ class _Drawing:
             *self._legend(),
         ]
 
+    @cached_property
+    def _most(self) -> int:
+        return max(line.count for line in self.lines)
+
     def _width(self, line: Line) -> float:
-        most = max(other.count for other in self.lines)
-        return 1.5 + min(5.5, 0.28 * self.zone / self.lanes) * line.count / most
+        return 1.5 + min(5.5, 0.28 * self.zone / self.lanes) * line.count / self._most
 
     def _box(self, share: float) -> Element:
         """The balancer, over its share of the zone."""

@@ -22,11 +22,14 @@ def inert(text: object, *, lines: bool = False) -> str:
 
     lines: keep line ends and tabs.
     """
+    whole = str(text)
+    if whole.isprintable():  # which leaves more out than is escaped here, so the rest is looked at one by one
+        return whole
     return "".join(
         c
         if (lines and c in "\n\t") or unicodedata.category(c) not in _UNPRINTABLE
         else c.encode("unicode_escape", "backslashreplace").decode("ascii")
-        for c in str(text)
+        for c in whole
     )
 
 

@@ -16,7 +16,7 @@ import pytest
 from labkit import Capture, Lab
 from labkit.traffic.open_things import Session
 
-pytestmark = [pytest.mark.needs("netns"), pytest.mark.unmeasured]
+pytestmark = pytest.mark.needs("netns")
 POOLS = ("api", "images")
 
 

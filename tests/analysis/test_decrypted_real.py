@@ -10,7 +10,7 @@ import pytest
 
 from labkit import Capture, Lab
 
-pytestmark = [pytest.mark.needs("netns"), pytest.mark.unmeasured]
+pytestmark = pytest.mark.needs("netns")
 
 
 @pytest.fixture(scope="module")

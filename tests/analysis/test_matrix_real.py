@@ -11,7 +11,7 @@ import pytest
 
 from labkit import Capture, Lab
 
-pytestmark = [pytest.mark.needs("netns"), pytest.mark.unmeasured]
+pytestmark = pytest.mark.needs("netns")
 CLEAR, READ, USED, HIDDEN = "in clear, not read", "read", "read and used", "encrypted"
 HEADERS = {"X-Tag": "7", "Cookie": "sid=42"}
 SAID = "/api/users?id=7"

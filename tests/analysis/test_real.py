@@ -8,7 +8,7 @@ import pytest
 
 from labkit import Capture, Lab
 
-pytestmark = [pytest.mark.needs("netns"), pytest.mark.unmeasured]
+pytestmark = pytest.mark.needs("netns")
 PATHS = ("/api/users", "/images/cat.png")
 
 

@@ -17,7 +17,7 @@ from ..recording import foreign
 from . import tshark
 from .anyframe import any_frame
 
-pytestmark = [pytest.mark.needs("tshark"), pytest.mark.unmeasured]
+pytestmark = pytest.mark.needs("tshark")
 
 
 def recorded(frames: list[bytes]) -> Recording:

@@ -18,7 +18,7 @@ from labkit.balancer.balancer import Balancer
 from labkit.errors import EngineError, LabError, LabNotRunning, PolicyError
 from labkit.topology import default
 
-pytestmark = [pytest.mark.needs("netns"), pytest.mark.unmeasured]
+pytestmark = pytest.mark.needs("netns")
 
 
 @pytest.fixture(scope="module")

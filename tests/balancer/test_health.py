@@ -12,7 +12,7 @@ from labkit.balancer.checks import SOURCE_PORTS
 from labkit.errors import CaptureError, PolicyError, TrafficError
 from tests.inside import kill_by_name
 
-pytestmark = pytest.mark.needs("netns")
+pytestmark = [pytest.mark.needs("netns"), pytest.mark.measured]
 
 
 @pytest.fixture(scope="module")

@@ -31,11 +31,11 @@ def test_the_originals_answer_everything(originals: list[Path]) -> None:
 
 
 def test_some_mutants_of_every_format(tmp_path: Path, originals: list[Path]) -> None:
-    run(tmp_path, "bytes", 0, 60, originals)
+    run(tmp_path, "bytes", 0, 30, originals)
 
 
 def test_some_mutants_of_the_evidence(tmp_path: Path, originals: list[Path]) -> None:
-    run(tmp_path, "events", 0, 30, [path for path in originals if path.suffix == ".pcapng"])
+    run(tmp_path, "events", 0, 15, [path for path in originals if path.suffix == ".pcapng"])
 
 
 @pytest.mark.slow

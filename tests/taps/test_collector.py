@@ -24,8 +24,6 @@ from labkit.taps.ring import RingSize
 from labkit.topology import default
 from tests.taps.jobs import TAG
 
-pytestmark = pytest.mark.unmeasured
-
 JOBS = "tests.taps.jobs:"
 API1 = "10.0.2.11"
 PATH = ("alice", "lb:front", "lb:back", "api1")

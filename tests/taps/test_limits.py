@@ -11,6 +11,8 @@ from labkit.recording import PACKET_DTYPE
 from labkit.taps import layout
 from labkit.taps.limits import Limits, Tally
 
+pytestmark = pytest.mark.measured
+
 VANTAGES = ("alice", "lb:front", "lb:back", "api1")
 
 

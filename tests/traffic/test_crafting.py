@@ -10,6 +10,8 @@ from labkit.topology import default
 from labkit.traffic.crafting import Crafted, _Matcher
 from labkit.traffic.host import Host
 
+pytestmark = pytest.mark.measured
+
 SYN = IP(src="10.0.1.11", dst="10.0.1.10") / TCP(sport=40000, dport=80, flags="S", seq=5)
 
 

@@ -10,6 +10,8 @@ import pytest
 from labkit.errors import TaskError
 from tests.interrupt import interrupted
 
+pytestmark = pytest.mark.measured
+
 FACTOR = 3
 
 

@@ -8,6 +8,8 @@ from labkit.errors import LabNotRunning, TaskError, TrafficError
 from labkit.topology import default
 from labkit.traffic.host import Backend, Host
 
+pytestmark = pytest.mark.measured
+
 
 async def hello(scope, receive, send):
     """An application whose name and code live in this module, which no host has."""

@@ -6,6 +6,8 @@ from labkit.errors import TrafficError
 from tests.interrupt import interrupted
 from tests.traffic.peers import RESET, running
 
+pytestmark = pytest.mark.measured
+
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
 
 

@@ -9,7 +9,7 @@ from labkit import Lab
 from labkit.errors import LabNotRunning, TrafficError
 from tests.interrupt import interrupted
 
-pytestmark = [pytest.mark.needs("netns"), pytest.mark.unmeasured]
+pytestmark = pytest.mark.needs("netns")
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,8 @@ from labkit.errors import LabError, TrafficError
 from tests.interrupt import interrupted
 from tests.traffic.peers import RESET, running
 
+pytestmark = pytest.mark.measured
+
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 
 

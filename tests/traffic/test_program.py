@@ -9,6 +9,8 @@ from labkit.errors import TaskError, TrafficError
 from labkit.traffic.process import Completed
 from tests.interrupt import interrupted
 
+pytestmark = pytest.mark.measured
+
 
 def test_shell_text_and_lists(alice):
     assert alice.run("echo a; echo b >&2; exit 3") == Completed("a\n", "b\n", 3)

@@ -7,6 +7,8 @@ import pytest
 
 from labkit.errors import TaskError
 
+pytestmark = pytest.mark.measured
+
 
 @pytest.mark.parametrize("size", [0, 1, 65_550, 65_551, 5_000_000])
 def test_bytes_are_exactly_as_many(alice, api1, size):

@@ -8,6 +8,8 @@ from labkit.errors import TrafficError
 from tests.interrupt import interrupted
 from tests.traffic.peers import running
 
+pytestmark = pytest.mark.measured
+
 
 def test_a_connection_reads_in_any_portions(alice, node):
     with running(node, "canned", port=8020, connections=[[b"one\ntwo\nrest"]]):

@@ -14,6 +14,8 @@ from labkit.topology import Interface, Node, Topology, default
 from labkit.traffic.host import Backend, Host
 from tests.traffic.conftest import end, spec
 
+pytestmark = pytest.mark.measured
+
 ALICE = spec("alice", "client", "127.0.0.1/8")
 PLACES = {"api1": 19_443, "api2": 19_444}
 

@@ -6,6 +6,8 @@ from labkit.errors import TrafficError
 from tests.interrupt import interrupted
 from tests.traffic.peers import running
 
+pytestmark = pytest.mark.measured
+
 
 def test_text_and_binary_come_back_as_they_went(alice, api1):
     with alice.websocket("ws://api1/ws/chat?room=1", headers={"X-Who": "alice"}) as ws:

@@ -15,7 +15,7 @@ CELLS = [
     "print('mode', lab.balancer.mode)",
 ]
 
-pytestmark = [pytest.mark.needs("netns", "chromium"), pytest.mark.unmeasured]
+pytestmark = pytest.mark.needs("netns", "chromium")
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from labkit.views.story import l4_story, l7_story
 
 from .parsing import outside, overlaps, parsed, words
 
-pytestmark = [pytest.mark.needs("netns"), pytest.mark.unmeasured]
+pytestmark = pytest.mark.needs("netns")
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,8 @@ from labkit.topology import Listener
 
 from .harness import Backend, Client, LocalNode, free_port
 
+pytestmark = pytest.mark.measured
+
 BACKEND = "127.0.0.31"
 REQUEST = b"GET /x HTTP/1.1\r\nHost: lb\r\n\r\n"
 

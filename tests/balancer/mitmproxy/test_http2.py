@@ -20,6 +20,8 @@ from .conftest import NOBODY
 from .harness import Backend, scripted
 from .secure import SecureStand
 
+pytestmark = pytest.mark.measured
+
 
 class Raw:
     """An HTTP/2 connection, frame by frame: also for what no decent client sends."""

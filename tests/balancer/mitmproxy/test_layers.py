@@ -11,6 +11,8 @@ from labkit.balancer.policy import Route
 from .conftest import NOBODY, Stand
 from .harness import scripted
 
+pytestmark = pytest.mark.measured
+
 SCRIPTED = "127.0.0.77"
 
 

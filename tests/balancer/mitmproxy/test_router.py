@@ -4,9 +4,13 @@ import json
 import time
 from typing import Any
 
+import pytest
+
 from labkit.balancer.policy import Route
 
 from .conftest import NAMES, Stand
+
+pytestmark = pytest.mark.measured
 
 
 def get(path: str, *headers: str) -> bytes:

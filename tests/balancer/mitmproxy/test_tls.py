@@ -15,6 +15,8 @@ from .conftest import NOBODY
 from .harness import Backend
 from .secure import SecureStand, authority, under_tls
 
+pytestmark = pytest.mark.measured
+
 LINES = {"TLSv1.2": 1, "TLSv1.3": 5}  # of a key log, for one handshake
 
 

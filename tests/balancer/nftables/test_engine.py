@@ -18,7 +18,7 @@ from labkit.topology import Listener, default
 from tests.balancer.nftables.peers import BACKENDS
 from tests.balancer.nftables.samples import ALL, API1, ECHO, HTTP, OLD, VIPS
 
-pytestmark = pytest.mark.needs("netns")
+pytestmark = [pytest.mark.needs("netns"), pytest.mark.measured]
 
 PEERS = "tests.balancer.nftables.peers:"
 VIP, VIP6 = VIPS

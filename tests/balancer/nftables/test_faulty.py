@@ -7,6 +7,8 @@ from labkit.balancer.nftables.text import text
 from labkit.balancer.nftables.values import Ruleset
 from labkit.runtime.protocol import Runtime
 
+pytestmark = pytest.mark.measured
+
 FAULTY = "labkit.balancer.nftables.faulty:"
 VIPS = ["10.0.1.10", "fd00:10:0:1::10"]
 PEERS = "tests.balancer.nftables.peers:"

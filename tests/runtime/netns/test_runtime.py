@@ -14,6 +14,8 @@ from labkit.runtime.netns.mounts import hidden_folders
 from labkit.runtime.netns.runtime import NetnsRuntime
 from labkit.topology import default
 
+pytestmark = pytest.mark.measured
+
 INSIDE = "tests.runtime.netns.inside:"
 
 
