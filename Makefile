@@ -3,13 +3,14 @@
 
 PYTHON := .venv/bin/python
 
-.PHONY: help setup demo test slow lab check format lock clean
+.PHONY: help setup demo test slow long lab check format lock clean
 
 help:
 	@echo "make demo    boot a lab, send requests at L4 and at L7, show the proof"
 	@echo "make lab     open the notebooks in JupyterLab"
 	@echo "make test    run the tests, the notebooks among them"
-	@echo "make slow    run the long tests"
+	@echo "make slow    run the slow tests"
+	@echo "make long    run what repeats the slow ones many times over"
 	@echo "make check   format, lint, types, imports"
 	@echo "make setup   make the environment alone"
 	@echo "make clean   remove what labkit left behind, and what the commands above made"
@@ -28,6 +29,9 @@ test: setup
 
 slow: setup
 	@$(PYTHON) -m pytest -n 2 --dist loadscope -m slow tests $(ARGS) || [ $$? -eq 5 ]  # 5: there is none
+
+long: setup
+	@$(PYTHON) -m pytest -n 2 --dist loadscope -m long tests $(ARGS) || [ $$? -eq 5 ]
 
 check: setup
 	@sh tools/check.sh

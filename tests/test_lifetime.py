@@ -20,6 +20,7 @@ from tests.namespaces import Namespaces
 VICTIM = Path(__file__).parent / "victim.py"
 SUPERVISOR = "labkit.runtime.netns.supervisor"
 SCENES = ("boot", "traffic", "capture", "switch")
+ROUNDS = [pytest.param(20, marks=pytest.mark.slow), pytest.param(100, marks=pytest.mark.long)]
 
 
 def processes_of(owner: int) -> list[int]:
@@ -119,9 +120,9 @@ def test_killing_the_notebooks_process_leaves_nothing():
     kill_rounds(4, seed=1)
 
 
-@pytest.mark.slow
-def test_killing_the_notebooks_process_a_hundred_times_leaves_nothing():
-    kill_rounds(100, seed=2)
+@pytest.mark.parametrize("rounds", ROUNDS)
+def test_killing_the_notebooks_process_again_and_again_leaves_nothing(rounds):
+    kill_rounds(rounds, seed=rounds)
 
 
 def family(pid: int) -> set[tuple[int, str]]:
@@ -200,9 +201,9 @@ def test_killing_the_supervisor_ends_the_lab_and_it_can_be_started_again():
     supervisor_rounds(1)
 
 
-@pytest.mark.slow
-def test_killing_the_supervisor_twenty_times():
-    supervisor_rounds(20)
+@pytest.mark.parametrize("rounds", ROUNDS)
+def test_killing_the_supervisor_again_and_again(rounds):
+    supervisor_rounds(rounds // 5)
 
 
 @pytest.mark.parametrize("scene", SCENES)

@@ -1,7 +1,7 @@
 #!/bin/sh
-# All tests but the slow ones, the notebooks among them, with branch coverage of labkit: of the code that runs
-# inside the lab's nodes too. Nodes see neither the user's files nor /tmp, so the folder for the figures is opened
-# to them (LABKIT_EXPOSE). Arguments go to pytest; with any, no share of coverage is demanded.
+# All tests but the slow and the long ones, the notebooks among them, with branch coverage of labkit: also of the code
+# that runs inside the lab's nodes, where a module asks for it (marked `measured`). Nodes see neither the user's files
+# nor /tmp, so the folder for the figures is opened to them (LABKIT_EXPOSE). Arguments go to pytest; with any, no share of coverage is demanded.
 set -eu
 cd "$(dirname "$0")/.."
 python=.venv/bin/python
@@ -19,7 +19,7 @@ fi
 
 status=0
 # shellcheck disable=SC2086  # $notebooks is several words
-"$python" -m coverage run -m pytest -n 2 --dist loadscope -m "not slow" --junitxml=out/tests.xml $notebooks "$@" || status=$?
+"$python" -m coverage run -m pytest -n 2 --dist loadscope -m "not slow and not long" --junitxml=out/tests.xml $notebooks "$@" || status=$?
 
 "$python" -m coverage combine --quiet || status=1
 demand=85

@@ -21,7 +21,7 @@ def frames(path: Path) -> list[bytes]:
     return [recording.frame(number) for number in range(1, len(recording) + 1)]
 
 
-EVERY, SOME = pytest.param(1, id="every byte", marks=pytest.mark.slow), pytest.param(13, id="every 13th byte")
+EVERY, SOME = pytest.param(1, id="every byte", marks=pytest.mark.long), pytest.param(13, id="every 13th byte")
 
 
 @pytest.mark.parametrize("step", [EVERY, SOME])

@@ -9,6 +9,7 @@ import pytest
 from tests.malformed.answers import ask
 
 MOST_KIB = 2 << 20  # 2 GiB
+MANY = [pytest.param(150, marks=pytest.mark.slow), pytest.param(1000, marks=pytest.mark.long)]
 
 
 def run(folder: Path, kind: str, first: int, count: int, files: list[Path]) -> None:
@@ -38,11 +39,11 @@ def test_some_mutants_of_the_evidence(tmp_path: Path, originals: list[Path]) -> 
     run(tmp_path, "events", 0, 15, [path for path in originals if path.suffix == ".pcapng"])
 
 
-@pytest.mark.slow
-def test_a_thousand_mutants_of_every_format(tmp_path: Path, originals: list[Path]) -> None:
-    run(tmp_path, "bytes", 1000, 1000, originals)
+@pytest.mark.parametrize("count", MANY)
+def test_many_mutants_of_every_format(tmp_path: Path, originals: list[Path], count: int) -> None:
+    run(tmp_path, "bytes", 1000, count, originals)
 
 
-@pytest.mark.slow
-def test_four_hundred_mutants_of_the_evidence(tmp_path: Path, originals: list[Path]) -> None:
-    run(tmp_path, "events", 1000, 400, [path for path in originals if path.suffix == ".pcapng"])
+@pytest.mark.parametrize("count", MANY)
+def test_many_mutants_of_the_evidence(tmp_path: Path, originals: list[Path], count: int) -> None:
+    run(tmp_path, "events", 1000, count // 2, [path for path in originals if path.suffix == ".pcapng"])

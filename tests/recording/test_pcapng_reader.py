@@ -147,7 +147,7 @@ def test_many_options_are_not_followed_for_ever(tmp_path: Path) -> None:
     assert recording.packets["direction"].tolist() == [0]
 
 
-@pytest.mark.parametrize("seed", [2, *(pytest.param(n, marks=pytest.mark.slow) for n in (0, 1))])
+@pytest.mark.parametrize("seed", [2, *(pytest.param(n, marks=pytest.mark.long) for n in (0, 1))])
 def test_every_truncation_keeps_what_came_before(tmp_path: Path, seed: int) -> None:
     whole = make(seed, packets=6, vantages=2)
     content = write_pcapng(whole, tmp_path / "whole.pcapng").read_bytes()
