@@ -9,9 +9,10 @@ The rules of one TCP listener with two backends, in nftables syntax (IPv4 alone)
     }
     chain tcp4 {
         tcp flags syn / syn,ack FLOW . tcp sequence != @tcp4_opening delete @tcp4 { FLOW : 0 } delete … return
+        tcp flags syn / syn,ack meta mark set FLOW map @tcp4_closing add @tcp4 { … } delete @tcp4_closing { … }
         tcp flags fin,rst meta mark set FLOW map @tcp4 update @tcp4_closing { FLOW : meta mark } delete @tcp4 { … }
         meta mark set FLOW map @tcp4 update @tcp4 { FLOW : meta mark } meta mark vmap { 1 : goto to_api1, … }
-        tcp flags != syn / syn,ack meta mark set FLOW map @tcp4_closing update … meta mark vmap { … }
+        meta mark set FLOW map @tcp4_closing update @tcp4_closing { … } meta mark vmap { … }
     }
     chain http_80 { numgen inc mod 2 vmap { 0 : goto http_80_api1, … } }   # as everywhere: see `choose`
     chain http_80_api1 {
@@ -138,8 +139,8 @@ def is_flows(name: str) -> bool:
 
 def lasting(table: Table, place: Place) -> list[str]:
     """The names of the maps and chains that packets of known flows depend on: the same whatever the policy is."""
-    flows = [found.name for found in (*table.sets, *table.chains) if is_flows(found.name)]
-    return [*flows, *(f"to_{backend.name}" for backend in place.backends)]
+    names = [*(found.name for found in table.sets), *(chain.name for chain in table.chains)]
+    return [*filter(is_flows, names), *(f"to_{backend.name}" for backend in place.backends)]
 
 
 _ABOUT = {
@@ -180,14 +181,17 @@ def _known(family: Family, transport: str, numbered: _Numbered) -> Iterator[Rule
         whichever = e("immediate", dreg=NUMBERED, data=bytes(4))  # a deletion must give a number, and heeds none
         forgotten = (whichever, _into(name, DELETE), _into(closing, DELETE))
         yield Rule((*anew, unknown, *forgotten, _go(Code.RETURN)), begins)
+        again = note("sent again after a reset: its backend still had an older connection of that port")
+        syn = (*protocol(transport), *_flags(SYN | ACK, EQUAL, SYN))
+        back = (_into(name, ADD, OPENING), _into(closing, DELETE))
+        yield Rule((*syn, *_recalled(key, closing), *back), again)
         moved = (_into(closing, UPDATE), _into(name, DELETE))
         ends = note("the client ends it: kept for a few seconds more")
         ending = (*_is(family), *protocol(transport), *_flags(FIN | RST, NOT_EQUAL, 0))
         yield Rule((*ending, *_recalled(key, name), *moved), ends)
     yield Rule((*_recalled(key, name), _into(name, UPDATE), *numbered.verdict()))
     if transport == "tcp":
-        late = (*_is(family), *protocol(transport), *_flags(SYN | ACK, NOT_EQUAL, SYN))
-        yield Rule((*late, *_recalled(key, closing), _into(closing, UPDATE), *numbered.verdict()))
+        yield Rule((*_recalled(key, closing), _into(closing, UPDATE), *numbered.verdict()))
 
 
 def _recalled(key: tuple[Expression, ...], name: str) -> tuple[Expression, ...]:

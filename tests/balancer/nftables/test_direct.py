@@ -59,7 +59,11 @@ def test_a_flow_begins_with_a_syn_and_is_remembered_by_the_number_of_its_backend
         f"tcp flags syn / syn,ack {flow} . tcp sequence != @tcp4_opening "
         f"delete @tcp4 {{ {flow} : 0x00000000 }} delete @tcp4_closing {{ {flow} : 0x00000000 }} return"
     )
-    assert found["tcp4"][2] == (
+    assert found["tcp4"][1] == (
+        f"tcp flags syn / syn,ack meta mark set {flow} map @tcp4_closing "
+        f"add @tcp4 {{ {flow} timeout 1m : meta mark }} delete @tcp4_closing {{ {flow} : meta mark }}"
+    )
+    assert found["tcp4"][3] == (
         f"meta mark set {flow} map @tcp4 update @tcp4 {{ {flow} : meta mark }} meta mark vmap {{ {numbers} }}"
     )
 

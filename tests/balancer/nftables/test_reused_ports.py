@@ -69,20 +69,21 @@ def test_a_port_used_again_begins_in_the_mode_of_now(
 def test_a_syn_sent_again_stays_with_its_backend_and_another_does_not(lab: Lab) -> None:
     port = next(PORTS)
 
-    def syn(number: int) -> list[str]:
-        """Where a SYN of that sequence number goes on to: MAC and IP address."""
-        with lab.capture("lb:back", filter=f"tcp port {port}") as cap:
-            lab.alice.send(IP(dst=lab.vip) / TCP(sport=port, dport=80, seq=number, flags="S"))
-        seen = cap.packets(at="lb:back").query("flags == 'S'")
+    def sent_on(*flags: str, seq: int = 1000) -> list[str]:
+        """Where such segments go on to: MAC and IP address."""
+        with lab.capture("lb:back", filter=f"tcp port {port} and not src host {API2[0]}") as cap:
+            lab.alice.send([IP(dst=lab.vip) / TCP(sport=port, dport=80, seq=seq, flags=each) for each in flags])
+        seen = cap.packets(at="lb:back")
         return [f"{cap.packet(number).dst} {to}" for number, to in zip(seen["number"], seen["dst"], strict=True)]
 
     lab.balancer.l4(style="dsr")
-    (first,) = syn(1000)
-    assert first.endswith(f" {lab.vip}")
-    assert syn(1000) == [first]  # it is no other backend's turn
+    # A reset before it is sent again: what a client does whose old connection of that port a backend still has.
+    on = sent_on("S", "S", "R", "S", "A", "FA", "A")
+    assert (len(on), len(set(on))) == (7, 1)  # it is no other backend's turn
+    assert on[0].endswith(f" {lab.vip}")
     lab.balancer.l4(backends=["api2"])
-    assert syn(1000) == [first]
-    (other,) = syn(2000)
+    assert sent_on("S") == on[:1]
+    (other,) = sent_on("S", seq=2000)
     assert other.endswith(f" {API2[0]}")  # translated
 
 
