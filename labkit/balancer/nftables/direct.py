@@ -118,9 +118,7 @@ def direct(vips: tuple[str, str | None], chain_of: Mapping[Forward, str], place:
             arriving.append(Rule((*match, _go(Code.GOTO, name)), about))
         choice = chooser.choice(forward, name, [family for family, _ in families])
         maps += choice.maps
-        changed = note("the rules were swapped while it chose: a client sends again what gets no answer")
-        rules = (*map(_by_ethertype, choice.rules), Rule((_go(Code.DROP),), changed))
-        chains.append(Chain(name, rules, userdata=note(choice.about)))
+        chains.append(Chain(name, tuple(map(_by_ethertype, choice.rules)), userdata=note(choice.about)))
         for target in dict.fromkeys(forward.targets):
             chains.append(_begun(f"{name}_{target.name}", forward, target, place, [family for family, _ in families]))
     for target in place.backends:
@@ -132,15 +130,9 @@ def direct(vips: tuple[str, str | None], chain_of: Mapping[Forward, str], place:
 
 
 def is_flows(name: str) -> bool:
-    """Whether the map, set or chain of that name belongs to flows that are known, so that it must outlive a swap."""
+    """Whether the map or set of that name remembers flows, so that it must outlive a swap."""
     flows = {f"{word}{number}" for word in PROTOCOLS for number in NUMBER.values()}
     return name.removesuffix("_opening").removesuffix("_closing") in flows
-
-
-def lasting(table: Table, place: Place) -> list[str]:
-    """The names of the maps and chains that packets of known flows depend on: the same whatever the policy is."""
-    names = [*(found.name for found in table.sets), *(chain.name for chain in table.chains)]
-    return [*filter(is_flows, names), *(f"to_{backend.name}" for backend in place.backends)]
 
 
 _ABOUT = {

@@ -21,11 +21,7 @@ def swap(table: Table) -> list[Message]:
 
 
 def refill(table: Table, before: Table, kept: Collection[str]) -> list[Message]:
-    """The messages that make *table* of the one that is there, but leave its maps and chains called *kept* untouched.
-
-    A packet that is under way in the old rules while these are swapped finds the elements of their maps gone: what
-    must never fail has to stay.
-    """
+    """The messages that make *table* of the one that is there, but leave its maps called *kept* with their elements."""
     return list(_refill(table, before, kept))
 
 
@@ -47,37 +43,24 @@ def _swap(table: Table) -> Iterator[Message]:
 
 def _refill(table: Table, before: Table, kept: Collection[str]) -> Iterator[Message]:
     name = text(1, table.name)
-    stay = {chain.name for chain in before.chains if chain.name in kept}
-    there = stay | {chain.name for chain in before.chains if chain.hook}
+    yield _message(table, DELRULE, name, f"the removal of the old rules of table {table.name}", 0)
+    bases = {chain.name for chain in before.chains if chain.hook}
     for chain in before.chains:
-        if chain.rules and chain.name not in stay:
-            old = name + text(2, chain.name)
-            yield _message(table, DELRULE, old, f"the removal of the old rules of chain {chain.name}", 0)
-    for chain in before.chains:
-        if chain.name not in there:
+        if chain.name not in bases:
             yield _message(table, DELCHAIN, name + text(3, chain.name), f"the removal of chain {chain.name}", 0)
-    full = {found.name for found in before.sets if found.name in kept}
+    there = {found.name for found in before.sets if found.name in kept}
     for found in before.sets:
-        if found.name not in full and not found.flags & SetFlag.ANONYMOUS:
+        if found.name not in there and not found.flags & SetFlag.ANONYMOUS:
             yield _message(table, DELSET, name + text(2, found.name), f"the removal of map {found.name}", 0)
-    written = [chain for chain in table.chains if chain.name not in stay]
-    used = {expression.text("set") for chain in written for rule in chain.rules for expression in rule.expressions}
-    sets = [
-        found
-        for found in table.sets
-        if found.name not in full and (found.name in used or not found.flags & SetFlag.ANONYMOUS)
-    ]
-    yield from _content(table, written, sets, there)
+    chains = [chain for chain in table.chains if chain.name not in bases]
+    yield from _content(table, chains, [found for found in table.sets if found.name not in there])
 
 
-def _content(
-    table: Table, chains: Sequence[Chain], sets: Sequence[Set], there: Collection[str] = ()
-) -> Iterator[Message]:
-    """These chains (but those that are *there*) and sets of a table, and the chains' rules."""
+def _content(table: Table, chains: Sequence[Chain], sets: Sequence[Set]) -> Iterator[Message]:
+    """The chains and sets of a table that are to be made, and all its rules."""
     name, message = text(1, table.name), partial(_message, table)
     for chain in chains:
-        if chain.name not in there:
-            yield message(NEWCHAIN, _chain(table, chain), f"chain {chain.name}")
+        yield message(NEWCHAIN, _chain(table, chain), f"chain {chain.name}")
     numbers = {found.name: number for number, found in enumerate(sets, 1)}
     for found in sets:
         yield message(NEWSET, _set(table, found, numbers[found.name]), f"map {found.name}")
@@ -85,7 +68,7 @@ def _content(
             part = found.elements[start : start + ELEMENTS_A_MESSAGE]
             payload = name + _set_name(2, 4, found, numbers[found.name]) + nested(3, *map(_element, part))
             yield message(NEWSETELEM, payload, f"elements of map {found.name}")
-    for chain in chains:
+    for chain in table.chains:
         for place, rule in enumerate(chain.rules, 1):
             label = f"rule {place} of chain {chain.name}"
             yield message(NEWRULE, _rule(table, chain, rule, numbers), label, CREATE | APPEND)

@@ -31,7 +31,7 @@ from . import decode, encode, sysctls
 from .collector import Collector
 from .cut import clear, cut
 from .decisions import Record, Regime, listeners_of
-from .direct import Place, lasting
+from .direct import Place, is_flows
 from .flows import Flow, flows, plain
 from .netlink import Message, Netlink
 from .reads import reads
@@ -144,7 +144,7 @@ class Kernel:
             there = {(table.family, table.name): table for table in live}
             for table in others:
                 before = there.get((table.family, table.name))
-                kept = lasting(table, self._place) if self._place else []
+                kept = [found.name for found in table.sets if is_flows(found.name)]
                 messages += encode.refill(table, before, kept) if before else encode.swap(table)
         return messages
 

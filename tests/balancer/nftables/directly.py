@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from labkit.balancer.nftables import decode, encode
-from labkit.balancer.nftables.direct import Place, lasting
+from labkit.balancer.nftables.direct import Place, is_flows
 from labkit.balancer.nftables.netlink import Netlink
 from labkit.balancer.nftables.render import render
 from labkit.balancer.nftables.text import text
@@ -35,8 +35,10 @@ def load(vips: list[str | None], targets: list[dict[str, Any]], device: str, *se
             there = {table.family: table for table in decode.live(netlink)[1].tables}
             inet, direct = wanted.tables
             before = there.get(Family.NETDEV)
-            refilled = encode.refill(direct, before, lasting(direct, place)) if before else encode.swap(direct)
-            netlink.commit([*encode.swap(inet), *refilled])
+            kept = [each.name for each in direct.sets if is_flows(each.name)]
+            netlink.commit(
+                [*encode.swap(inet), *(encode.refill(direct, before, kept) if before else encode.swap(direct))]
+            )
             listed = _nft("-s", "list", "ruleset").stdout
             ours = sorted(text(wanted).splitlines()) == sorted(listed.splitlines())
             found.append([listed, text(decode.live(netlink)[1]), ours, _nft("-c", "-f", "-", given=listed).stderr])
