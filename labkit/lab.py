@@ -58,8 +58,7 @@ class Lab:
         self._balancer = Balancer(_provider(weakref.ref(self), self._topology.balancer.name), self._topology, identity)
         self._hosts: dict[str, Host] = {node.name: self._host(node.name) for node in self._topology.nodes}
         servers = {backend.name: backend for backend in self.backends}
-        balancer = self._balancer
-        self._faults = Faults(_nodes(weakref.ref(self)), self._topology, servers, lambda: balancer.forwarded)
+        self._faults = Faults(_nodes(weakref.ref(self)), self._topology, servers, self._balancer)
 
     def start(self) -> Self:
         """Boot the lab; returns when every server answers. A running lab stays as it is.

@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 import socket
+import time
 from pathlib import Path
 
 
@@ -37,3 +38,29 @@ def hang_up() -> None:
     """Close what `connect_from` keeps."""
     while _held:
         _held.pop().close()
+
+
+def visit(port: int, address: str, ending: str) -> str:
+    """Ask http://*address*/ from source port *port*; the body of the answer, after which the server hangs up.
+
+    ending: "fin" answers the server's FIN with one; "reset" goes on sending, until the server's kernel resets it.
+    """
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        connection.settimeout(5)
+        connection.bind(("", port))
+        connection.connect((address, 80))
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: lb\r\nConnection: close\r\n\r\n")
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+        if ending == "reset":
+            with contextlib.suppress(ConnectionResetError, BrokenPipeError):
+                while True:
+                    connection.sendall(b"more")
+                    time.sleep(0.005)
+    return answer.partition(b"\r\n\r\n")[2].decode()
+
+
+def use_ports_again(first: int, last: int) -> None:
+    """Connections of this host that ask for no port get one of *first* to *last*, free again at once: no TIME_WAIT."""
+    Path("/proc/sys/net/ipv4/ip_local_port_range").write_text(f"{first} {last}")
+    Path("/proc/sys/net/ipv4/tcp_max_tw_buckets").write_text("0")

@@ -11,6 +11,7 @@ import pytest
 from labkit import Capture, Lab
 from labkit.topology import direct_return
 from labkit.traffic.host import Host
+from labkit.views.story import l4_story
 from tests import inside
 
 pytestmark = pytest.mark.needs("netns")
@@ -146,6 +147,13 @@ def test_the_rows_of_direct_return_are_those_of_the_way_there(captures: dict[str
     assert list(seen.columns) == ["layer", "alice", "lb:front", "lb:back", "api1", "state", "rewritten"]
     assert not seen.loc["ip.dst", "rewritten"]
     assert seen.loc["ip.dst", "api1"] == "10.0.1.10"
+
+
+def test_the_story_of_direct_return_has_lb_at_the_balancers_place(captures: dict[str, Capture]) -> None:
+    story = l4_story(captures["dsr"])
+    assert (story.balancer, story.over) == ("lb", "gw")
+    assert all(step.through and step.from_client for step in story.steps)
+    assert story.past >= 2
 
 
 def test_a_ladder_of_direct_return_has_the_router_beside_lb(captures: dict[str, Capture]) -> None:

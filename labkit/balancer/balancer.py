@@ -146,6 +146,11 @@ class Balancer(Operations):
         return tuple(forward.listener for forward in self._running().policy.forwards)
 
     @property
+    def direct(self) -> tuple[Listener, ...]:
+        """Those of the `forwarded` whose packets are passed on as they are, past connection tracking (style "dsr")."""
+        return tuple(forward.listener for forward in self._running().policy.forwards if forward.style == "dsr")
+
+    @property
     def rules(self) -> str:
         """What the data plane runs now, asked from it: the kernel's rules, and at L7 the proxy's routes before them."""
         live = self._running()

@@ -28,6 +28,7 @@ class Fault:
     name: which it is, as in ``lab.faults``. explanation: what happens. look_for: what a capture shows of it.
     touches: what it breaks; of two faults that touch the same only one can be in force, or they would undo each other.
     told: called with ("begun" | "ended", this fault) when it is so; may refuse a beginning by raising.
+    check: called before anything else; raises what keeps it from having an effect.
     """
 
     def __init__(
@@ -37,12 +38,14 @@ class Fault:
         touches: Iterable[str],
         steps: Sequence[Step],
         told: Callable[[str, "Fault"], None],
+        check: Callable[[], None] = lambda: None,
     ) -> None:
         self.name = name
         self.touches = frozenset(touches)
         self.explanation, self.look_for = (f"{text[0].upper()}{text[1:]}" for text in words)
         self._steps = tuple(steps)
         self._told = told
+        self._check = check
         self._active = False
 
     @property
@@ -51,7 +54,10 @@ class Fault:
         return self._active
 
     def __enter__(self) -> Self:
-        """FaultError if it is in force already, LabNotRunning without a lab; whatever fails, nothing is left of it."""
+        """Whatever fails, nothing is left of it.
+
+        FaultError if it is in force already or cannot have an effect, LabNotRunning without a lab.
+        """
         if self._active:
             raise FaultError(f"{self.name} is in force already: leave its with block first.")
         try:
@@ -66,6 +72,7 @@ class Fault:
         uninterrupted(self._end)
 
     def _begin(self) -> None:
+        self._check()
         self._told("begun", self)
         self._active = True
         try:

@@ -7,13 +7,14 @@ Checks what is asked, and says which steps a fault is made of. The steps run ins
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, Literal, Protocol
 
 from labkit.errors import FaultError
-from labkit.faults import words
+from labkit.faults import reach, words
 from labkit.faults.fault import Fault, Step
 from labkit.runtime.protocol import Node
-from labkit.topology import Listener, Topology
+from labkit.topology import Topology
 from labkit.wording import near_miss, shown
 
 RULES = "labkit.balancer.nftables.faulty"
@@ -37,8 +38,8 @@ class Server(Protocol):
 class Faults:
     """The faults of a lab: ``lab.faults``. Each method gives a `Fault` that begins with its ``with`` block.
 
-    node: gives a running node by name, or raises LabNotRunning. servers: the backends by name. forwarded: gives the
-    listeners that are forwarded now.
+    node: gives a running node by name, or raises LabNotRunning. servers: the backends by name. forwarding: says which
+    listeners are forwarded now, and how. What cannot have an effect with style="dsr" is refused when it begins.
     """
 
     def __init__(
@@ -46,12 +47,12 @@ class Faults:
         node: Callable[[str], Node],
         topology: Topology,
         servers: Mapping[str, Server],
-        forwarded: Callable[[], Iterable[Listener]],
+        forwarding: reach.Forwarding,
     ) -> None:
         self._node = node
         self._topology = topology
         self._servers = servers
-        self._forwarded = forwarded
+        self._forwarding = forwarding
         self._lock = threading.Lock()
         self._active: dict[str, Fault] = {}
         self._events: list[dict[str, Any]] = []
@@ -77,9 +78,9 @@ class Faults:
         """
         if answer not in ("reset", "drop"):
             raise FaultError(f'all_backends_down(answer={shown(answer)}): the answer is "reset" or "drop".')
-        texts = words.ALL_DOWN_RESET if answer == "reset" else words.ALL_DOWN_DROP
+        texts, miss = (words.ALL_DOWN_RESET, None) if answer == "reset" else (words.ALL_DOWN_DROP, reach.UNDROPPED)
         steps = [self._refusing(reset=answer == "reset"), *map(self._kill, self._servers)]
-        return self._fault(f"all_backends_down(answer={answer!r})", texts, self._servers, steps)
+        return self._fault(f"all_backends_down(answer={answer!r})", texts, self._servers, steps, miss)
 
     def conntrack_full(self, *, room: int = 0) -> Fault:
         """lb's connection table is full but for *room* connections: new ones are dropped, those that exist go on.
@@ -88,7 +89,9 @@ class Faults:
         """
         _whole("conntrack_full", "room", room, 0, 1_000_000)
         steps = [self._rules(self._lb, "conntrack", "full", room=room)]
-        return self._fault(f"conntrack_full(room={room})", words.CONNTRACK_FULL, ["conntrack"], steps, room=room)
+        return self._fault(
+            f"conntrack_full(room={room})", words.CONNTRACK_FULL, ["conntrack"], steps, reach.UNTRACKED, room=room
+        )
 
     def ports_exhausted(self, *, ports: int = 4) -> Fault:
         """Full NAT with so few source ports that they run out: *ports* for each port of each backend.
@@ -101,7 +104,9 @@ class Faults:
         first, last = FIRST_PORT, FIRST_PORT + ports - 1
         steps = [self._rules(self._lb, "ports", "few_ports", addresses=addresses, first=first, last=last)]
         values = {"ports": ports, "first": first, "last": last}
-        return self._fault(f"ports_exhausted(ports={ports})", words.PORTS_EXHAUSTED, ["ports"], steps, **values)
+        return self._fault(
+            f"ports_exhausted(ports={ports})", words.PORTS_EXHAUSTED, ["ports"], steps, reach.UNTRANSLATED, **values
+        )
 
     def small_mtu(self, link: object = None, *, mtu: int = 1400, icmp: bool = True) -> Fault:
         """On the way out of lb onto *link* (the front link unless given) packets have *mtu* bytes at most.
@@ -125,7 +130,8 @@ class Faults:
             steps.append(self._rules(self._lb, f"mtu_{name}", "black_hole"))
         called = f"small_mtu({name!r}, mtu={mtu}{'' if told else ', icmp=False'})"
         side = next(other for other in links if other != name)
-        return self._fault(called, texts, [f"the MTU of {name}"], steps, link=name, side=side, mtu=mtu)
+        values = {"link": name, "side": side, "mtu": mtu}
+        return self._fault(called, texts, [f"the MTU of {name}"], steps, reach.PAST_ROUTES, **values)
 
     @property
     def active(self) -> tuple[Fault, ...]:
@@ -151,10 +157,18 @@ class Faults:
         return self._topology.balancer.name
 
     def _fault(
-        self, name: str, texts: tuple[str, str], touches: Iterable[str], steps: list[Step], **values: object
+        self,
+        name: str,
+        texts: tuple[str, str],
+        touches: Iterable[str],
+        steps: list[Step],
+        miss: reach.Miss | None = None,
+        **values: object,
     ) -> Fault:
+        """miss: why it has no effect on what is forwarded directly; None if it has."""
         happens, shows = (text.format(**values) for text in texts)
-        return Fault(name, (happens, shows), touches, steps, self._told)
+        check = partial(reach.check, name, miss, self._forwarding, self._topology.listeners) if miss else lambda: None
+        return Fault(name, (happens, shows), touches, steps, self._told, check)
 
     def _told(self, state: str, fault: Fault) -> None:
         """A fault begins or has ended. FaultError if another that touches the same is in force."""
@@ -194,7 +208,7 @@ class Faults:
         vips = [str(self._topology.vip4), str(self._topology.vip6) if self._topology.vip6 else None]
 
         def refuse() -> None:
-            ports = [[listener.transport, listener.port, listener.last_port] for listener in self._forwarded()]
+            ports = [[listener.transport, listener.port, listener.last_port] for listener in self._forwarding.forwarded]
             self._node(self._lb).call(f"{RULES}:put", "down", "refuse", {"vips": vips, "ports": ports, "reset": reset})
 
         return Step(refuse, lambda: self._node(self._lb).call(f"{RULES}:remove", "down"))

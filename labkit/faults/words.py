@@ -13,8 +13,10 @@ BACKEND_SILENT = (
 )
 ALL_DOWN_RESET = (
     "no backend is left: all servers were killed, and lb refuses what it would forward, with RST (TCP) or an ICMP "
-    "port unreachable (UDP). The client knows at once.",
-    "a SYN at lb:front answered by an RST from the VIP within a round trip, and none of it at lb:back.",
+    'port unreachable (UDP). The client knows at once. (What style="dsr" passes on directly, lb cannot refuse: the '
+    "hosts of the dead servers do.)",
+    "a SYN at lb:front answered by an RST from the VIP within a round trip, and none of it at lb:back (with "
+    'style="dsr" the SYN is at lb:back, and the RST comes over the router).',
 )
 ALL_DOWN_DROP = (
     "no backend is left: all servers were killed, and lb drops what it would forward without a word. The client "

@@ -77,6 +77,13 @@ class _Half:
         rule = f"{self.story.rule} → {self.story.backend}" if self.story.rule else f"→ {self.story.backend}"
         return f"{rule}; read {', '.join(self.story.read) or 'nothing'}"
 
+    def past(self) -> list[str]:
+        """What the balancer never saw of it, in a sentence; [] if it saw everything."""
+        story = self.story
+        over = f", over {story.over}" if story.over else ""
+        packets = counted(story.past, "packet")
+        return [f"{packets} from {story.backend} to {story.client} past {story.balancer}{over}"] if story.past else []
+
     def relabelled(self) -> str:
         """The change of destination on the first packet that ran through, in words."""
         first = next((step for step in self.steps if step.through and step.from_client), None)
@@ -98,8 +105,8 @@ class _Half:
                 parts += self._decision(y)
                 y += _NOTE
         rest = len(self.story.steps) - _STEPS
-        if rest > 0:
-            words = f"… {rest} more packet{'s' if rest > 1 else ''}"
+        remarks = [f"… {rest} more packet{'s' if rest > 1 else ''}"] if rest > 0 else []
+        if words := "; ".join([*remarks, *self.past()]):
             parts.append(shapes.caption(_BOX_X, first + ladder + 4, words, text_anchor="middle"))
         parts += self._held(first + ladder + 30)
         return group(*parts, transform=f"translate({self.left} 0)")
@@ -228,6 +235,7 @@ class _Half:
             ends = [story.client] if step.front is not None else []
             path = [*ends, story.balancer, *([story.backend] if step.back is not None else [])]
             lines.append(f"  {i + 1}. {' → '.join(path if step.from_client else path[::-1])}: {flag_words(step.row)}")
+        lines += [f"  {words}" for words in self.past()]
         lines += [f"  {cell_text(row['field'])}: {self._state(row)}" for row in self.visible]
         return "\n".join(lines)
 

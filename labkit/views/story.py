@@ -2,9 +2,10 @@
 
 Made from a capture's tables alone (`packets`, `decisions`, `exchanges`); `sidebyside` draws it. A packet that
 leaves the balancer with the same sequence numbers, flags and length as it came is one step that runs through;
-any other ends, or begins, there.
+any other ends, or begins, there. What goes past the balancer (direct server return) is no step, and counted.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -50,7 +51,10 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """Steps in time order; *decided* (from 0) is the last one the balancer held when it decided."""
+    """Steps in time order; *decided* (from 0) is the last one the balancer held when it decided.
+
+    past: how many of the backend's packets did not pass the balancer; over: the node that they passed instead.
+    """
 
     mode: str
     client: str
@@ -60,6 +64,8 @@ class Story:
     decided: int
     rule: str
     read: tuple[str, ...]
+    past: int = 0
+    over: str = ""
 
     @property
     def held(self) -> int:
@@ -84,7 +90,7 @@ def l4_story(capture: CaptureTables) -> Story:
     """The first connection that was decided at L4. CaptureError if the capture has none."""
     decision = _first(capture.decisions(), "l4")
     rows = _records(capture.packets(), decision["connection"])
-    front_name, back_name = _sides(rows, rows)
+    front_name, back_name = _sides(decision, rows, rows)
     fronts, backs = _directed(rows, front_name), _directed(rows, back_name)
     waiting: dict[tuple[Any, ...], list[Row]] = {}
     for row, way in backs:
@@ -95,7 +101,8 @@ def l4_story(capture: CaptureTables) -> Story:
         steps.append(Step(row, partners.pop(0) if partners else None, way))
     alone = {int(row["number"]) for rows_left in waiting.values() for row in rows_left}
     steps += [Step(None, row, way) for row, way in backs if int(row["number"]) in alone]
-    return _told("l4", capture, decision, steps)
+    past, over = (0, "") if any(not step.from_client for step in steps) else _past(rows, front_name)
+    return _told("l4", capture, decision, steps, past, over)
 
 
 def l7_story(capture: CaptureTables) -> Story:
@@ -108,7 +115,7 @@ def l7_story(capture: CaptureTables) -> Story:
     decision = _first(capture.decisions(), "l7", exchange["front_connection"])
     packets = capture.packets()
     before, behind = _records(packets, exchange["front_connection"]), _records(packets, exchange["back_connection"])
-    front_name, back_name = _sides(before, behind)
+    front_name, back_name = _sides(decision, before, behind)
     steps = [Step(row, None, way) for row, way in _directed(before, front_name)]
     steps += [Step(None, row, way) for row, way in _directed(behind, back_name)]
     return _told("l7", capture, decision, steps)
@@ -121,18 +128,17 @@ def _decided(decision: Row, steps: list[Step]) -> int:
     return (named or earlier or [0])[-1]
 
 
-def _told(mode: str, capture: CaptureTables, decision: Row, steps: list[Step]) -> Story:
+def _told(mode: str, capture: CaptureTables, decision: Row, steps: list[Step], past: int = 0, over: str = "") -> Story:
     steps.sort(key=lambda step: step.row["time"])
     if not steps:
         raise CaptureError("The balancer's own vantage points are not in this capture. Capture at all of them.")
     seen = capture.packets()
-    hosts = [str(name) for name in dict.fromkeys(seen["vantage"])]
     opened = seen[seen["connection"] == steps[0].row["connection"]]["vantage"]
     client = next((str(name) for name in opened if ":" not in name and name != decision["backend"]), "client")
-    balancer = next((name.partition(":")[0] for name in hosts if ":" in name), "lb")
+    balancer = str(steps[0].row["vantage"]).partition(":")[0]
     return Story(
         mode, client, balancer, str(decision["backend"]), tuple(steps), _decided(decision, steps),
-        str(decision["rule"] or ""), tuple(str(field) for field in decision["read"]),
+        str(decision["rule"] or ""), tuple(str(field) for field in decision["read"]), past, over,
     )  # fmt: skip
 
 
@@ -152,10 +158,15 @@ def _records(packets: Any, connection: Any) -> list[Row]:
     return rows
 
 
-def _sides(before: list[Row], behind: list[Row]) -> tuple[str, str]:
-    """The balancer's vantage points that saw the connection first in front, last behind."""
-    front = [str(row["vantage"]) for row in before if ":" in row["vantage"]]
-    back = [str(row["vantage"]) for row in behind if ":" in row["vantage"]]
+def _sides(decision: Row, before: list[Row], behind: list[Row]) -> tuple[str, str]:
+    """The balancer's vantage points that saw the connection first in front, last behind.
+
+    The balancer is where the decision was made; a router beside it has vantage points of both sides too.
+    """
+    made_at = decision.get("vantage", next((row["vantage"] for row in before if ":" in row["vantage"]), None))
+    own = f"{str(made_at).partition(':')[0]}:"
+    front = [str(row["vantage"]) for row in before if str(row["vantage"]).startswith(own)]
+    back = [str(row["vantage"]) for row in behind if str(row["vantage"]).startswith(own)]
     if not front or not back:
         raise CaptureError("The balancer's own vantage points are not in this capture. Capture at all of them.")
     return front[0], list(dict.fromkeys(back))[-1]
@@ -166,6 +177,14 @@ def _directed(rows: list[Row], vantage: str) -> list[tuple[Row, bool]]:
     here = [row for row in rows if row["vantage"] == vantage]
     opener = (here[0]["src"], here[0]["sport"]) if here else None
     return [(row, (row["src"], row["sport"]) == opener) for row in here]
+
+
+def _past(rows: list[Row], front: str) -> tuple[int, str]:
+    """How many packets went to the client elsewhere than at the balancer's vantage point *front*, and by which node."""
+    client = next((row["src"], row["sport"]) for row in rows if row["vantage"] == front)
+    seen = Counter(str(row["vantage"]) for row in rows if (row["dst"], row["dport"]) == client)
+    routers = [name.partition(":")[0] for name in seen if ":" in name]
+    return max(seen.values(), default=0), next(iter(routers), "")
 
 
 def _same(row: Row, from_client: bool) -> tuple[Any, ...]:

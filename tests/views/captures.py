@@ -73,6 +73,25 @@ def l4_capture() -> Tables:
     )
 
 
+def direct_capture() -> Tables:
+    """Direct server return: the same over gw on the way back; an earlier packet of another connection met gw alone."""
+    rows: list[tuple[Any, ...]] = [("gw:front", 2, VIP, 80, ALICE, 39000, "A", 1, 1, 0)]
+
+    def out(*what: Any) -> None:
+        rows.extend((v, 1, ALICE, 40000, VIP, 80, *what) for v in ("alice", "lb:front", "lb:back", "api1"))
+
+    def back(*what: Any) -> None:
+        rows.extend((v, 1, VIP, 80, ALICE, 40000, *what) for v in ("api1", "gw:back", "gw:front", "alice"))
+
+    out("S", 1000, 0, 0)
+    back("SA", 9000, 1001, 0)
+    out("PA", 1001, 9001, 87)
+    back("PA", 9001, 1088, 310)
+    frame = packets(rows)
+    decisions = l4_capture().decisions().assign(packet=3, time=frame["time"][2])
+    return Tables(frame, decisions, None, l4_capture().visibility())
+
+
 def l7_capture() -> Tables:
     rows: list[tuple[Any, ...]] = []
 

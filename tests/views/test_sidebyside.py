@@ -5,7 +5,7 @@ from labkit.errors import CaptureError
 from labkit.views import side_by_side
 from labkit.views.story import flag_words, l4_story, l7_story
 
-from .captures import Tables, l4_capture, l7_capture
+from .captures import Tables, direct_capture, l4_capture, l7_capture
 from .parsing import words
 
 
@@ -20,6 +20,30 @@ def test_at_l4_every_packet_runs_through_and_the_first_one_decides():
     ]
     assert (story.client, story.balancer, story.backend) == ("alice", "lb", "api1")
     assert (story.decided, story.held, story.connections) == (0, 0, 1)
+
+
+def test_under_direct_return_the_answers_pass_the_balancer_by():
+    story = l4_story(direct_capture())
+    assert [(flag_words(step.row), step.through, step.from_client) for step in story.steps] == [
+        ("SYN", True, True),
+        ("PSH+ACK 87 B", True, True),
+    ]
+    assert (story.client, story.balancer, story.backend, story.decided) == ("alice", "lb", "api1", 0)
+    assert (story.past, story.over) == (2, "gw")
+    picture = side_by_side(direct_capture(), l7_capture())
+    said = "2 packets from api1 to alice past lb, over gw"
+    assert said in picture.text
+    assert said in words(picture.svg)
+    assert "past" not in side_by_side(l4_capture(), l7_capture()).text
+
+
+def test_a_router_is_never_taken_for_the_balancer():
+    capture = direct_capture()
+    seen = capture.packets()
+    beside = seen[~seen["vantage"].str.startswith("lb:")]
+    unseen = capture.decisions().assign(packet=None, vantage=None)
+    with pytest.raises(CaptureError, match="vantage points"):
+        l4_story(Tables(beside, unseen, None, None))
 
 
 def test_at_l7_packets_end_at_the_balancer_and_the_request_decides():

@@ -34,7 +34,7 @@ from .pieces import (
     note,
     protocol,
 )
-from .values import Code, Element, Expression, Family, Rule, Set, SetFlag, Verdict
+from .values import Code, Element, Expression, Family, Rule, Set, SetFlag, Verdict, entry
 
 SEED = 0x6C616221  # of every hash: unset, the kernel draws one, and each switch would choose anew
 TYPE_INTEGER, TYPE_MARK, TYPE_VERDICT = 4, 19, 0xFFFFFF00
@@ -113,7 +113,7 @@ class Chooser:
         """A verdict map. It has no name of its own: nft shows it inside its rule."""
         elements = tuple(Element(_u32(key), Verdict(Code.GOTO, chain)) for key, chain in chains.items())
         flags = SetFlag.ANONYMOUS | SetFlag.CONSTANT | SetFlag.MAP
-        name, order = f"__map{next(self._numbers)}", _entry(KEY_BYTE_ORDER, _u32(HOST_ORDER))
+        name, order = f"__map{next(self._numbers)}", entry(KEY_BYTE_ORDER, _u32(HOST_ORDER))
         return Set(name, flags, key, 4, TYPE_VERDICT, 0, elements, size=len(elements), userdata=order)
 
     def _table(self, targets: tuple[Target, ...]) -> Set:
@@ -199,20 +199,16 @@ def _u32(number: int) -> bytes:
     return struct.pack("=I", number)
 
 
-def _entry(kind: int, body: bytes) -> bytes:
-    return bytes((kind, len(body))) + body
-
-
 def _comment(text: str) -> bytes:
-    return _entry(COMMENT, text.encode()[:127] + b"\0")
+    return entry(COMMENT, text.encode()[:127] + b"\0")
 
 
 def _typed(slots: int) -> bytes:
     """The note by which nft writes ``typeof numgen inc mod 1021 : meta mark``: the only type a hash's slot fits."""
-    numgen = _entry(0, _u32(INCREMENTAL)) + _entry(1, _u32(slots)) + _entry(2, _u32(0))
+    numgen = entry(0, _u32(INCREMENTAL)) + entry(1, _u32(slots)) + entry(2, _u32(0))
     return (
-        _entry(KEY_BYTE_ORDER, _u32(HOST_ORDER))
-        + _entry(DATA_BYTE_ORDER, _u32(HOST_ORDER))
-        + _entry(KEY_TYPEOF, _entry(0, _u32(TYPEOF_NUMGEN)) + _entry(1, numgen))
-        + _entry(DATA_TYPEOF, _entry(0, _u32(TYPEOF_META)) + _entry(1, _entry(0, _u32(MARK))))
+        entry(KEY_BYTE_ORDER, _u32(HOST_ORDER))
+        + entry(DATA_BYTE_ORDER, _u32(HOST_ORDER))
+        + entry(KEY_TYPEOF, entry(0, _u32(TYPEOF_NUMGEN)) + entry(1, numgen))
+        + entry(DATA_TYPEOF, entry(0, _u32(TYPEOF_META)) + entry(1, entry(0, _u32(MARK))))
     )

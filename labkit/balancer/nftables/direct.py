@@ -8,17 +8,25 @@ The rules of one TCP listener with two backends, in nftables syntax (IPv4 alone)
         ip daddr 10.0.1.10 tcp dport 80 tcp flags syn / syn,ack goto http_80
     }
     chain tcp4 {
+        tcp flags syn / syn,ack FLOW . tcp sequence != @tcp4_opening delete @tcp4 { FLOW : 0 } delete … return
+        tcp flags syn / syn,ack meta mark set FLOW map @tcp4_closing add @tcp4 { … } delete @tcp4_closing { … }
         tcp flags fin,rst meta mark set FLOW map @tcp4 update @tcp4_closing { FLOW : meta mark } delete @tcp4 { … }
         meta mark set FLOW map @tcp4 update @tcp4 { FLOW : meta mark } meta mark vmap { 1 : goto to_api1, … }
-        tcp flags != syn / syn,ack meta mark set FLOW map @tcp4_closing update … meta mark vmap { … }
+        meta mark set FLOW map @tcp4_closing update @tcp4_closing { … } meta mark vmap { … }
     }
     chain http_80 { numgen inc mod 2 vmap { 0 : goto http_80_api1, … } }   # as everywhere: see `choose`
-    chain http_80_api1 { counter meta mark set 1 add @tcp4 { FLOW timeout 1m : meta mark } log … fwd ip to 10.0.2.11 … }
+    chain http_80_api1 {
+        counter
+        meta mark set 1 add @tcp4_opening { FLOW . tcp sequence } add @tcp4 { FLOW timeout 1m : meta mark } log … fwd …
+        drop
+    }
     chain to_api1 { counter fwd ip to 10.0.2.11 device "back" }
 
 FLOW is ``ip saddr . tcp sport . tcp dport``. The maps remember each flow's backend by number; they outlive every swap
 of the rules (`encode.refill`), so a flow stays where it began whatever is switched. Why it is so, docs/decisions/0007
 says. A flow that is not known, and does not begin, is none of these rules' business: it may be one that is translated.
+A SYN begins a flow unless it repeats the one that began it (``@tcp4_opening``); whatever was known of its addresses and
+ports is forgotten, also where it goes on to another style or to L7.
 """
 
 import struct
@@ -45,6 +53,7 @@ from .pieces import (
     port,
     protocol,
 )
+from .typeof import note as typeof
 from .values import TABLE, Chain, Code, Element, Expression, Family, Hook, Rule, Set, SetFlag, Table, Verdict
 
 INGRESS, FILTER = 0, 0  # hook and priority of the netdev family
@@ -54,15 +63,17 @@ FAMILIES = (Family.IP, Family.IP6)
 NUMBER = {Family.IP: "4", Family.IP6: "6"}
 FIN, SYN, RST, ACK = 0x01, 0x02, 0x04, 0x10
 ADD, UPDATE, DELETE = 0, 1, 2  # of a map, while packets pass
-TYPE_MARK, TYPE_PORT, TYPE_VERDICT = 19, 13, 0xFFFFFF00
+TYPE_MARK, TYPE_PORT, TYPE_INTEGER, TYPE_VERDICT = 19, 13, 4, 0xFFFFFF00
 TYPE_ADDRESS = {Family.IP: 7, Family.IP6: 8}
 FLOWS_AT_MOST = 1 << 20
 HOST_ORDER_KEYS, HOST_ORDER_DATA = (struct.pack("=BBI", kind, 4, 1) for kind in (0, 1))  # a set's userdata
 MINUTES = 60_000  # milliseconds
 IDLE = {"tcp": 15 * MINUTES, "udp": 2 * MINUTES}  # a flow that is silent for so long is forgotten
 OPENING, CLOSING = 1 * MINUTES, MINUTES // 6  # before its second packet; after a FIN or RST from the client
-KEY, NUMBERED = 1, 3  # registers: where a flow's key begins (24 bytes at most), and the number of its backend
+KEY, NUMBERED = 1, 3  # registers: where a flow's key begins (28 bytes at most), and the number of its backend
 PORTS = {Family.IP: (9, 10), Family.IP6: (2, 13)}  # registers: what follows the address without a gap
+SEQUENCE = {Family.IP: 11, Family.IP6: 14}  # registers: what follows the ports
+INVERTED = 1  # a lookup that matches what is not there
 DEVICE, ADDRESS = 1, 2
 
 
@@ -119,8 +130,9 @@ def direct(vips: tuple[str, str | None], chain_of: Mapping[Forward, str], place:
 
 
 def is_flows(name: str) -> bool:
-    """Whether the map of that name remembers flows, so that it must outlive a swap."""
-    return name.removesuffix("_closing") in {f"{word}{number}" for word in PROTOCOLS for number in NUMBER.values()}
+    """Whether the map or set of that name remembers flows, so that it must outlive a swap."""
+    flows = {f"{word}{number}" for word in PROTOCOLS for number in NUMBER.values()}
+    return name.removesuffix("_opening").removesuffix("_closing") in flows
 
 
 _ABOUT = {
@@ -155,14 +167,23 @@ def _known(family: Family, transport: str, numbered: _Numbered) -> Iterator[Rule
     name = f"{transport}{NUMBER[family]}"
     key, closing = _key(family, transport), f"{name}_closing"
     if transport == "tcp":
+        begins = note("no repetition of the SYN that began it: another flow, for which no choice is made yet")
+        anew = (*protocol(transport), *_flags(SYN | ACK, EQUAL, SYN), *key, _sequence(family))
+        unknown = e("lookup", set=f"{name}_opening", sreg=KEY, flags=INVERTED)
+        whichever = e("immediate", dreg=NUMBERED, data=bytes(4))  # a deletion must give a number, and heeds none
+        forgotten = (whichever, _into(name, DELETE), _into(closing, DELETE))
+        yield Rule((*anew, unknown, *forgotten, _go(Code.RETURN)), begins)
+        again = note("sent again after a reset: its backend still had an older connection of that port")
+        syn = (*protocol(transport), *_flags(SYN | ACK, EQUAL, SYN))
+        back = (_into(name, ADD, OPENING), _into(closing, DELETE))
+        yield Rule((*syn, *_recalled(key, closing), *back), again)
         moved = (_into(closing, UPDATE), _into(name, DELETE))
         ends = note("the client ends it: kept for a few seconds more")
         ending = (*_is(family), *protocol(transport), *_flags(FIN | RST, NOT_EQUAL, 0))
         yield Rule((*ending, *_recalled(key, name), *moved), ends)
     yield Rule((*_recalled(key, name), _into(name, UPDATE), *numbered.verdict()))
     if transport == "tcp":
-        late = (*_is(family), *protocol(transport), *_flags(SYN | ACK, NOT_EQUAL, SYN))
-        yield Rule((*late, *_recalled(key, closing), _into(closing, UPDATE), *numbered.verdict()))
+        yield Rule((*_recalled(key, closing), _into(closing, UPDATE), *numbered.verdict()))
 
 
 def _recalled(key: tuple[Expression, ...], name: str) -> tuple[Expression, ...]:
@@ -187,10 +208,12 @@ def _begun(name: str, forward: Forward, target: Target, place: Place, families: 
     rules = [Rule((e("counter"),))]
     for family in families:
         flows = f"{transport}{NUMBER[family]}"
+        opening = _sequence(family), e("dynset", set=f"{flows}_opening", op=ADD, key=KEY)
         remembered = (
             e("immediate", dreg=1, data=place.number(target.name)),
             e("meta", key=MARK, sreg=1),
             *_key(family, transport),
+            *(opening if transport == "tcp" else ()),
             e("meta", dreg=NUMBERED, key=MARK),
             _into(flows, ADD, OPENING if transport == "tcp" else 0),
         )
@@ -229,6 +252,12 @@ def _flows(family: Family, transport: str) -> Iterator[Set]:
     for ending, timeout in endings:
         made = Set(name + ending, flags, kind, length, TYPE_MARK, 4, userdata=HOST_ORDER_DATA)
         yield replace(made, timeout=timeout, size=FLOWS_AT_MOST)
+    if transport == "tcp":
+        ip = "ip" if family == Family.IP else "ip6"
+        key = typeof(f"{ip} saddr", "tcp sport", "tcp dport", "tcp sequence")  # a number of 32 bits has no type's name
+        flags = SetFlag.TIMEOUT | SetFlag.DYNAMIC
+        made = Set(f"{name}_opening", flags, kind << 6 | TYPE_INTEGER, length + 4, userdata=key)
+        yield replace(made, timeout=OPENING, size=FLOWS_AT_MOST)
 
 
 def _key(family: Family, transport: str) -> tuple[Expression, ...]:
@@ -242,6 +271,11 @@ def _key(family: Family, transport: str) -> tuple[Expression, ...]:
         e("payload", dreg=source, base=TRANSPORT, offset=0, len=2),
         e("payload", dreg=target, base=TRANSPORT, offset=2, len=2),
     )
+
+
+def _sequence(family: Family) -> Expression:
+    """``. tcp sequence``, after the key: by it a SYN that is sent again is told from one that begins another flow."""
+    return e("payload", dreg=SEQUENCE[family], base=TRANSPORT, offset=4, len=4)
 
 
 def _is(family: Family) -> tuple[Expression, ...]:

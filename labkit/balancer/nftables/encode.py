@@ -122,6 +122,8 @@ def _rule(table: Table, chain: Chain, rule: Rule, numbers: dict[str, int]) -> by
             registers = u32(2, expression.number("sreg"))
             if "dreg" in expression.values:
                 registers += u32(3, expression.number("dreg"))
+            if "flags" in expression.values:
+                registers += u32(5, expression.number("flags"))
             packed.append(nested(1, text(1, "lookup"), nested(2, link, registers)))
         else:
             packed.append(pack_expression(expression))

@@ -17,6 +17,7 @@ from .values import Chain, Code, Expression, Family, Rule, Ruleset, SetFlag, Tab
 PREROUTING, INGRESS = 0, 0
 PROTOCOLS = {"TCP": 6, "UDP": 17}
 DNAT = 1
+INVERTED = 1  # flag of a lookup: matches what is not there
 COMPARISONS: dict[int, Callable[[bytes, bytes], bool]] = dict(enumerate((op.eq, op.ne, op.lt, op.le, op.gt, op.ge)))
 DEPTH = 16  # jumps the kernel follows
 
@@ -105,6 +106,8 @@ class _Walk:
             if address := _sends_to(expression):
                 return _End(names, translated=values.get(address) == self._chosen)
             if _remembers(table, expression):
+                if expression.number("flags") & INVERTED:
+                    continue
                 return _End(names)  # what begins is not remembered yet
             if expression.name == "cmp":
                 equal = _compare(values.get(expression.number("sreg")), expression)

@@ -265,9 +265,15 @@ class Line:
         kept = expression.values.get("expressions") or expression.values.get("expression") or ()
         inner = statements(kept, self.table) if isinstance(kept, tuple) else ""
         parts = [key, f"timeout {duration(timeout)}" if timeout else "", inner]
-        datum = f" : {self.value(expression.number('data'))}" if "data" in expression.values else ""
+        datum = f" : {self._datum(found, expression.number('data'))}" if "data" in expression.values else ""
         text = " ".join(part for part in parts if part) + datum
         self.say(f"{DYNSET.get(expression.number('op'), '?')} @{found.name} {{ {text} }}")
+
+    def _datum(self, found: Set, register: int) -> str:
+        """What goes into a map: a value given in the rule, or what was loaded."""
+        if given := self.term(register).data:
+            return sets.joined(given, sets.type_names(found.data_type, found.data_length))
+        return self.value(register)
 
 
 def _compared(term: Term, sign: str, data: bytes) -> str:

@@ -1,25 +1,48 @@
 """What a set was declared for (``typeof ip ttl``), from the note that nft keeps with the set.
 
-The note names a header by nft's number and a field by its place in the header, or a key of ``meta``, ``ct``, …
+It names a header by nft's number and a field by its place in the header, or a key of ``meta``, ``ct``, …
+`note` writes one for header fields.
 """
 
+import struct
 from collections.abc import Callable
 
 from . import terms
 from .datatypes import number_of
 from .fields import FIELDS
 from .terms import HOST
-from .values import Expression, entries
+from .values import Expression, entries, entry
 
-KEY, DATA = 3, 4  # entries of a set's userdata
+BYTE_ORDER, KEY, DATA = 0, 3, 4  # entries of a set's userdata
 HEADERS = {4: "icmp", 6: "udp", 7: "udplite", 8: "tcp", 9: "dccp", 10: "sctp", 11: "th", 12: "ip", 13: "ip6"}
 HEADERS |= {14: "icmpv6", 15: "arp", 17: "ether"}
 NO_DIRECTION = 0xFFFFFFFF
+PAYLOAD, CONCATENATED = 7, 13  # two of nft's numbers of expressions
 
 
 def declared(userdata: bytes, entry: int = KEY) -> str:
     """The expression a set's keys (or data) were declared with; empty if it was a type, or one not known here."""
     return next((_written(body) for kind, body in entries(userdata) if kind == entry), "")
+
+
+def note(*fields: str) -> bytes:
+    """The userdata of a set whose keys are those header *fields*, joined (``"ip saddr", "tcp sport"``)."""
+    parts = b"".join(entry(place, _noted(*field.split())) for place, field in enumerate(fields))
+    return entry(BYTE_ORDER, _u32(0)) + entry(KEY, _kind(CONCATENATED, parts))
+
+
+def _noted(header: str, name: str) -> bytes:
+    number = next(number for number, known in HEADERS.items() if known == header)
+    place = [field.name for field in FIELDS[header]].index(name) + 1
+    return _kind(PAYLOAD, entry(0, _u32(number)) + entry(1, _u32(place)))
+
+
+def _kind(number: int, body: bytes) -> bytes:
+    return entry(0, _u32(number)) + entry(1, body)
+
+
+def _u32(number: int) -> bytes:
+    return struct.pack("=I", number)
 
 
 def _written(data: bytes) -> str:
@@ -69,10 +92,10 @@ def _concatenated(data: bytes) -> str:
 
 # nft's numbers of expressions
 _WRITERS: dict[int, Callable[[bytes], str]] = {
-    7: _payload,
+    PAYLOAD: _payload,
     9: _meta,
     12: _ct,
-    13: _concatenated,
+    CONCATENATED: _concatenated,
     23: _numgen,
     26: _fib,
 }

@@ -89,6 +89,11 @@ def userdata(text: str, kind: int = 0) -> bytes:
     return bytes((kind, len(body))) + body
 
 
+def entry(kind: int, body: bytes) -> bytes:
+    """One entry of a userdata field, as `entries` reads it."""
+    return bytes((kind, len(body))) + body
+
+
 def entries(data: bytes) -> Iterator[tuple[int, bytes]]:
     """The entries of a userdata field: (type, bytes)."""
     while len(data) >= 2:

@@ -49,12 +49,21 @@ def test_a_flow_begins_with_a_syn_and_is_remembered_by_the_number_of_its_backend
     flow = "ip saddr . tcp sport . tcp dport"
     assert found["http_80_api2"] == [
         "counter",
-        f"meta mark set 0x00000002 add @tcp4 {{ {flow} timeout 1m : meta mark }} "
+        f"meta mark set 0x00000002 add @tcp4_opening {{ {flow} . tcp sequence }} "
+        f"add @tcp4 {{ {flow} timeout 1m : meta mark }} "
         'log prefix "api2 10.0.2.12" group 80 snaplen 64 fwd ip to 10.0.2.12 device 99999',
         "drop",
     ]
     numbers = ", ".join(f"0x{n:08x} : goto to_{target.name}" for n, target in enumerate(ALL, 1))
+    assert found["tcp4"][0] == (
+        f"tcp flags syn / syn,ack {flow} . tcp sequence != @tcp4_opening "
+        f"delete @tcp4 {{ {flow} : 0x00000000 }} delete @tcp4_closing {{ {flow} : 0x00000000 }} return"
+    )
     assert found["tcp4"][1] == (
+        f"tcp flags syn / syn,ack meta mark set {flow} map @tcp4_closing "
+        f"add @tcp4 {{ {flow} timeout 1m : meta mark }} delete @tcp4_closing {{ {flow} : meta mark }}"
+    )
+    assert found["tcp4"][3] == (
         f"meta mark set {flow} map @tcp4 update @tcp4 {{ {flow} : meta mark }} meta mark vmap {{ {numbers} }}"
     )
 
@@ -72,6 +81,7 @@ def test_every_backend_of_the_lab_is_sent_to_whoever_may_be_chosen_now() -> None
     assert [name for name in found if name.startswith("to_")] == [f"to_{target.name}" for target in ALL]
     assert is_flows("udp6")
     assert is_flows("tcp4_closing")
+    assert is_flows("tcp6_opening")
     assert not is_flows("maglev")
 
 
@@ -143,6 +153,7 @@ def test_nft_loads_its_listing_again(runtime: Runtime) -> None:
     for listed, _, _, said in runtime.nodes["bob"].call(INSIDE, [VIPS[0], None], targets, "front", *lots):
         assert said == ""
         assert "map tcp4" in listed
+        assert "typeof ip saddr . tcp sport . tcp dport . tcp sequence\n" in listed
 
 
 @pytest.mark.needs("netns", "nft")

@@ -76,6 +76,13 @@ def test_rules_of_others_on_the_way_count(rule: tuple[Expression, ...], more: li
     assert set(fields_read(before(rule), WEB)) == {*STEP4, *more}
 
 
+@pytest.mark.parametrize(("flags", "more"), [(0, []), (1, ["ip.ttl"])])
+def test_a_first_packet_is_in_no_set_that_packets_fill(flags: int, more: list[str]) -> None:
+    flows = Set("flows", SetFlag.DYNAMIC, 7, 4)
+    asked = Expression("lookup", {"sreg": 1, "set": "flows", "flags": flags})
+    assert set(fields_read(before((SOURCE, asked, TTL), sets=(flows,)), WEB)) == {*STEP4, "ip.src", *more}
+
+
 def test_a_jump_comes_back_and_a_goto_does_not() -> None:
     side = Chain("side", (Rule((TTL,)),))
     tail = (MARK,)

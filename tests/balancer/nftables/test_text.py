@@ -10,6 +10,8 @@ from labkit.balancer.policy import Forward, Target
 from labkit.runtime import Runtime
 from labkit.topology import Listener
 from tests.balancer.nftables import rules
+from tests.balancer.nftables.filter_rules import KINDS
+from tests.balancer.nftables.filter_spellings import SPELLINGS
 from tests.balancer.nftables.samples import DNS, ECHO, HTTP, OLD, VIPS
 
 INSIDE = "tests.balancer.nftables.peers:"
@@ -52,7 +54,7 @@ def test_rules_added_by_hand_list_as_nft_does(runtime: Runtime) -> None:
     written = (
         'table inet t {\ncomment "by hand"\nchain reg { }\nchain z { }\n'
         + rules.SETS
-        + chain('filter { comment "c"; type filter hook input priority 0; policy drop;', rules.FILTER)
+        + chain('filter { comment "c"; type filter hook input priority 0; policy drop;', KINDS + SPELLINGS)
         + chain("post { type nat hook postrouting priority 100;", rules.POSTROUTING)
         + chain("pre { type nat hook prerouting priority -100;", rules.PREROUTING)
         + rules.CHAINS
