@@ -81,6 +81,10 @@ class MitmproxyEngine:
         """
         return _served(self._current().ask("policy", policy=policy_to_plain(policy)))
 
+    def reset(self, addresses: Sequence[str]) -> int:
+        """End the proxy's connections to a backend at *addresses* with a reset. How many those were. EngineError."""
+        return int(self._current().ask("reset", addresses=list(addresses))["reset"])
+
     def routes(self) -> Served:
         """The policy the live proxy routes by, and the [address, port] it listens on, by its own word. EngineError."""
         return _served(self._current().ask("routes"))
