@@ -32,7 +32,10 @@ End = tuple[str, int, int]  # the client's address and port, and the listener's 
 def cut_passed(
     netlink: Netlink, vips: Sequence[str | None], place: Place, addresses: Collection[str]
 ) -> dict[str, int]:
-    """Forget what is passed on to *addresses*, and reset it. The counts are those of `cut.cut`."""
+    """Forget what is passed on to *addresses*, and reset it. The counts are those of `cut.cut`.
+
+    All are cut; those are counted that their clients have not begun to end, and do not know for over.
+    """
     names = {backend.name for backend in place.backends if {backend.address4, backend.address6} & {*addresses}}
     tcp: dict[End, Passed] = {}
     udp: set[End] = set()
@@ -44,13 +47,17 @@ def cut_passed(
             tcp |= {_end(flow): flow for flow in found if flow.protocol == "TCP"}
             udp |= {_end(flow) for flow in found if flow.protocol == "UDP"}
             forget(netlink, found)
-        told = _tell(ends, tcp) if tcp else 0
-    return {"connections": len(tcp), "told": told, "udp": len(udp)}
+        heard = _tell(ends, tcp) if tcp else {}
+    counted = [end for end, flow in tcp.items() if flow.state == "OPEN" and not heard.get(end)]
+    return {"connections": len(counted), "told": sum(end in heard for end in counted), "udp": len(udp)}
 
 
-def _tell(ends: "_Ends", doomed: Mapping[End, Passed]) -> int:
-    """Provoke both ends until each client has been heard, and hand on what their resets are made of."""
-    heard: set[End] = set()
+def _tell(ends: "_Ends", doomed: Mapping[End, Passed]) -> dict[End, bool]:
+    """Provoke both ends until each client has been heard, and hand on what their resets are made of.
+
+    Who was heard, and whether by a reset at first: then its connection had ended before, unseen by lb.
+    """
+    heard: dict[End, bool] = {}
     for _ in range(ROUNDS):
         for end, flow in doomed.items():
             if end not in heard:
@@ -58,13 +65,13 @@ def _tell(ends: "_Ends", doomed: Mapping[End, Passed]) -> int:
                 ends.to_backend(flow, segments.ACK)
         until = time.monotonic() + PATIENCE
         while (left := until - time.monotonic()) > 0:
-            for end, sequence in ends.heard(left):
+            for end, flags, sequence in ends.heard(left):
                 if end in doomed:
                     ends.to_backend(doomed[end], segments.RST, sequence)
-                    heard.add(end)
+                    heard.setdefault(end, bool(flags & segments.RST))
             if len(heard) == len(doomed) and not ends.waiting(AFTERWARDS):
-                return len(heard)
-    return len(heard)
+                return heard
+    return heard
 
 
 def _end(flow: Passed) -> End:
@@ -100,8 +107,8 @@ class _Ends:
         """Whether something has come, or comes within so long."""
         return bool(select.select(list(self._sockets), [], [], seconds)[0])
 
-    def heard(self, seconds: float) -> Iterator[tuple[End, int]]:
-        """Who has sent a TCP segment, and its sequence number; waits for the first at most so long."""
+    def heard(self, seconds: float) -> Iterator[tuple[End, int, int]]:
+        """Who has sent a TCP segment, its flags and sequence number; waits for the first at most so long."""
         for ear in select.select(list(self._sockets), [], [], seconds)[0]:
             while True:
                 try:
@@ -123,14 +130,14 @@ class _Ends:
         ear.sendto(packet, (self._back, struct.unpack("!H", ETHERTYPES[family])[0], 0, 0, mac))
 
 
-def _segment(packet: bytes, family: Family) -> tuple[End, int] | None:
-    """Of an IP packet: the client, the port it talks to, the sequence number. None unless it is TCP."""
+def _segment(packet: bytes, family: Family) -> tuple[End, int, int] | None:
+    """Of an IP packet: the client and the port it talks to, flags, sequence number. None unless it is TCP."""
     if family == Family.IP:
         start, protocol, source = (packet[0] & 15) * 4, packet[9:10], packet[12:16]
     else:
         start, protocol, source = 40, packet[6:7], packet[8:24]
-    if protocol != bytes([segments.TCP]) or len(packet) < start + 8:
+    if protocol != bytes([segments.TCP]) or len(packet) < start + 14:
         return None
     client_port, port, sequence = struct.unpack_from("!HHI", packet, start)
     name = socket.inet_ntop(socket.AF_INET if family == Family.IP else socket.AF_INET6, source)
-    return (name, client_port, port), sequence
+    return (name, client_port, port), packet[start + 13], sequence
