@@ -47,7 +47,7 @@ class Operations:
         """
         name = self._backend("drain", backend)
         live = self._running()
-        uninterrupted(lambda: self._change(live, lambda now: now.taken_out(name, "draining")))
+        uninterrupted(lambda: self._drain(live, name))
         return Drain(name, lambda: self._left(name))
 
     def remove(self, backend: object) -> int:
@@ -133,6 +133,11 @@ class Operations:
     def _change(self, live: Live, changed: Callable[[Rotation], Rotation]) -> None:
         with self._lock:
             self._rotate(live, changed(live.rotation))
+
+    def _drain(self, live: Live, name: str) -> None:
+        with self._lock:
+            self._rotate(live, live.rotation.taken_out(name, "draining"))
+            lingering.close_unused(live)
 
     def _cut(self, live: Live, name: str, addresses: list[str]) -> int:
         with self._lock:

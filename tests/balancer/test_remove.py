@@ -66,13 +66,14 @@ def test_at_l7_its_connections_are_reset_whoever_waits_is_told_and_nobody_else_i
     with ExitStack() as stack:
         held = opened(lab, stack, 4)  # not HTTP: forwarded
         session = stack.enter_context(lab.alice.session())
+        assert {session.get("http://lb/").backend for _ in range(2)} == {"api1", "api2"}  # kept, and idle
         pool = stack.enter_context(ThreadPoolExecutor(2))
         asked = [pool.submit(client.get, "http://lb/slow/0.6") for client in (lab.alice, lab.bob)]  # one at each
-        until(lambda: len(lab.balancer.connections().query("leg == 'back'")) == 2)
+        until(lambda: len(lab.balancer.connections().query("leg == 'back'")) == 4)
         with lab.capture("api1", "api2", "lb:front") as cap:
-            assert lab.balancer.remove("api2") == 2
+            assert lab.balancer.remove("api2") == 3
         reset = resets(cap)
-        assert Counter(reset.vantage.astype(str)) == {"api2": 2, "lb:front": 1}
+        assert Counter(reset.vantage.astype(str)) == {"api2": 3, "lb:front": 1}
         statuses = {future.result(20).status: future.result().text for future in asked}
         assert set(statuses) == {200, 502}
         assert "got no whole answer from api2" in statuses[502]

@@ -96,9 +96,11 @@ class _Proxy:
         match message["op"]:
             case "policy":
                 self._router.use(policy_from_plain(message["policy"]))
+                self._tell_routes(number)
+            case "unused":
                 for connection in self._connections:
                     connection.close_unused()
-                self._tell_routes(number)
+                self._link.send({"kind": "reply", "id": number})
             case "reset":
                 reset = sum(connection.reset(message["addresses"]) for connection in self._connections)
                 self._link.send({"kind": "reply", "id": number, "reset": reset})
