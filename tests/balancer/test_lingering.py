@@ -49,3 +49,20 @@ def test_removal_at_l4_resets_what_came_at_l7_and_nothing_else(lab: Lab) -> None
         second.send("on")
         assert second.recv() == "on"
         assert lab.balancer.remove("api1") == 0
+
+
+def test_connections_kept_to_a_drained_backend_are_closed_in_http2_and_over_tls_too(lab: Lab) -> None:
+    lab.balancer.l7(routes=[Route("*", pool="api")], tls=True, reencrypt=True)
+    for version in ("HTTP/2", "HTTP/1.1"):
+        with lab.alice.session() as session:
+            answers = [session.get("https://lb/", http2=version == "HTTP/2") for _ in range(2)]
+            assert {(answer.backend, answer.received["version"]) for answer in answers} == {
+                ("api1", version),
+                ("api2", version),
+            }
+            kept = lab.balancer.connections().query("leg == 'back' and state == 'ESTABLISHED'")
+            assert set(kept.backend) == {"api1", "api2"}
+            drain = lab.balancer.drain("api1")
+            assert drain.wait(5)
+            assert session.get("https://lb/", http2=version == "HTTP/2").backend == "api2"
+            lab.balancer.add("api1")
