@@ -8,8 +8,8 @@ from typing import Any
 from labkit import Capture, Lab
 
 
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
+def until(condition: Callable[[], bool], seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)

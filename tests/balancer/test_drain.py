@@ -14,7 +14,7 @@ from labkit import Lab, Route
 from labkit.errors import PolicyError, TrafficError
 from tests.balancer.operated import echo, opened, until
 
-pytestmark = [pytest.mark.needs("netns"), pytest.mark.unmeasured]  # a load of 500 requests/s leaves little to spare
+pytestmark = [pytest.mark.needs("netns"), pytest.mark.unmeasured]  # for the sake of the rate
 
 
 @pytest.fixture(scope="module")
@@ -23,13 +23,19 @@ def operated() -> Iterator[Lab]:
         yield lab
 
 
-def test_drain_under_500_requests_a_second_fails_none_and_leaves_old_connections_alone(lab: Lab) -> None:
+RATE = pytest.param(10_000, 500, marks=pytest.mark.slow)  # a machine busy with other things falls short now and then
+
+
+@pytest.mark.parametrize(("requests_after", "a_second"), [(500, None), RATE])
+def test_drain_under_load_fails_no_request_and_leaves_old_connections_alone(
+    lab: Lab, requests_after: int, a_second: int | None
+) -> None:
     with ExitStack() as stack:
         held = opened(lab, stack, 8)
         mine = [connection for connection, backend in held.values() if backend == "api1"]
         assert len(mine) == 2
         clients = (lab.alice, lab.bob)
-        loads = [client.load("http://lb/api/x", connections=8, seconds=60, background=True) for client in clients]
+        loads = [client.load("http://lb/api/x", connections=8, seconds=100, background=True) for client in clients]
 
         def requests() -> int:
             return sum(load.requests for load in loads)
@@ -39,15 +45,20 @@ def test_drain_under_500_requests_a_second_fails_none_and_leaves_old_connections
 
         until(lambda: of_api1() > 50)
         began, so_far = time.monotonic(), requests()
-        drain = lab.api1.drain()
+        drain, drained_ns = lab.api1.drain(), time.time_ns()
         until(lambda: drain.left == len(mine))  # what the load had open there has ended
+        for load in loads * 2:  # live counts come ten times a second: the first to come may be older than that
+            until(lambda load=load, known=load.requests: load.requests > known)
         before, drained_at = of_api1(), requests()
-        until(lambda: requests() > max(drained_at + 500, so_far + 1000))
+        until(lambda: requests() > drained_at + requests_after, 90)
         rate = (requests() - so_far) / (time.monotonic() - began)
         reports = [load.stop() for load in loads]
         assert [report.failed for report in reports] == [0, 0]
         assert sum(report.by_backend["api1"] for report in reports) == before
-        assert rate >= 500, f"{rate:.0f} requests/s"
+        decided = [event for event in lab.balancer.events(drained_ns) if event["kind"] == "decision"]
+        assert "api1" not in {event["backend"] for event in decided}
+        assert len(decided) > requests_after
+        assert a_second is None or rate >= a_second
         assert [echo(connection) for connection in mine] == ["api1", "api1"]
         assert (drain.drained, drain.wait(0)) == (False, False)
         assert "2 connections left" in repr(drain)
