@@ -1,4 +1,4 @@
-"""One lab for the tests that operate its balancer and put it back."""
+"""A lab a module for the tests that operate its balancer and put it back."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,7 @@ from labkit import Lab
 from .operated import all_in
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def operated() -> Iterator[Lab]:
     with Lab() as lab:
         yield lab
