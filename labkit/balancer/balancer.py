@@ -16,7 +16,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from labkit.balancer import describe
+from labkit.balancer import describe, lingering
 from labkit.balancer.decisions import decisions_table
 from labkit.balancer.health import HealthChecks
 from labkit.balancer.live import Live, Mode
@@ -25,7 +25,7 @@ from labkit.balancer.nftables import NftablesEngine
 from labkit.balancer.operations import Operations, out_of_rotation
 from labkit.balancer.plan import plan_l4, plan_l7
 from labkit.balancer.policy import Forward, L4Policy, L7Policy
-from labkit.balancer.rotation import Rotation, in_force, routed
+from labkit.balancer.rotation import Rotation, in_force, routed, somebody
 from labkit.errors import EngineError, LabError, LabNotRunning, PolicyError
 from labkit.runtime.protocol import Node
 from labkit.topology import Listener, Topology
@@ -100,11 +100,17 @@ class Balancer(Operations):
         backends: names, all unless given; or pool: the name of one. weights: shares by name, as in ``{"api1": 3}``,
         for any algorithm; 1 unless given. style: ``"dnat"``, ``"full"`` (the client's address is replaced too), or
         ``"dsr"`` (direct server return: nothing is translated, and answers bypass lb; see docs/l4.md).
-        Raises PolicyError for what L4 cannot do.
+        Raises PolicyError for what L4 cannot do, and where all of the backends are draining or removed.
         """
         policy = plan_l4(self._topology, algorithm, backends, pool, weights, style, **unknown)
         live = self._running()
-        uninterrupted(lambda: self._to_l4(live, policy))
+
+        def switch() -> None:
+            with self._lock:
+                somebody(policy, live.rotation)
+                self._to_l4(live, policy)
+
+        uninterrupted(switch)
 
     def l7(
         self,
@@ -259,14 +265,15 @@ class Balancer(Operations):
                     live.proxy.apply(routed(before, live.rotation))
                 raise
             live.policy, live.served, live.notice = policy, served, None
+            live.proxied = policy
             self._record(live)
 
     def _rotate(self, live: Live, rotation: Rotation) -> None:
         """Put a new state of the backends in force: in one transaction, new connections alone notice."""
         with self._lock:
             before = live.in_force
-            if isinstance(live.policy, L7Policy) and rotation.out != live.rotation.out:
-                live.served = live.proxy.apply(routed(live.policy, rotation))
+            if rotation.out != live.rotation.out:
+                lingering.route(live, rotation)
             forwards = in_force(live.policy.forwards, rotation)
             if forwards != before:
                 self._apply(live, forwards)

@@ -2,7 +2,8 @@
 
 The kernel tracks what it forwards (one entry, both legs: ``through``) as well as what ends in the balancer: at L7 a
 client's connection (``front``) and the proxy's own to a backend (``back``) are two entries, and which belongs to which
-only the proxy knows: `Capture.exchanges` pairs them.
+only the proxy knows: `Capture.exchanges` pairs them. What is passed on directly it does not track; the rules remember
+who has it (``direct``), and count nothing.
 """
 
 import time
@@ -21,6 +22,7 @@ COLUMNS = (
     *(f"original_{end}" for end in ENDS), *(f"reply_{end}" for end in ENDS),
     "packets_out", "packets_in", "bytes_out", "bytes_in", "age_seconds", "timeout_seconds",
 )  # fmt: skip
+NOT_KNOWN = float("nan")
 CLOSED = frozenset(("TIME_WAIT", "CLOSE"))
 
 
@@ -46,12 +48,20 @@ def own_addresses(topology: Topology) -> frozenset[str]:
 
 
 def leg(flow: Mapping[str, Any], own: frozenset[str]) -> str:
-    """``through`` the balancer, ``front`` (ends in it), ``back`` (begins in it), or ``routed`` (merely passes)."""
+    """``through`` the balancer, ``front`` (ends in it), ``back`` (begins in it), ``routed`` (merely passes), or
+    ``direct``: passed on to a backend untranslated, its answers going another way."""
+    if flow.get("passed"):
+        return "direct"
     if flow["translated"]:
         return "through"
     if flow["original"][2] in own:
         return "front"
     return "back" if flow["original"][0] in own else "routed"
+
+
+def backend_of(flow: Mapping[str, Any], backends: Mapping[str, str]) -> str | None:
+    """Who answers it, by the answers' source; what is passed on directly is answered from the VIP, and says who."""
+    return flow.get("passed") or backends.get(flow["reply"][0])
 
 
 def is_probe(flow: Mapping[str, Any], own: frozenset[str]) -> bool:
@@ -61,15 +71,16 @@ def is_probe(flow: Mapping[str, Any], own: frozenset[str]) -> bool:
 
 
 def open_at(flows: Iterable[Mapping[str, Any]], topology: Topology, name: str) -> list[Mapping[str, Any]]:
-    """The TCP connections to the backend *name* that may still carry something: forwarded ones and the proxy's own."""
+    """The TCP connections to the backend *name* that may still carry something: all that is forwarded or passed on to
+    it, and the proxy's own, in whatever mode and style they began."""
     backends, own = backends_by_address(topology), own_addresses(topology)
     return [
         flow
         for flow in flows
         if flow["proto"] == "TCP"
         and flow["state"] not in CLOSED
-        and backends.get(flow["reply"][0]) == name
-        and leg(flow, own) in ("through", "back")
+        and backend_of(flow, backends) == name
+        and leg(flow, own) in ("through", "back", "direct")
         and not is_probe(flow, own)
     ]
 
@@ -86,12 +97,11 @@ def connections_table(flows: Iterable[Mapping[str, Any]], topology: Topology, pr
             flow["proto"],
             leg(flow, own),
             flow["state"],
-            backends.get(flow["reply"][0]),
+            backend_of(flow, backends),
             *flow["original"],
             *flow["reply"],
-            *flow["packets"],
-            *flow["bytes"],
-            max(0.0, (now - flow["began_ns"]) / 1e9) if flow["began_ns"] else float("nan"),
+            *(NOT_KNOWN if count is None else count for count in (*flow["packets"], *flow["bytes"])),
+            max(0.0, (now - flow["began_ns"]) / 1e9) if flow["began_ns"] else NOT_KNOWN,
             flow["timeout"],
         )
         for flow in chosen

@@ -13,7 +13,8 @@ LOOK_SECONDS = 0.05
 class Drain:
     """A backend taken out of rotation whose connections go on. left: counts what it still has, asked each time.
 
-    A connection that has begun to close counts until both sides have closed it.
+    A connection that has begun to close counts until both sides have closed it. At L7 those count that the proxy has to
+    the backend; it closes each as soon as nothing is asked over it, so what is merely kept does not count for ever.
     """
 
     def __init__(self, name: str, left: Callable[[], int]) -> None:
@@ -22,9 +23,10 @@ class Drain:
 
     @property
     def left(self) -> int:
-        """How many TCP connections still lead to the backend. LabNotRunning when the lab is over.
+        """How many TCP connections still lead to the backend, in whatever mode and style they began.
 
-        PolicyError for direct server return, where the kernel keeps no record of them.
+        Of direct server return lb sees what clients send alone: such a connection counts until its client has been
+        silent for 10 s after ending it, or for 15 minutes. LabNotRunning when the lab is over.
         """
         return self._left()
 

@@ -23,6 +23,7 @@ class Live:
     health: HealthChecks
     generation: int  # of the kernel's rules when they were last changed here
     rotation: Rotation = field(default_factory=Rotation)
+    proxied: L7Policy | None = None  # what the proxy was last switched to: it stays in force for connections from then
     served: Served | None = None  # by the proxy's own word, when it took its last policy
     history: list[dict[str, Any]] = field(default_factory=list)  # of modes and rules; the last event is of rules
     dumps: dict[tuple[Forward, ...], tuple[str, list[str]]] = field(default_factory=dict)

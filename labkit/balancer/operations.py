@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from labkit.balancer import lingering
 from labkit.balancer.connections import backends_by_address, connections_table, open_at
 from labkit.balancer.drain import Drain
 from labkit.balancer.health import HealthChecks
@@ -41,27 +42,25 @@ class Operations:
     def drain(self, backend: object) -> Drain:
         """Nothing new goes to *backend* from now on; its connections go on. The answer tells how many are left.
 
-        At L7 new requests avoid it, also on connections that clients keep. It stays so, over switches too, until `add`.
+        At L7 new requests avoid it, also on connections that clients keep, and the proxy closes those of its own
+        connections to it that nothing is asked over. It stays so, over switches too, until `add`.
         """
         name = self._backend("drain", backend)
         live = self._running()
-        uninterrupted(lambda: self._change(live, lambda now: now.taken_out(name, "draining")))
+        uninterrupted(lambda: self._drain(live, name))
         return Drain(name, lambda: self._left(name))
 
     def remove(self, backend: object) -> int:
         """Take *backend* out at once: its connections are reset on both sides, no others. How many those were.
 
-        Nothing new goes to it until `add`. UDP knows no resets: its next datagrams go elsewhere. PolicyError at L7,
-        where connections end in the proxy, and for direct server return, of which the kernel keeps no record.
+        All of them, in whatever mode and style they began. Nothing new goes to it until `add`. Of a connection that
+        ends in the proxy the side to the backend is reset; its client keeps the other, and has 502 for an answer that
+        was under way; a WebSocket is closed. Of direct server return those are counted that their clients have not
+        begun to end. UDP knows no resets: its next datagrams go elsewhere. PolicyError at L7 where a pool would have
+        nobody left.
         """
         name = self._backend("remove", backend)
         live = self._running()
-        if live.mode == "l7":
-            raise PolicyError(
-                f"lab.balancer.remove({name!r}) resets forwarded connections, and at L7 they end in the proxy: "
-                f"use lab.balancer.drain({name!r}), after which no request goes there."
-            )
-        self._refuse_direct(live, f"lab.balancer.remove({name!r}) cannot find a backend's connections")
         addresses = [address for address, owner in backends_by_address(self._topology).items() if owner == name]
         return uninterrupted(lambda: self._cut(live, name, addresses))
 
@@ -75,7 +74,7 @@ class Operations:
         """From now on *backend* gets *weight* new connections where one of weight 1 gets one.
 
         No connection that exists is disturbed. It holds until the next `l4`. PolicyError at L7, where backends take
-        turns, and for what is no weight.
+        turns, for a backend that `l4` was not told to forward to, and for what is no weight.
         """
         name = self._backend("weigh", backend)
         if isinstance(weight, bool) or not isinstance(weight, int) or not 1 <= weight <= MOST_WEIGHT:
@@ -89,20 +88,31 @@ class Operations:
                 f"lab.balancer.weigh({name!r}, {weight}) weighs forwarded connections; at L7 the backends of a pool "
                 "take turns. Use lab.balancer.l4() first."
             )
-        uninterrupted(lambda: self._change(live, lambda now: now.weighed(name, weight)))
+
+        def weighed(now: Rotation) -> Rotation:
+            names = dict.fromkeys(target.name for forward in live.policy.forwards for target in forward.targets)
+            if name not in names:
+                raise PolicyError(
+                    f"lab.balancer.weigh({name!r}, {weight}): lab.balancer.l4() was not told to forward to "
+                    f"{name}, only to {', '.join(names)}. Name it there, as in l4(backends={[*names, name]})."
+                )
+            return now.weighed(name, weight)
+
+        uninterrupted(lambda: self._change(live, weighed))
 
     def connections(self, *, probes: bool = False) -> "pd.DataFrame":
         """The connections at this moment, from the kernel's connection tracking: one row each, oldest first.
 
         Columns: proto; leg ("through": forwarded, one entry for both sides; at L7 "front": ends in the proxy, and
         "back": the proxy's own, which stand for themselves, for only the proxy knows which belong together; "routed":
-        passes by without a choice); state (conntrack's word; UDP has UNREPLIED, REPLIED, ASSURED); backend (or None);
-        the original tuple as the client sent it and the reply tuple as the answer comes; packets_out, packets_in,
-        bytes_out, bytes_in (out: from who opened it; bytes with their IP headers); age_seconds; timeout_seconds (until
-        the kernel forgets it, if nothing comes). probes: health checks' too. PolicyError for direct server return.
+        passes by without a choice; "direct": direct server return, see below); state (conntrack's word; UDP has
+        UNREPLIED, REPLIED, ASSURED); backend (or None); the original tuple as the client sent it and the reply tuple as
+        the answer comes; packets_out, packets_in, bytes_out, bytes_in (out: from who opened it; bytes with their IP
+        headers); age_seconds; timeout_seconds (until the kernel forgets it, if nothing comes). probes: health checks'
+        too. The kernel tracks nothing that is passed on directly: the rules remember whose it is. Its state is OPEN, or
+        CLOSING when the client has sent a FIN or RST; lb sees no answers, and counts and age are not known.
         """
         live = self._running()
-        self._refuse_direct(live, "lab.balancer.connections() has nothing to show")
         return connections_table(live.kernel.flows(), self._topology, probes)
 
     @property
@@ -116,19 +126,23 @@ class Operations:
         return self._running().health
 
     def _left(self, name: str) -> int:
-        """How many connections lead to *name*. PolicyError where the kernel cannot tell."""
+        """How many connections lead to *name*."""
         live = self._running()
-        self._refuse_direct(live, f"{name} gets nothing new, but how many connections it has cannot be counted")
         return len(open_at(live.kernel.flows(), self._topology, name))
 
     def _change(self, live: Live, changed: Callable[[Rotation], Rotation]) -> None:
         with self._lock:
             self._rotate(live, changed(live.rotation))
 
+    def _drain(self, live: Live, name: str) -> None:
+        with self._lock:
+            self._rotate(live, live.rotation.taken_out(name, "draining"))
+            lingering.close_unused(live)
+
     def _cut(self, live: Live, name: str, addresses: list[str]) -> int:
         with self._lock:
             self._rotate(live, live.rotation.taken_out(name, "removed"))
-            return live.kernel.cut(addresses)["connections"]
+            return lingering.reset(live, addresses) + live.kernel.cut(addresses)["connections"]
 
     def _backend(self, asker: str, given: object) -> str:
         """The name of the backend that is meant."""
@@ -140,13 +154,6 @@ class Operations:
                 f"there are {', '.join(names)}."
             )
         return name
-
-    def _refuse_direct(self, live: Live, what: str) -> None:
-        if live.policy.forwards and all(getattr(one, "style", "dnat") == "dsr" for one in live.policy.forwards):
-            raise PolicyError(
-                f'{what} with style="dsr": packets are passed on before connection tracking, and answers never come '
-                'here. Use style="dnat" or "full", or look at the backends, as in lab.api1.run("ss -tn").'
-            )
 
 
 def out_of_rotation(rotation: Rotation) -> list[tuple[str, str]]:

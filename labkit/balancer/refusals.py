@@ -20,6 +20,18 @@ _AT_L7 = {
     'Name the pool in a route, as in l7(routes=[Route("*", pool="api")]).'
     for name in ("backends", "pool")
 }
+_AT_L7["algorithm"] = (
+    "lab.balancer.l7() has no algorithm yet: the backends of a pool take turns, request by request, also on a "
+    "connection that a client keeps. l4(algorithm=...) chooses once a connection."
+)
+_AT_L7["weights"] = (
+    "lab.balancer.l7() has no weights yet: the backends of a pool take turns, a request each. "
+    'l4(weights={"api1": 3}) weighs connections; lab.balancer.drain("api1") sends a backend no request.'
+)
+_AT_L7["style"] = (
+    "lab.balancer.l7() has no style: styles say how packets are passed on, and at L7 none is. The client's connection "
+    "ends here, and another leads from lb to the backend, which sees lb's address. l4(style=...) passes packets on."
+)
 
 _OF_TLS = {
     "mtls": "asks clients for certificates: any client may connect. Who asks can be told by its address",
@@ -53,9 +65,10 @@ _SAME = {
     **dict.fromkeys(("h3", "quic"), "http3"),
     **dict.fromkeys(("re_encrypt", "backend_tls", "upstream_tls"), "reencrypt"),
     "weight": "weights",
+    **dict.fromkeys(("algo", "balance", "scheduler"), "algorithm"),
 }
 
-_NOT_BUILT = frozenset({*_AT_L4, "algorithm", "weights", "style", "health", "limits", "retries", "timeout", "seed"})
+_NOT_BUILT = frozenset({*_AT_L4, "health", "limits", "retries", "timeout", "seed"})
 
 
 def l4_refusal(name: str) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Literal
 
-from labkit.balancer.policy import Forward, L7Policy, Target
+from labkit.balancer.policy import Forward, L4Policy, L7Policy, Target
 from labkit.errors import PolicyError
 
 Admin = Literal["draining", "removed"]
@@ -70,21 +70,38 @@ def in_force(forwards: Iterable[Forward], rotation: Rotation) -> tuple[Forward, 
     )
 
 
-def routed(policy: L7Policy, rotation: Rotation) -> L7Policy:
+def somebody(policy: L4Policy, rotation: Rotation) -> None:
+    """PolicyError where every backend of a policy that is asked for was taken out: it would refuse everybody."""
+    names = dict.fromkeys(target.name for forward in policy.forwards for target in forward.targets)
+    if names and all(name in rotation.out for name in names):
+        whys = ", ".join(f"{name} ({rotation.out[name]})" for name in names)
+        raise PolicyError(
+            f"lab.balancer.l4() would have no backend that takes connections: {whys}. Bring one back first, as in "
+            f'lab.balancer.add("{next(iter(names))}"), or forward to others.'
+        )
+
+
+def without(policy: L7Policy, rotation: Rotation) -> L7Policy:
     """The L7 policy in force: pools without what was taken out, and the forwards that are in force.
 
-    Health checks are of what is forwarded; at L7 a request that finds its backend dead is answered 502. PolicyError
-    where a pool would have nobody left.
+    Health checks are of what is forwarded; at L7 a request that finds its backend dead is answered 502. A pool may be
+    left with nobody: its requests are answered 503.
     """
     pools = {
         pool: tuple(target for target in targets if target.name not in rotation.out)
         for pool, targets in policy.pools.items()
     }
-    for pool, left in pools.items():
+    return replace(policy, pools=MappingProxyType(pools), forwards=in_force(policy.forwards, rotation))
+
+
+def routed(policy: L7Policy, rotation: Rotation) -> L7Policy:
+    """The same for a policy that is asked for, or stays: PolicyError where a pool would have nobody left."""
+    found = without(policy, rotation)
+    for pool, left in found.pools.items():
         if not left:
             names = ", ".join(target.name for target in policy.pools[pool])
             raise PolicyError(
                 f"The pool {pool!r} would have no backend left at L7 ({names}: draining or removed): bring one back "
                 f'first, as in lab.balancer.add("{policy.pools[pool][0].name}").'
             )
-    return replace(policy, pools=MappingProxyType(pools), forwards=in_force(policy.forwards, rotation))
+    return found

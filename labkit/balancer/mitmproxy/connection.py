@@ -1,13 +1,16 @@
 """One client connection: mitmproxy's handler with our layers, our hooks, and a floor under its crashes."""
 
 import asyncio
+import socket
+import struct
 import sys
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from logging import INFO
 from types import TracebackType
 from typing import Any, Literal
 
+from mitmproxy.connection import Connection, Server
 from mitmproxy.http import HTTPFlow
 from mitmproxy.options import Options
 from mitmproxy.proxy import commands, events
@@ -24,6 +27,7 @@ from labkit.balancer.mitmproxy.tls import FrontTls, Tls
 
 _ExcInfo = Literal[True] | tuple[type[BaseException] | None, BaseException | None, TracebackType | None] | None
 _BACK_CONNECTIONS = 256  # to one backend: more than a client has streams, or one that waits could wait for ever
+_AT_ONCE = struct.pack("ii", 1, 0)  # linger: on, 0 s; closing sends RST instead of FIN
 _HOOKS: dict[str, Callable[[Router, HTTPFlow], None]] = {
     "requestheaders": Router.requestheaders,
     "request": Router.request,
@@ -83,6 +87,30 @@ class ClientConnection(LiveConnectionHandler):
             if flow:  # what the hook preceded has been written by now
                 stream = self._http.back_stream(flow.server_conn, flow.metadata[STREAM])
                 self._router.finish(flow, stream)
+                self.close_unused()
+
+    def close_unused(self) -> None:
+        """Close the idle connections to backends that no route leads to any more: nothing will be asked there."""
+        for connection, address in self._back():
+            if self._router.name_of(address) is None and self._http.idle(connection):
+                self.close_connection(connection)
+
+    def reset(self, addresses: Collection[str]) -> int:
+        """End what leads to a backend at one of *addresses* with a reset, under way or not. How many those were."""
+        writers = [self.transports[connection].writer for connection, address in self._back() if address in addresses]
+        doomed = [writer for writer in writers if isinstance(writer, asyncio.StreamWriter)]
+        for writer in doomed:
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+            writer.transport.abort()  # its reader finds the end, and whoever waits for an answer is told
+        return len(doomed)
+
+    def _back(self) -> list[tuple[Connection, str]]:
+        """The established connections to backends, each with the backend's address."""
+        return [
+            (connection, connection.address[0])
+            for connection, io in self.transports.items()
+            if isinstance(connection, Server) and connection.address and io.writer and not io.writer.is_closing()
+        ]
 
     def _tls_hook(self, tls: Tls, hook: commands.StartHook) -> None:
         if isinstance(hook, ClientDisconnectedHook):

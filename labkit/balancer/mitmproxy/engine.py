@@ -81,6 +81,14 @@ class MitmproxyEngine:
         """
         return _served(self._current().ask("policy", policy=policy_to_plain(policy)))
 
+    def close_unused(self) -> None:
+        """Close the proxy's idle connections to backends that no route leads to any more. EngineError."""
+        self._current().ask("unused")
+
+    def reset(self, addresses: Sequence[str]) -> int:
+        """End the proxy's connections to a backend at *addresses* with a reset. How many those were. EngineError."""
+        return int(self._current().ask("reset", addresses=list(addresses))["reset"])
+
     def routes(self) -> Served:
         """The policy the live proxy routes by, and the [address, port] it listens on, by its own word. EngineError."""
         return _served(self._current().ask("routes"))

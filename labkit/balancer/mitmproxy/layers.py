@@ -80,6 +80,13 @@ class FrontHttp(HttpLayer):
                 return
         yield from super().get_connection(event, reuse=reuse)
 
+    def idle(self, connection: Connection) -> bool:
+        """Whether nothing is asked of a backend over *connection*, which is kept in case something will be."""
+        inner = _innermost(self.connections.get(connection))
+        if isinstance(inner, _http2.Http2Client):
+            return not inner.streams and not inner.stream_queue
+        return _idle(inner)
+
     def back_stream(self, connection: Connection, stream_id: int) -> int | None:
         """The HTTP/2 stream that carried the client's stream to the backend; None in HTTP/1.1."""
         inner = _innermost(self.connections.get(connection))
@@ -174,7 +181,7 @@ def _innermost(layer: Layer | None) -> Layer | None:
     return layer
 
 
-def _idle(layer: Layer) -> bool:
+def _idle(layer: Layer | None) -> bool:
     """Whether a connection in HTTP/1.1 has answered all it was asked, and can be asked again."""
     inner = _innermost(layer)
     return isinstance(inner, _http1.Http1Client) and inner.request is None and inner.state == inner.read_headers

@@ -104,6 +104,10 @@ class Router:
         if decision.pool is None:
             flow.response = answer(404, _no_route(exchange, self.policy), head=flow.request.method == "HEAD")
             return
+        if not self.policy.pools[decision.pool]:
+            reason = f"no backend of the pool {decision.pool} takes requests"
+            flow.response = answer(503, reason, head=flow.request.method == "HEAD")
+            return
         target = self._turns.next(decision.pool)
         exchange.backend = target.name
         client_address, port = exchange.front["server"]

@@ -54,6 +54,7 @@ class _Proxy:
         self._router = Router(listeners, self._journal)
         self._tls: Tls | None = None  # until the owner says who this is
         self._options = _options()
+        self._connections: set[ClientConnection] = set()
         self._over = asyncio.Event()
         self._listening: list[list[Any]] = []
 
@@ -77,7 +78,11 @@ class _Proxy:
             writer.close()  # no rule of the kernel leads here yet
             return
         connection = ClientConnection(reader, writer, self._options, _MODE, self._router, self._tls, secure)
-        await connection.handle_client()
+        self._connections.add(connection)
+        try:
+            await connection.handle_client()
+        finally:
+            self._connections.discard(connection)
 
     def _orders(self) -> None:
         try:
@@ -92,6 +97,13 @@ class _Proxy:
             case "policy":
                 self._router.use(policy_from_plain(message["policy"]))
                 self._tell_routes(number)
+            case "unused":
+                for connection in self._connections:
+                    connection.close_unused()
+                self._link.send({"kind": "reply", "id": number})
+            case "reset":
+                reset = sum(connection.reset(message["addresses"]) for connection in self._connections)
+                self._link.send({"kind": "reply", "id": number, "reset": reset})
             case "routes":
                 self._tell_routes(number)
             case "identity":

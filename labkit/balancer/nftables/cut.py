@@ -8,11 +8,11 @@ makes the reset that fits. Then the entries are deleted. UDP has no resets: its 
 datagram goes to another backend.
 """
 
-import socket
 import struct
 import time
 from collections.abc import Sequence
 
+from . import segments
 from .encode import DELTABLE, swap
 from .flows import Flow, flows, forget
 from .netlink import NFTABLES, Message, Netlink, text
@@ -80,34 +80,9 @@ def _provoke(flow: Flow) -> None:
     """To the client as from the VIP, to the backend as from whom it takes for its client."""
     asked, answering = flow.original, flow.reply
     if not flow.mark & CLIENT_TOLD:
-        _send_ack(asked.destination, asked.destination_port, asked.source, asked.source_port)
+        segments.send(asked.destination, asked.destination_port, asked.source, asked.source_port)
     if not flow.mark & BACKEND_TOLD:
-        _send_ack(answering.destination, answering.destination_port, answering.source, answering.source_port)
-
-
-def _send_ack(source: str, source_port: int, target: str, target_port: int) -> None:
-    six = ":" in target
-    family = socket.AF_INET6 if six else socket.AF_INET
-    ends = socket.inet_pton(family, source) + socket.inet_pton(family, target)
-    head = struct.pack("!HHIIBBHHH", source_port, target_port, 0, 0, 5 << 4, 0x10, 0, 0, 0)
-    pseudo = ends + (struct.pack("!II", len(head), 6) if six else struct.pack("!HH", 6, len(head)))
-    head = head[:16] + struct.pack("!H", _checksum(pseudo + head)) + head[18:]
-    if six:
-        packet = struct.pack("!IHBB", 6 << 28, len(head), 6, 64) + ends + head
-    else:
-        packet = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(head), 0, 0, 64, 6, 0) + ends + head
-    with socket.socket(family, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.IPPROTO_RAW) as sender:
-        try:
-            sender.sendto(packet, (target, 0))
-        except OSError:
-            return  # no way there: whoever is not there needs no telling
-
-
-def _checksum(data: bytes) -> int:
-    """RFC 1071 of an even number of bytes."""
-    total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
-    total = (total & 0xFFFF) + (total >> 16)
-    return ~(total + (total >> 16)) & 0xFFFF
+        segments.send(answering.destination, answering.destination_port, answering.source, answering.source_port)
 
 
 def _rules(addresses: Sequence[str]) -> Table:

@@ -12,8 +12,9 @@ op             with                                   result
 ``decisions``  ``start``, ``since_ns``                ``decisions``, ``next`` (None: no more), ``forgotten``, ``lost``,
                                                       ``incomplete_ns`` (the newest moment of one that is missing, or 0)
 ``settings``                                          the sysctls that could not be set, with reasons
-``flows``      ``start``                              ``flows`` (see `flows.plain`) as of start 0, ``next``
-``cut``        ``addresses``                          see `cut.cut`
+``flows``      ``start``                              ``flows`` (see `flows.plain`) as of start 0, ``next``; with those
+                                                      that are passed on directly (see `passed.plain`)
+``cut``        ``addresses``                          see `cut.cut` and `cut_passed`, together
 =============  =====================================  ==============================================================
 """
 
@@ -27,12 +28,13 @@ from labkit.errors import EngineError, PolicyError
 from labkit.runtime.protocol import TaskLink
 
 from ..policy import Forward, Target
-from . import decode, encode, sysctls
+from . import decode, encode, passed, sysctls
 from .collector import Collector
 from .cut import clear, cut
+from .cut_passed import cut_passed
 from .decisions import Record, Regime, listeners_of
 from .direct import Place, is_flows
-from .flows import Flow, flows, plain
+from .flows import flows, plain
 from .netlink import Message, Netlink
 from .reads import reads
 from .render import render
@@ -84,7 +86,7 @@ class Kernel:
         self._listeners = listeners_of(vips, forwards)
         self._generation = -1
         self._regime: Regime | None = None
-        self._listed: list[Flow] = []
+        self._listed: list[dict[str, Any]] = []
         self._operations: dict[str, Callable[..., Any]] = {
             "apply": self._apply,
             "text": lambda: text(decode.live(self._netlink)[1]),
@@ -93,7 +95,7 @@ class Kernel:
             "decisions": self._decisions,
             "settings": lambda: self._refused,
             "flows": self._flows,
-            "cut": lambda addresses: cut(self._netlink, addresses),
+            "cut": self._cut,
         }
 
     def fileno(self) -> int:
@@ -159,10 +161,19 @@ class Kernel:
             "incomplete_ns": max(self._record.forgotten_ns, self._collector.lost_ns),
         }
 
+    def _cut(self, addresses: Sequence[str]) -> dict[str, int]:
+        found = cut(self._netlink, addresses)
+        if self._place is None:
+            return found
+        directly = cut_passed(self._netlink, self._vips, self._place, addresses)
+        return {name: count + directly[name] for name, count in found.items()}
+
     def _flows(self, start: int) -> dict[str, Any]:
         if start == 0:
-            self._listed = flows(self._netlink)
-        part = [plain(flow) for flow in self._listed[start : start + A_REPLY]]
+            self._listed = [plain(flow) for flow in flows(self._netlink)]
+            if self._place is not None:
+                self._listed += [passed.plain(flow) for flow in passed.passed(self._netlink, self._vips, self._place)]
+        part = self._listed[start : start + A_REPLY]
         following: int | None = start + A_REPLY
         if start + A_REPLY >= len(self._listed):
             following, self._listed = None, []

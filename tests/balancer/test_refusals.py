@@ -1,0 +1,33 @@
+"""Asking L7 for what only L4 has: one refusal each, with its reason and what there is instead."""
+
+import pytest
+
+from labkit import Lab
+from labkit.errors import PolicyError
+
+LAB = Lab()
+ASKED = {
+    "algorithm": ("take turns, request by request", "l4(algorithm=...)"),
+    "weights": ("take turns, a request each", 'l4(weights={"api1": 3})', 'lab.balancer.drain("api1")'),
+    "style": ("styles say how packets are passed on", "sees lb's address", "l4(style=...)"),
+}
+
+
+def refusal(name: str) -> str:
+    with pytest.raises(PolicyError) as error:
+        LAB.balancer.l7(**{name: "x"})  # type: ignore[arg-type]
+    return str(error.value)
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_l7_says_what_it_does_instead(name: str) -> None:
+    said = refusal(name)
+    assert said.startswith(f"lab.balancer.l7() has no {name}")
+    for words in ASKED[name]:
+        assert words in said
+    assert len(said) < 300
+
+
+@pytest.mark.parametrize(("word", "meant"), [("algo", "algorithm"), ("scheduler", "algorithm"), ("weight", "weights")])
+def test_other_words_get_the_same_answer(word: str, meant: str) -> None:
+    assert refusal(word) == refusal(meant)
