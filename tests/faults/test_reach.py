@@ -10,7 +10,7 @@ from labkit.faults import Fault
 from labkit.topology import direct_return
 from labkit.traffic.reply import Reply
 
-pytestmark = [pytest.mark.needs("netns"), pytest.mark.unmeasured]
+pytestmark = pytest.mark.needs("netns")
 NO_EFFECT: list[tuple[Callable[[Lab], Fault], str]] = [
     (lambda lab: lab.faults.conntrack_full(), "before connection tracking"),
     (lambda lab: lab.faults.ports_exhausted(), "nothing is translated"),

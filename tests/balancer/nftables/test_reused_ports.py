@@ -13,7 +13,7 @@ from labkit.topology import direct_return
 from labkit.traffic.report import Load
 from tests import inside
 
-pytestmark = [pytest.mark.needs("netns"), pytest.mark.unmeasured]
+pytestmark = pytest.mark.needs("netns")
 API2 = ("10.0.2.12", "fd00:10:0:2::12")
 LB = ("10.0.2.10", "fd00:10:0:2::10")
 PORTS = itertools.count(21_000)
