@@ -14,7 +14,7 @@ from labkit import Lab, Route
 from labkit.errors import PolicyError, TrafficError
 from tests.balancer.operated import echo, opened, until
 
-pytestmark = [pytest.mark.needs("netns")]  # for the sake of the rate
+pytestmark = pytest.mark.needs("netns")
 
 
 @pytest.fixture(scope="module")
