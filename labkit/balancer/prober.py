@@ -1,8 +1,9 @@
 """The task in the balancer's node that carries out health checks: many places, one thread, no waiting for any.
 
-Takes ``{"check", "places"}`` (see `checks.plain`) and checks by that from then on; what is known of places that stay
-is kept. Sends ``{"kind": "health", "time_ns", "backend", "port", "state", "was", "check", "reason"}`` at each change of
-a state, and ``{"places": n}`` when it has taken what it was given.
+Takes ``{"check", "places", "states"}`` (see `checks.plain`) and checks by that from then on; what it knows itself of
+places that stay, however they are checked, is newer than the states that come with them. Sends ``{"kind": "health", "time_ns",
+"backend", "transport", "port", "state", "was", "check", "reason"}`` at each change of a state, and ``{"kind": "taken",
+"states": [[backend, transport, port, state]]}`` when it has taken what it was given.
 
 A TCP check asks the kernel alone: its client holds back the last packet of the handshake (TCP_QUICKACK off) and resets
 instead, so no program ever accepts it. Source ports are those of `checks.SOURCE_PORTS`.
@@ -10,6 +11,7 @@ instead, so no program ever accepts it. Source ports are those of `checks.SOURCE
 
 import contextlib
 import errno
+import math
 import os
 import selectors
 import socket
@@ -47,13 +49,18 @@ def main(link: TaskLink, source: str) -> None:
             for key, _ in selector.select(prober.next_in()):
                 if key.fd == link.fileno():
                     for message in link.poll():
+                        _tell(link, prober)
                         prober.take(message)
-                        link.send({"places": len(message["places"])})
+                        link.send({"kind": "taken", "states": prober.states()})
                 else:
                     prober.go_on(key.data)
             prober.turn()
-            for event in prober.events():
-                link.send(event)
+            _tell(link, prober)
+
+
+def _tell(link: TaskLink, prober: "Prober") -> None:
+    for event in prober.events():
+        link.send(event)
 
 
 class Prober:
@@ -74,16 +81,22 @@ class Prober:
         """Check these places in this way from now on."""
         self._check = Check(**message["check"])
         places = [Place(**place) for place in message["places"]]
-        self._known = {place: self._known.get(place, Health()) for place in places}
+        before = {place.key: health.state for place, health in self._known.items()}
+        self._known = {
+            place: self._known.get(place) or Health(before.get(place.key, state))
+            for place, state in zip(places, message["states"], strict=True)
+        }
         for attempt in list(self._under_way.values()):
-            if attempt.place not in self._known:
-                self._close(attempt)
-        now = time.monotonic()
+            self._close(attempt)  # it was begun in the way of before
+        begin = time.monotonic() + FIRST
         spread = min(self._check.interval, FIRST) / max(1, len(places))  # not all at once
         self._due = {
-            place: self._due.get(place, now + FIRST + number * spread) if place not in self._under_way else now
-            for number, place in enumerate(places)
+            place: min(self._due.get(place, math.inf), begin + number * spread) for number, place in enumerate(places)
         }
+
+    def states(self) -> list[list[str | int]]:
+        """What is known of each place, as it is told."""
+        return [[*place.key, health.state] for place, health in self._known.items()]
 
     def next_in(self) -> float | None:
         """Seconds until there is something to do, whatever comes in; None: never."""
@@ -176,6 +189,7 @@ class Prober:
                     "kind": "health",
                     "time_ns": time.time_ns(),
                     "backend": place.backend,
+                    "transport": place.transport,
                     "port": place.port,
                     "state": now.state,
                     "was": before.state,

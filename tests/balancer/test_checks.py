@@ -14,9 +14,10 @@ CHECK = Check(rise=2, fall=3)
 @pytest.mark.parametrize(
     ("results", "states"),
     [
-        ("....", ["unknown"] * 4),  # who never answered did not die
+        ("....x", ["unknown", "unknown", "down", "down", "down"]),  # who never answered is down all the same
         ("xx", ["unknown", "up"]),
         ("x.xx", ["unknown", "unknown", "unknown", "up"]),
+        ("..x...", ["unknown"] * 5 + ["down"]),
         ("xx..x...", ["unknown", "up", "up", "up", "up", "up", "up", "down"]),
         ("xx...x.xx", ["unknown", "up", "up", "up", "down", "down", "down", "down", "up"]),
     ],
@@ -58,6 +59,9 @@ def test_every_port_is_checked_once_in_the_way_that_fits_it(kind: str, how: list
     found = places((*FORWARDS, FORWARDS[0]), Check(kind=kind))  # type: ignore[arg-type]
     assert [(place.backend, place.port, place.how) for place in found] == how
     assert {place.address for place in found if place.backend == "api1"} == {"10.0.2.11"}
+    assert [place.key for place in found if place.port == 7] == [
+        ("api1", transport, 7) for transport in ("tcp", "udp") if transport in (kind, "tcp")
+    ]
 
 
 @pytest.mark.parametrize(
