@@ -1,7 +1,7 @@
 """The packets of health checks: told by the balancer's word (the event ``probes``), and left out unless asked for.
 
-Checks come from addresses and ports that nothing else of the balancer uses. What answers them, also an ICMP error about
-one, belongs to them.
+Checks come from an address that nothing else uses. What answers them, also an ICMP error about one, belongs to them,
+and so does ARP about the address.
 """
 
 import ipaddress
@@ -14,9 +14,10 @@ import numpy as np
 from labkit.recording import Loss, Recording
 
 from .frames import Bools
-from .index import ICMP, Index, build
+from .index import ETHERTYPE, Index, build
 
-QUOTED = 8 + 20  # bytes of an ICMP error before the ports that it quotes, of an IPv4 header without options
+ARP = ETHERTYPE + 0x0806
+SENDER, TARGET, END = 14 + 14, 14 + 24, 14 + 28  # of the addresses in a frame of ARP (RFC 826)
 
 
 def kept(recording: Recording) -> bool | None:
@@ -48,18 +49,10 @@ def without_probes(recording: Recording) -> Recording:
 
 def _of_checks(index: Index, event: Mapping[str, Any]) -> Bools:
     """Which packets a ``probes`` event is about."""
-    first, last = event["ports"]
     ours = [place for place, address in enumerate(index.addresses) if address in event["addresses"]]
-    sent = np.isin(index.source, ours) & (index.sport >= first) & (index.sport <= last)
-    answered = np.isin(index.target, ours) & (index.dport >= first) & (index.dport <= last)
-    found: Bools = sent | answered
-    addresses = {ipaddress.ip_address(address).packed for address in event["addresses"]}
-    for row in np.flatnonzero((index.proto == ICMP) & np.isin(index.target, ours)).tolist():
-        start = int(index.l4[row])
-        quoted = index.frames.slice(row, start, QUOTED + 2)
-        found[row] = (
-            quoted[:1] == b"\3"
-            and quoted[20:24] in addresses
-            and first <= int.from_bytes(quoted[QUOTED : QUOTED + 2]) <= last
-        )
+    found: Bools = np.isin(index.source, ours) | np.isin(index.target, ours)
+    packed = {ipaddress.ip_address(address).packed for address in event["addresses"]}
+    for row in np.flatnonzero(index.proto == ARP).tolist():
+        frame = index.frames.slice(row, 0, END)
+        found[row] = frame[SENDER : SENDER + 4] in packed or frame[TARGET:] in packed
     return found

@@ -26,6 +26,7 @@ from labkit.balancer.operations import Operations, out_of_rotation
 from labkit.balancer.plan import plan_l4, plan_l7
 from labkit.balancer.policy import Forward, L4Policy, L7Policy
 from labkit.balancer.rotation import Place, Rotation, in_force, routed
+from labkit.balancer.source import source_of
 from labkit.errors import EngineError, LabError, LabNotRunning, PolicyError
 from labkit.runtime.protocol import Node
 from labkit.topology import Listener, Topology
@@ -67,7 +68,7 @@ class Balancer(Operations):
             policy = plan_l4(topology)
             _, generation = kernel.apply(policy.forwards)
             back = topology.balancer.interface(topology.back.name)
-            health = HealthChecks(node, str(back.address4.ip), self._health_changed)
+            health = HealthChecks(node, source_of(topology), back.name, self._health_changed)
             self._live = Live(kernel, proxy, policy, policy.forwards, health, generation)
             self._record(self._live)
             if listeners:

@@ -18,9 +18,6 @@ from labkit.wording import near_miss, shown
 Kind = Literal["tcp", "http", "udp"]
 State = Literal["unknown", "up", "down"]
 KINDS: tuple[str, ...] = get_args(Kind)
-# The source ports of all checks, and of nothing else: neither a socket of the lab nor NAT chooses one below 1024
-# where it was not there before, so that a check's packets are known by them.
-SOURCE_PORTS = range(600, 1000)
 
 
 @dataclass(frozen=True, slots=True)

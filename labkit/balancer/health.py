@@ -13,7 +13,7 @@ from html import escape
 from typing import Any
 
 from labkit.balancer import rotation
-from labkit.balancer.checks import SOURCE_PORTS, Check, Place, State, checked, places, plain
+from labkit.balancer.checks import Check, Place, State, checked, places, plain
 from labkit.balancer.policy import Forward
 from labkit.errors import LabError, PolicyError, TaskError
 from labkit.runtime.protocol import Message, Node, Task
@@ -32,9 +32,10 @@ class HealthChecks(Mapping[str, str]):
     a dead backend leaves the rotation within 2 s. Checks go on at L7 for what is still forwarded there.
     """
 
-    def __init__(self, node: Node, source: str, on_change: Callable[[], None]) -> None:
+    def __init__(self, node: Node, source: str, interface: str, on_change: Callable[[], None]) -> None:
         self._node = node
-        self._source = source  # the address on the back link that checks come from
+        self._source = source  # the address that checks come from
+        self._interface = interface  # of the node, where it is put
         self._on_change = on_change
         self._lock = threading.RLock()
         self._check: Check | None = Check()
@@ -94,25 +95,13 @@ class HealthChecks(Mapping[str, str]):
         return [event for event in list(self._events) if event["time_ns"] > since_ns]
 
     def probing(self, time_ns: int, kept: bool) -> dict[str, Any]:
-        """The ``probes`` event: by which addresses and ports a reader knows the packets of checks, if they are kept."""
-        return {
-            "kind": "probes",
-            "time_ns": time_ns,
-            "addresses": [self._source],
-            "ports": [SOURCE_PORTS.start, SOURCE_PORTS.stop - 1],
-            "kept": kept,
-        }
+        """The ``probes`` event: by which address a reader knows the packets of checks, and if they are kept."""
+        return {"kind": "probes", "time_ns": time_ns, "addresses": [self._source], "kept": kept}
 
     @property
     def expression(self) -> str:
-        """The packets of checks, as a capture filter (pcap-filter(7)): sent, answered, and ICMP errors about them."""
-        ours, ports = self._source, f"{SOURCE_PORTS.start}-{SOURCE_PORTS.stop - 1}"
-        number = int.from_bytes(bytes(map(int, ours.split("."))))
-        return (
-            f"(src host {ours} and src portrange {ports}) or (dst host {ours} and dst portrange {ports}) or "
-            f"(icmp[0] = 3 and dst host {ours} and icmp[20:4] = {number} and icmp[28:2] >= {SOURCE_PORTS.start} "
-            f"and icmp[28:2] < {SOURCE_PORTS.stop})"
-        )
+        """The packets of checks, as a capture filter (pcap-filter(7)): sent, answered, and ARP about who sends them."""
+        return f"host {self._source}"
 
     def stop(self) -> None:
         """End the task. Idempotent; never blocks for long."""
@@ -187,7 +176,9 @@ class HealthChecks(Mapping[str, str]):
                 if not self._places:
                     return
                 self._begun = time.monotonic()
-                self._task = self._node.start(TARGET, on_event=self._hear, on_exit=self._ended, source=self._source)
+                self._task = self._node.start(
+                    TARGET, on_event=self._hear, on_exit=self._ended, source=self._source, interface=self._interface
+                )
             self._task.send(message)
         except TaskError:
             return  # it ended this moment, and is started again

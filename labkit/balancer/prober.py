@@ -6,7 +6,7 @@ places that stay, however they are checked, is newer than the states that come w
 "states": [[backend, transport, port, state]]}`` when it has taken what it was given.
 
 A TCP check asks the kernel alone: its client holds back the last packet of the handshake (TCP_QUICKACK off) and resets
-instead, so no program ever accepts it. Source ports are those of `checks.SOURCE_PORTS`.
+instead, so no program ever accepts it. All come from an address that nothing else uses (see `source`).
 """
 
 import contextlib
@@ -19,7 +19,8 @@ import struct
 import time
 from dataclasses import dataclass, field
 
-from labkit.balancer.checks import SOURCE_PORTS, Check, Health, Place
+from labkit.balancer.checks import Check, Health, Place
+from labkit.balancer.source import give
 from labkit.runtime.protocol import Message, TaskLink
 
 FIRST = 0.3  # seconds before the first check: whoever is checked may be starting
@@ -39,8 +40,9 @@ class _Attempt:
     got: bytearray = field(default_factory=bytearray)
 
 
-def main(link: TaskLink, source: str) -> None:
-    """Check until the owner is gone. source: the address of this node that checks come from."""
+def main(link: TaskLink, source: str, interface: str) -> None:
+    """Check until the owner is gone. source: the address that checks come from; this node gets it on *interface*."""
+    give(source, interface)
     prober = Prober(source)
     with selectors.DefaultSelector() as selector:
         prober.selector = selector
@@ -74,7 +76,6 @@ class Prober:
         self._known: dict[Place, Health] = {}
         self._due: dict[Place, float] = {}
         self._under_way: dict[Place, _Attempt] = {}
-        self._next_port = SOURCE_PORTS.start + os.getpid() % len(SOURCE_PORTS)
         self._events: list[Message] = []
 
     def take(self, message: Message) -> None:
@@ -134,7 +135,8 @@ class Prober:
         attempt = _Attempt(place, sock, now + self._check.interval)
         self._under_way[place] = attempt
         try:
-            self._bind(sock)
+            sock.setsockopt(socket.IPPROTO_IP, socket.IP_BIND_ADDRESS_NO_PORT, 1)  # it is chosen on connecting
+            sock.bind((self._source, 0))
             if kind == socket.SOCK_STREAM:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
                 if place.how == "tcp":
@@ -203,17 +205,3 @@ class Prober:
         with contextlib.suppress(KeyError):
             self.selector.unregister(attempt.sock)
         attempt.sock.close()
-
-    def _bind(self, sock: socket.socket) -> None:
-        """To the next of the source ports that is free."""
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        for _ in SOURCE_PORTS:
-            port = self._next_port
-            self._next_port = port + 1 if port + 1 in SOURCE_PORTS else SOURCE_PORTS.start
-            try:
-                sock.bind((self._source, port))
-                return
-            except OSError as error:
-                if error.errno != errno.EADDRINUSE:
-                    raise
-        raise OSError(errno.EADDRINUSE, "no source port is free")

@@ -94,7 +94,7 @@ _SHAPES: Final[Mapping[str, tuple[Mapping[str, Check], Mapping[str, Check]]]] = 
         {"backend": _text, "state": _text},
         {"port": _or_none(_port), **dict.fromkeys(("transport", "was", "check", "reason"), _MAYBE_TEXT)},
     ),
-    "probes": ({"addresses": _TEXTS, "ports": _pair(_port, _port)}, {"kept": _flag}),
+    "probes": ({"addresses": _TEXTS}, {"kept": _flag}),
     "secrets": ({"lines": _TEXTS}, {"leg": _or_none(_one_of("front", "back", "through"))}),
     "decision": (
         {"proto": _text, "client": _text, "client_port": _port, "server": _text, "server_port": _port},

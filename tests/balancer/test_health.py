@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from labkit import Capture, Lab
-from labkit.balancer.checks import SOURCE_PORTS
+from labkit.balancer.source import source_of
 from labkit.errors import CaptureError, PolicyError, TrafficError
-from tests.inside import kill_by_name
+from tests.inside import connect_from, hang_up, kill_by_name
 
 pytestmark = pytest.mark.needs("netns")
 
@@ -92,10 +92,11 @@ def kinds(lab: Lab, since_ns: int) -> list[str]:
 
 
 def test_captures_leave_checks_out_unless_they_are_asked_for(lab: Lab, tmp_path: Path) -> None:
+    source = source_of(lab.topology)
     with lab.capture() as without:
         lab.alice.get("http://lb/")
         time.sleep(0.6)  # more than one round of checks
-    assert not without.packets().sport.isin(SOURCE_PORTS).any()
+    assert not without.packets()[["src", "dst"]].isin([source]).any(axis=None)
     assert [vantage.filter for vantage in without.recording.vantages] == [""] * 8
     with pytest.raises(CaptureError, match=r"lab\.capture\(probes=True\)"):
         without.packets(probes=True)
@@ -104,22 +105,35 @@ def test_captures_leave_checks_out_unless_they_are_asked_for(lab: Lab, tmp_path:
         time.sleep(0.6)
     assert len(cap.connections()) == len(without.connections()) == 1
     assert "1 connection" in cap.finding
-    assert not cap.packets().sport.isin(SOURCE_PORTS).any()
+    assert not cap.packets()[["src", "dst"]].isin([source]).any(axis=None)
     assert cap.loss().captured.sum() == len(cap.packets())
     everything = cap.connections(probes=True)
-    probes = everything[everything.client_port.isin(SOURCE_PORTS)]
+    probes = everything[everything.client == source]
     assert len(everything) == len(probes) + 1
-    assert set(probes.client) == {"10.0.2.10"}
     assert {(row.server, row.server_port) for row in probes.itertuples()} == {
         (host.address, port) for host in lab.backends for port in (80, 443, 7)
     }
     again = Capture.load(cap.save(tmp_path / "probes.pcapng"))
     assert len(again.packets()) == len(cap.packets())
-    assert (
-        len(again.packets(probes=True))
-        == len(cap.packets(probes=True))
-        == len(cap.packets()) + sum(everything.loc[probes.index, ["packets_out", "packets_in"]].sum()) * 2
-    )  # seen at lb and at the backend
+    assert len(again.packets(probes=True)) == len(cap.packets(probes=True))
+    left_out = cap.packets(probes=True).proto.value_counts().sub(cap.packets().proto.value_counts(), fill_value=0)
+    assert left_out.get("TCP") == sum(everything.loc[probes.index, ["packets_out", "packets_in"]].sum()) * 2  # 2 places
+    assert not left_out.drop(["TCP", "ARP"], errors="ignore").any()
+
+
+def test_what_lb_sends_otherwise_is_captured_whatever_its_ports(lab: Lab) -> None:
+    default = lab.balancer.settings["ip_local_port_range"]
+    lab.balancer.settings["ip_local_port_range"] = (600, 999)  # ports of an L7 proxy, and of checks too
+    try:
+        with lab.capture("lb:back", "api1") as cap:
+            assert lab.lb.call(connect_from, 700, lab.api1.address, 7) == 700
+            assert lab.lb.call(connect_from, 0, lab.api1.address, 7) in range(600, 1000)
+            lab.lb.call(hang_up)
+    finally:
+        lab.balancer.settings["ip_local_port_range"] = default
+    found = cap.connections()[["client", "server", "seen_at", "packets_out", "packets_in"]].values.tolist()
+    assert [row[:3] for row in found] == [["10.0.2.10", lab.api1.address, ("lb:back", "api1")]] * 2
+    assert all(out >= 3 and back >= 2 for *_, out, back in found)
 
 
 def test_a_check_never_reaches_the_program_that_listens(lab: Lab) -> None:
