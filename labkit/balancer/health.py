@@ -15,9 +15,9 @@ from typing import Any
 from labkit.balancer import rotation
 from labkit.balancer.checks import Check, Place, State, checked, places, plain
 from labkit.balancer.policy import Forward
-from labkit.errors import LabError, PolicyError, TaskError
+from labkit.errors import LabError, PolicyError, TaskError, UnknownName
 from labkit.runtime.protocol import Message, Node, Task
-from labkit.wording import near_miss
+from labkit.wording import near_miss, shown
 
 TARGET = "labkit.balancer.prober:main"
 KEPT = 10_000  # events
@@ -117,7 +117,12 @@ class HealthChecks(Mapping[str, str]):
     # a mapping of names to states
 
     def __getitem__(self, name: str) -> str:
-        states = self._by_backend()[name]
+        found = self._by_backend()
+        if name not in found:
+            raise UnknownName(
+                f"lab.balancer.health has no {shown(name)}{near_miss(name, found)}: there are {', '.join(found)}."
+            )
+        states = found[name]
         return states[0] if len(set(states)) == 1 else "partly"
 
     def __iter__(self) -> Iterator[str]:

@@ -9,7 +9,7 @@ import pytest
 
 from labkit import Capture, Lab
 from labkit.balancer.source import source_of
-from labkit.errors import CaptureError, PolicyError, TrafficError
+from labkit.errors import CaptureError, LabError, PolicyError, TrafficError
 from tests.inside import connect_from, hang_up, kill_by_name
 
 pytestmark = pytest.mark.needs("netns")
@@ -273,5 +273,9 @@ def test_the_display_names_every_backend_and_port(lab: Lab) -> None:
     assert all(line.endswith("up (80/tcp up, 443/tcp up, 7/tcp up)") for line in lines[1:])
     assert "<th>images2</th>" in lab.balancer.health._repr_html_()
     assert (len(lab.balancer.health), "api1" in lab.balancer.health) == (4, True)
+    assert ("api9" in lab.balancer.health, lab.balancer.health.get("api9")) == (False, None)
+    with pytest.raises(LabError, match=r"has no 'api9' .*there are api1, api2, images1, images2") as unknown:
+        lab.balancer.health["api9"]
+    assert isinstance(unknown.value, KeyError)
     with pytest.raises(PolicyError, match="did you mean 'interval'"):
         lab.balancer.health.check(intervall=1)
