@@ -13,11 +13,9 @@ import numpy as np
 
 from labkit.recording import Loss, Recording
 
+from .columns import column
 from .frames import Bools
-from .index import ETHERTYPE, Index, build
-
-ARP = ETHERTYPE + 0x0806
-SENDER, TARGET, END = 14 + 14, 14 + 24, 14 + 28  # of the addresses in a frame of ARP (RFC 826)
+from .index import Index, build
 
 
 def kept(recording: Recording) -> bool | None:
@@ -51,8 +49,7 @@ def _of_checks(index: Index, event: Mapping[str, Any]) -> Bools:
     """Which packets a ``probes`` event is about."""
     ours = [place for place, address in enumerate(index.addresses) if address in event["addresses"]]
     found: Bools = np.isin(index.source, ours) | np.isin(index.target, ours)
-    packed = {ipaddress.ip_address(address).packed for address in event["addresses"]}
-    for row in np.flatnonzero(index.proto == ARP).tolist():
-        frame = index.frames.slice(row, 0, END)
-        found[row] = frame[SENDER : SENDER + 4] in packed or frame[TARGET:] in packed
+    numbers = [int(ipaddress.IPv4Address(address)) for address in event["addresses"]]
+    for end in ("arp.src.ip", "arp.dst.ip"):
+        found |= np.isin(column(index, end), numbers)
     return found

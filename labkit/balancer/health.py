@@ -29,7 +29,9 @@ class HealthChecks(Mapping[str, str]):
     """The state of each backend by its name: ``up``, ``down``, ``partly`` (some of its ports) or ``unknown``.
 
     By default a TCP connect of every port that TCP is forwarded to, each 0.5 s, two results in a row (rise, fall):
-    a dead backend leaves the rotation within 2 s. Checks go on at L7 for what is still forwarded there.
+    a dead backend leaves the rotation within 2 s, and so does a port where nobody has ever listened; a program that
+    comes later is in rotation after two answers. UDP is checked by ``check(kind="udp")`` alone. Checks go on at L7 for
+    what is still forwarded there.
     """
 
     def __init__(self, node: Node, source: str, interface: str, on_change: Callable[[], None]) -> None:

@@ -1,9 +1,9 @@
 """The task in the balancer's node that carries out health checks: many places, one thread, no waiting for any.
 
 Takes ``{"check", "places", "states"}`` (see `checks.plain`) and checks by that from then on; what it knows itself of
-places that stay, however they are checked, is newer than the states that come with them. Sends ``{"kind": "health", "time_ns",
-"backend", "transport", "port", "state", "was", "check", "reason"}`` at each change of a state, and ``{"kind": "taken",
-"states": [[backend, transport, port, state]]}`` when it has taken what it was given.
+places that stay, however they are checked, is newer than the states that come with them. Sends ``{"kind": "health",
+"time_ns", "backend", "transport", "port", "state", "was", "check", "reason"}`` at each change of a state, and
+``{"kind": "taken", "states": [[backend, transport, port, state]]}`` when it has taken what it was given.
 
 A TCP check asks the kernel alone: its client holds back the last packet of the handshake (TCP_QUICKACK off) and resets
 instead, so no program ever accepts it. All come from an address that nothing else uses (see `source`).
