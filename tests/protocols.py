@@ -1,9 +1,9 @@
 """Servers that are not HTTP, started in backends as a user would, and sessions of their real clients."""
 
 import contextlib
+import re
 import shutil
 import sys
-import re
 import time
 from typing import Any
 

@@ -2,7 +2,8 @@
 
 A place is a TCP or UDP port of a backend. Where somebody is known to serve it begins as ``up``, elsewhere as
 ``unknown``, which counts as in rotation until the checks have spoken. Whatever it was, it is ``down`` after *fall*
-failures in a row and ``up`` after *rise* answers in a row.
+failures in a row and ``up`` after *rise* answers in a row. Of a range of ports the first is checked, and stands for all
+once it has answered.
 """
 
 from collections.abc import Iterable, Sequence
@@ -37,12 +38,16 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What is checked: a port of a backend, at its IPv4 address, in one way."""
+    """What is checked: a port of a backend, at its IPv4 address, in one way.
+
+    first: of a range of ports. Where nobody has ever answered it, others of the range may be served all the same.
+    """
 
     backend: str
     address: str
     port: int
     how: Kind
+    first: bool = False
 
     @property
     def transport(self) -> Transport:
@@ -61,8 +66,10 @@ class Health:
     state: State = "unknown"
     row: int = 0
 
-    def after(self, answered: bool, check: Check) -> "Health":
-        """What is known when one more result is in."""
+    def after(self, answered: bool, check: Check, first: bool = False) -> "Health":
+        """What is known when one more result is in. first: as in `Place`."""
+        if first and self.state == "unknown" and not answered:
+            return Health()
         row = max(self.row, 0) + 1 if answered else min(self.row, 0) - 1
         if row >= check.rise:
             return Health("up", row)
@@ -99,7 +106,8 @@ def places(forwards: Iterable[Forward], check: Check) -> tuple[Place, ...]:
             continue
         how: Kind = "udp" if datagrams else "http" if check.kind == "http" and listener.protocol == "http" else "tcp"
         for target in forward.targets:
-            place = Place(target.name, target.address4, listener.target_port, how)
+            ranged = listener.last_port > listener.port
+            place = Place(target.name, target.address4, listener.target_port, how, ranged)
             found.setdefault(place.key, place)
     return tuple(found.values())
 

@@ -184,7 +184,7 @@ class Prober:
         before = self._known.get(place)
         if before is None:
             return
-        now = self._known[place] = before.after(answered, self._check)
+        now = self._known[place] = before.after(answered, self._check, place.first)
         if now.state != before.state:
             self._events.append(
                 {

@@ -30,6 +30,15 @@ def test_it_takes_results_in_a_row(results: str, states: list[str]) -> None:
     assert seen == states
 
 
+def test_the_first_port_of_a_range_says_nothing_of_the_others_until_it_has_answered() -> None:
+    (place,) = places([Forward(Listener(8000, "tcp", through=8009), (API1,))], CHECK)
+    health, seen = Health(), []
+    for result in "....xx...":
+        health = health.after(result == "x", CHECK, place.first)
+        seen.append(health.state)
+    assert seen == ["unknown"] * 5 + ["up"] * 3 + ["down"]
+
+
 FORWARDS = (
     Forward(Listener(80, backend_port=8080), (API1, API2)),
     Forward(Listener(443, "https"), (API1,)),
