@@ -29,6 +29,12 @@ class PolicyError(LabError):
     """The balancer was asked for something it cannot carry out; says why, and what can."""
 
 
+class UnknownName(PolicyError, KeyError):
+    """A table of the balancer's has no such name; says which it has."""
+
+    __str__ = Exception.__str__  # KeyError would show the text in quotes
+
+
 class EngineError(LabError):
     """An engine of the balancer died or refused its configuration."""
 

@@ -197,7 +197,7 @@ class Lab:
         deadline = time.monotonic() + _READY_SECONDS
         for backend in self.backends:
             backend.wait_ready(max(0.1, deadline - time.monotonic()))
-        self._balancer.begin_checks()
+        self._balancer.begin_checks((each.name, *port) for each in self.backends for port in each.ports)
 
     def _tear_down(self, state: str) -> None:
         self._state = state

@@ -34,6 +34,16 @@ def connect_from(port: int, address: str, target: int) -> int:
     return int(connection.getsockname()[1])
 
 
+def ask_from(port: int, address: str, target: int) -> str:
+    """The answer to a datagram sent from source port *port*."""
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        asking.settimeout(5)
+        asking.bind(("", port))
+        asking.connect((address, target))
+        asking.send(b"one\n")
+        return asking.recv(1000).decode()
+
+
 def hang_up() -> None:
     """Close what `connect_from` keeps."""
     while _held:

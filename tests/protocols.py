@@ -1,6 +1,7 @@
 """Servers that are not HTTP, started in backends as a user would, and sessions of their real clients."""
 
 import contextlib
+import re
 import shutil
 import sys
 import time
@@ -46,7 +47,7 @@ def redis_server() -> str:
 
 
 def start(lab: Lab, backend: str) -> dict[str, Process]:
-    """Start Redis (if there is one), DNS and SSH servers in *backend*; returns when they listen."""
+    """Start Redis (if there is one), DNS and SSH servers in *backend*; returns when the balancer sends to them."""
     host = lab.nodes[backend]
     record = f'who.lab.test. 60 IN TXT "{backend}"'
     commands = {
@@ -67,11 +68,21 @@ def wait_for(lab: Lab, backend: str, port: int, process: Process) -> None:
     while True:
         try:
             lab.lb.tcp(lab.nodes[backend].address, port, timeout=1).close()
-            return
+            break
         except TrafficError:
             assert process.running, process.errors
             assert time.monotonic() < deadline, process.errors
             time.sleep(0.05)
+    while not in_rotation(lab, backend, port):
+        time.sleep(0.01)
+        assert time.monotonic() < deadline, repr(lab.balancer.health)
+
+
+def in_rotation(lab: Lab, backend: str, port: int) -> bool:
+    """Whether health checks have found the program, and the balancer sends to it."""
+    states = next(line for line in repr(lab.balancer.health).splitlines() if line.startswith(f"{backend} "))
+    out = [line for line in repr(lab.balancer).splitlines() if f"{backend}: its health checks fail" in line]
+    return bool(re.search(rf"\b{port}/tcp up", states)) and not any(re.search(rf"\b{port}/tcp", line) for line in out)
 
 
 def redis_session(host: str) -> dict[str, Any]:

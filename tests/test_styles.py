@@ -73,6 +73,26 @@ def captures(lab: Lab) -> dict[str, Capture]:
     return found
 
 
+@pytest.mark.parametrize(("port", "style"), [(700, "dnat"), (701, "full"), (702, "dsr")])
+def test_a_clients_own_port_hides_nothing(lab: Lab, port: int, style: str) -> None:
+    """Whatever port a client binds, it keeps it, and is seen at every vantage point as often."""
+    lab.balancer.l4(style=style, backends=["api1"])
+    way_back = ("gw:back", "gw:front") if style == "dsr" else ("lb:back", "lb:front")
+    try:
+        with lab.capture() as cap:
+            assert lab.alice.call(inside.connect_from, port, lab.vip, 7) == port
+            assert "one" in lab.alice.call(inside.ask_from, port, lab.vip, 7)
+            lab.alice.call(inside.hang_up)
+    finally:
+        lab.balancer.l4()
+    packets = cap.packets()
+    for proto in ("TCP", "UDP"):
+        sent, answered = (packets[(packets.proto == proto) & (packets[end] == port)] for end in ("sport", "dport"))
+        assert set(sent.vantage) == {"alice", "lb:front", "lb:back", "api1"}
+        assert set(answered.vantage) == {"api1", *way_back, "alice"}
+        assert {len(set(some.astype(str).value_counts())) for some in (sent.vantage, answered.vantage)} == {1}
+
+
 def test_the_docs_table_has_every_case_once() -> None:
     wanted = {(s, t, f, d) for s in STYLES for t in ("TCP", "UDP") for f in FAMILIES for d in ("request", "answer")}
     assert set(TABLE) == wanted

@@ -1,7 +1,7 @@
 """The packets of health checks: told by the balancer's word (the event ``probes``), and left out unless asked for.
 
-Checks come from addresses and ports that nothing else of the balancer uses. What answers them, also an ICMP error about
-one, belongs to them.
+Checks come from an address that nothing else uses. What answers them, also an ICMP error about one, belongs to them,
+and so does ARP about the address.
 """
 
 import ipaddress
@@ -13,10 +13,9 @@ import numpy as np
 
 from labkit.recording import Loss, Recording
 
+from .columns import column
 from .frames import Bools
-from .index import ICMP, Index, build
-
-QUOTED = 8 + 20  # bytes of an ICMP error before the ports that it quotes, of an IPv4 header without options
+from .index import Index, build
 
 
 def kept(recording: Recording) -> bool | None:
@@ -48,18 +47,9 @@ def without_probes(recording: Recording) -> Recording:
 
 def _of_checks(index: Index, event: Mapping[str, Any]) -> Bools:
     """Which packets a ``probes`` event is about."""
-    first, last = event["ports"]
     ours = [place for place, address in enumerate(index.addresses) if address in event["addresses"]]
-    sent = np.isin(index.source, ours) & (index.sport >= first) & (index.sport <= last)
-    answered = np.isin(index.target, ours) & (index.dport >= first) & (index.dport <= last)
-    found: Bools = sent | answered
-    addresses = {ipaddress.ip_address(address).packed for address in event["addresses"]}
-    for row in np.flatnonzero((index.proto == ICMP) & np.isin(index.target, ours)).tolist():
-        start = int(index.l4[row])
-        quoted = index.frames.slice(row, start, QUOTED + 2)
-        found[row] = (
-            quoted[:1] == b"\3"
-            and quoted[20:24] in addresses
-            and first <= int.from_bytes(quoted[QUOTED : QUOTED + 2]) <= last
-        )
+    found: Bools = np.isin(index.source, ours) | np.isin(index.target, ours)
+    numbers = [int(ipaddress.IPv4Address(address)) for address in event["addresses"]]
+    for end in ("arp.src.ip", "arp.dst.ip"):
+        found |= np.isin(column(index, end), numbers)
     return found

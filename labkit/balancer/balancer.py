@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,8 @@ from labkit.balancer.nftables import NftablesEngine
 from labkit.balancer.operations import Operations, out_of_rotation
 from labkit.balancer.plan import plan_l4, plan_l7
 from labkit.balancer.policy import Forward, L4Policy, L7Policy
-from labkit.balancer.rotation import Rotation, in_force, routed, somebody
+from labkit.balancer.rotation import Place, Rotation, in_force, routed, somebody
+from labkit.balancer.source import source_of
 from labkit.errors import EngineError, LabError, LabNotRunning, PolicyError
 from labkit.runtime.protocol import Node
 from labkit.topology import Listener, Topology
@@ -67,15 +68,18 @@ class Balancer(Operations):
             policy = plan_l4(topology)
             _, generation = kernel.apply(policy.forwards)
             back = topology.balancer.interface(topology.back.name)
-            health = HealthChecks(node, str(back.address4.ip), self._health_changed)
+            health = HealthChecks(node, source_of(topology), back.name, self._health_changed)
             self._live = Live(kernel, proxy, policy, policy.forwards, health, generation)
             self._record(self._live)
             if listeners:
                 proxy.start()
 
-    def begin_checks(self) -> None:
-        """Check the health of every backend that a listener may be forwarded to, whatever the policy."""
-        self._running().health.watch(plan_l4(self._topology).forwards)
+    def begin_checks(self, served: Iterable[Place] = ()) -> None:
+        """Check the health of every backend that a listener may be forwarded to, whatever the policy.
+
+        served: (backend, transport, port) where a server is known to listen at this moment.
+        """
+        self._running().health.watch(plan_l4(self._topology).forwards, served)
 
     def forget(self) -> None:
         """The node is about to end, or has: what ran in it is no longer this balancer's concern. Never blocks."""

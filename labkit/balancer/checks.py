@@ -1,24 +1,24 @@
 """Health checks as values: what is asked of a backend, how often, and when it counts as up or down. Pure.
 
-A place (a backend's port) is ``unknown`` until it has answered *rise* times in a row, and stays in rotation until then:
-a port where nobody has ever served is not a backend that died. From ``up`` it goes ``down`` after *fall* failures in a
-row, from ``down`` ``up`` again after *rise* answers in a row.
+A place is a TCP or UDP port of a backend. Where somebody is known to serve it begins as ``up``, elsewhere as
+``unknown``, which counts as in rotation until the checks have spoken. Whatever it was, it is ``down`` after *fall*
+failures in a row and ``up`` after *rise* answers in a row. Of a range of ports the first is checked, and stands for all
+once it has answered.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
+from labkit.balancer import rotation
 from labkit.balancer.policy import Forward
+from labkit.balancer.rotation import Transport
 from labkit.errors import PolicyError
 from labkit.wording import near_miss, shown
 
 Kind = Literal["tcp", "http", "udp"]
 State = Literal["unknown", "up", "down"]
 KINDS: tuple[str, ...] = get_args(Kind)
-# The source ports of all checks, and of nothing else: neither a socket of the lab nor NAT chooses one below 1024
-# where it was not there before, so that a check's packets are known by them.
-SOURCE_PORTS = range(600, 1000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,29 +38,42 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What is checked: a port of a backend, at its IPv4 address, in one way."""
+    """What is checked: a port of a backend, at its IPv4 address, in one way.
+
+    first: of a range of ports. Where nobody has ever answered it, others of the range may be served all the same.
+    """
 
     backend: str
     address: str
     port: int
     how: Kind
+    first: bool = False
+
+    @property
+    def transport(self) -> Transport:
+        return "udp" if self.how == "udp" else "tcp"
+
+    @property
+    def key(self) -> rotation.Place:
+        """The same as the rotation knows it, in whatever way it is checked."""
+        return self.backend, self.transport, self.port
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What is known of one place. streak: results in a row that speak against the state."""
+    """What is known of one place. row: how many answers were the last results, or (below 0) how many failures."""
 
     state: State = "unknown"
-    streak: int = 0
+    row: int = 0
 
-    def after(self, answered: bool, check: Check) -> "Health":
-        """What is known when one more result is in."""
-        agrees = answered is (self.state == "up")
-        if agrees or (self.state == "unknown" and not answered):
-            return Health(self.state)
-        if self.streak + 1 >= (check.rise if answered else check.fall):
-            return Health("up" if answered else "down")
-        return Health(self.state, self.streak + 1)
+    def after(self, answered: bool, check: Check, first: bool = False) -> "Health":
+        """What is known when one more result is in. first: as in `Place`."""
+        if first and self.state == "unknown" and not answered:
+            return Health()
+        row = max(self.row, 0) + 1 if answered else min(self.row, 0) - 1
+        if row >= check.rise:
+            return Health("up", row)
+        return Health("down" if -row >= check.fall else self.state, row)
 
 
 def checked(kind: object, interval: object, rise: object, fall: object, path: object) -> Check:
@@ -85,7 +98,7 @@ def checked(kind: object, interval: object, rise: object, fall: object, path: ob
 
 def places(forwards: Iterable[Forward], check: Check) -> tuple[Place, ...]:
     """Every port that *forwards* may send to, once, with how it is checked; UDP ports only by ``kind="udp"``."""
-    found: dict[tuple[str, int, bool], Place] = {}
+    found: dict[rotation.Place, Place] = {}
     for forward in forwards:
         listener = forward.listener
         datagrams = listener.transport == "udp"
@@ -93,11 +106,12 @@ def places(forwards: Iterable[Forward], check: Check) -> tuple[Place, ...]:
             continue
         how: Kind = "udp" if datagrams else "http" if check.kind == "http" and listener.protocol == "http" else "tcp"
         for target in forward.targets:
-            key = (target.name, listener.target_port, datagrams)
-            found.setdefault(key, Place(target.name, target.address4, listener.target_port, how))
+            ranged = listener.last_port > listener.port
+            place = Place(target.name, target.address4, listener.target_port, how, ranged)
+            found.setdefault(place.key, place)
     return tuple(found.values())
 
 
-def plain(check: Check, some: Sequence[Place]) -> dict[str, Any]:
-    """Both as they travel into the node."""
-    return {"check": asdict(check), "places": [asdict(place) for place in some]}
+def plain(check: Check, some: Sequence[Place], states: Sequence[State]) -> dict[str, Any]:
+    """How *some* places are checked and what is known of each, as it travels into the node."""
+    return {"check": asdict(check), "places": [asdict(place) for place in some], "states": list(states)}

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from labkit.balancer.checks import SOURCE_PORTS
+from labkit.balancer.source import source_of
 from labkit.topology import Topology
 
 if TYPE_CHECKING:
@@ -38,12 +38,17 @@ def backends_by_address(topology: Topology) -> dict[str, str]:
 
 
 def own_addresses(topology: Topology) -> frozenset[str]:
-    """The balancer's own addresses, the VIP among them."""
+    """The balancer's own addresses, the VIP and that of health checks among them."""
     return frozenset(
-        str(address.ip)
-        for interface in topology.balancer.interfaces
-        for address in (interface.address4, interface.address6)
-        if address is not None
+        (
+            source_of(topology),
+            *(
+                str(address.ip)
+                for interface in topology.balancer.interfaces
+                for address in (interface.address4, interface.address6)
+                if address is not None
+            ),
+        )
     )
 
 
@@ -64,16 +69,15 @@ def backend_of(flow: Mapping[str, Any], backends: Mapping[str, str]) -> str | No
     return flow.get("passed") or backends.get(flow["reply"][0])
 
 
-def is_probe(flow: Mapping[str, Any], own: frozenset[str]) -> bool:
-    """Whether it is a health check's, by its source."""
-    source, port = flow["original"][:2]
-    return source in own and port in SOURCE_PORTS
+def is_probe(flow: Mapping[str, Any], source: str) -> bool:
+    """Whether it is a health check's: from *source*."""
+    return bool(flow["original"][0] == source)
 
 
 def open_at(flows: Iterable[Mapping[str, Any]], topology: Topology, name: str) -> list[Mapping[str, Any]]:
     """The TCP connections to the backend *name* that may still carry something: all that is forwarded or passed on to
     it, and the proxy's own, in whatever mode and style they began."""
-    backends, own = backends_by_address(topology), own_addresses(topology)
+    backends, own, source = backends_by_address(topology), own_addresses(topology), source_of(topology)
     return [
         flow
         for flow in flows
@@ -81,7 +85,7 @@ def open_at(flows: Iterable[Mapping[str, Any]], topology: Topology, name: str) -
         and flow["state"] not in CLOSED
         and backend_of(flow, backends) == name
         and leg(flow, own) in ("through", "back", "direct")
-        and not is_probe(flow, own)
+        and not is_probe(flow, source)
     ]
 
 
@@ -89,8 +93,9 @@ def connections_table(flows: Iterable[Mapping[str, Any]], topology: Topology, pr
     """One row a tracked connection, oldest first; see `Balancer.connections`."""
     import pandas as pd
 
-    backends, own, now = backends_by_address(topology), own_addresses(topology), time.time_ns()
-    chosen = [flow for flow in flows if probes or not is_probe(flow, own)]
+    backends, own, source = backends_by_address(topology), own_addresses(topology), source_of(topology)
+    now = time.time_ns()
+    chosen = [flow for flow in flows if probes or not is_probe(flow, source)]
     chosen.sort(key=lambda flow: (flow["began_ns"] or 0, flow["original"]))
     rows = [
         (

@@ -4,21 +4,24 @@ The owner's side of `prober`: it hands the checks over, keeps what is told and s
 follows from that (who is in rotation) is the balancer's business.
 """
 
+import contextlib
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from labkit.balancer.checks import SOURCE_PORTS, Check, Place, checked, places, plain
+from labkit.balancer import rotation
+from labkit.balancer.checks import Check, Place, State, checked, places, plain
 from labkit.balancer.policy import Forward
-from labkit.errors import LabError, PolicyError, TaskError
+from labkit.errors import LabError, PolicyError, TaskError, UnknownName
 from labkit.runtime.protocol import Message, Node, Task
-from labkit.wording import near_miss
+from labkit.wording import near_miss, shown
 
 TARGET = "labkit.balancer.prober:main"
 KEPT = 10_000  # events
+LIVES_SECONDS = 1.0  # between two starts of the task, at least
 _OPTIONS = ("kind", "interval", "rise", "fall", "path")
 
 
@@ -26,22 +29,26 @@ class HealthChecks(Mapping[str, str]):
     """The state of each backend by its name: ``up``, ``down``, ``partly`` (some of its ports) or ``unknown``.
 
     By default a TCP connect of every port that TCP is forwarded to, each 0.5 s, two results in a row (rise, fall):
-    a dead backend leaves the rotation within 2 s. Checks go on at L7 for what is still forwarded there.
+    a dead backend leaves the rotation within 2 s, and so does a port where nobody has ever listened; a program that
+    comes later is in rotation after two answers. UDP is checked by ``check(kind="udp")`` alone. Checks go on at L7 for
+    what is still forwarded there.
     """
 
-    def __init__(self, node: Node, source: str, on_change: Callable[[], None]) -> None:
+    def __init__(self, node: Node, source: str, interface: str, on_change: Callable[[], None]) -> None:
         self._node = node
-        self._source = source  # the address on the back link that checks come from
+        self._source = source  # the address that checks come from
+        self._interface = interface  # of the node, where it is put
         self._on_change = on_change
         self._lock = threading.RLock()
         self._check: Check | None = Check()
         self._forwards: tuple[Forward, ...] = ()
         self._places: tuple[Place, ...] = ()
-        self._states: dict[Place, str] = {}
+        self._states: dict[rotation.Place, State] = {}
+        self._served: set[rotation.Place] = set()  # where a server was seen to listen
         self._telling = threading.Lock()  # of the states; held for a moment only
         self._events: deque[dict[str, Any]] = deque(maxlen=KEPT)
         self._task: Task | None = None
-        self._begun_ns = 0
+        self._begun = 0.0
 
     def check(
         self,
@@ -72,42 +79,31 @@ class HealthChecks(Mapping[str, str]):
             self._check = None
             self._hand_over()
 
-    def watch(self, forwards: Sequence[Forward]) -> None:
-        """Check the backends of *forwards* from now on."""
+    def watch(self, forwards: Sequence[Forward], served: Iterable[rotation.Place] = ()) -> None:
+        """Check the backends of *forwards* from now on. served: where a server is known to listen at this moment."""
         with self._lock:
+            self._served |= set(served)
             self._forwards = tuple(forwards)
             self._hand_over()
 
     @property
-    def down(self) -> frozenset[tuple[str, int]]:
-        """(backend, port) of those whose checks fail."""
+    def down(self) -> frozenset[rotation.Place]:
+        """Those whose checks fail."""
         with self._telling:
-            return frozenset((at.backend, at.port) for at, state in self._states.items() if state == "down")
+            return frozenset(at for at, state in self._states.items() if state == "down")
 
     def events(self, since_ns: int = 0) -> list[dict[str, Any]]:
         """The ``health`` events since *since_ns* (Unix time), oldest first."""
         return [event for event in list(self._events) if event["time_ns"] > since_ns]
 
     def probing(self, time_ns: int, kept: bool) -> dict[str, Any]:
-        """The ``probes`` event: by which addresses and ports a reader knows the packets of checks, if they are kept."""
-        return {
-            "kind": "probes",
-            "time_ns": time_ns,
-            "addresses": [self._source],
-            "ports": [SOURCE_PORTS.start, SOURCE_PORTS.stop - 1],
-            "kept": kept,
-        }
+        """The ``probes`` event: by which address a reader knows the packets of checks, and if they are kept."""
+        return {"kind": "probes", "time_ns": time_ns, "addresses": [self._source], "kept": kept}
 
     @property
     def expression(self) -> str:
-        """The packets of checks, as a capture filter (pcap-filter(7)): sent, answered, and ICMP errors about them."""
-        ours, ports = self._source, f"{SOURCE_PORTS.start}-{SOURCE_PORTS.stop - 1}"
-        number = int.from_bytes(bytes(map(int, ours.split("."))))
-        return (
-            f"(src host {ours} and src portrange {ports}) or (dst host {ours} and dst portrange {ports}) or "
-            f"(icmp[0] = 3 and dst host {ours} and icmp[20:4] = {number} and icmp[28:2] >= {SOURCE_PORTS.start} "
-            f"and icmp[28:2] < {SOURCE_PORTS.stop})"
-        )
+        """The packets of checks, as a capture filter (pcap-filter(7)): sent, answered, and ARP about who sends them."""
+        return f"host {self._source}"
 
     def stop(self) -> None:
         """End the task. Idempotent; never blocks for long."""
@@ -123,7 +119,12 @@ class HealthChecks(Mapping[str, str]):
     # a mapping of names to states
 
     def __getitem__(self, name: str) -> str:
-        states = self._by_backend()[name]
+        found = self._by_backend()
+        if name not in found:
+            raise UnknownName(
+                f"lab.balancer.health has no {shown(name)}{near_miss(name, found)}: there are {', '.join(found)}."
+            )
+        states = found[name]
         return states[0] if len(set(states)) == 1 else "partly"
 
     def __iter__(self) -> Iterator[str]:
@@ -136,7 +137,7 @@ class HealthChecks(Mapping[str, str]):
         with self._lock:
             found: dict[str, list[str]] = {target.name: [] for forward in self._forwards for target in forward.targets}
             for place in self._places:
-                found[place.backend].append(self._states.get(place, "unknown"))
+                found[place.backend].append(self._states.get(place.key, "unknown"))
             return {name: states or ["unknown"] for name, states in found.items()}
 
     def __repr__(self) -> str:
@@ -159,28 +160,32 @@ class HealthChecks(Mapping[str, str]):
         with self._lock:
             ports: dict[str, list[str]] = {name: [] for name in self}
             for place in self._places:
-                state = self._states.get(place, "unknown")
-                ports[place.backend].append(f"{place.port} {state}")
+                state = self._states.get(place.key, "unknown")
+                ports[place.backend].append(f"{place.port}/{place.transport} {state}")
             return [(name, f"{self[name]} ({', '.join(each)})" if each else self[name]) for name, each in ports.items()]
 
     # the task
 
     def _hand_over(self) -> None:
-        """Tell the task what to check (it is started for that); forget the states of what is not checked any more."""
+        """Tell the task (it is started for that) what to check and what is known of it: its states outlive it.
+
+        What is not checked is in rotation, and begins as it does at the lab's start when it is checked again.
+        """
         self._places = places(self._forwards, self._check) if self._check else ()
         with self._telling:
-            known = {place: self._states[place] for place in self._places if place in self._states}
-            lost = "down" in [state for place, state in self._states.items() if place not in known]
+            keys = [place.key for place in self._places]
+            lost = any(state == "down" and key not in keys for key, state in self._states.items())
+            known = {key: self._states.get(key, "up" if key in self._served else "unknown") for key in keys}
             self._states = known
-        message = plain(self._check or Check(), self._places)
+        message = plain(self._check or Check(), self._places, list(known.values()))
         try:
             if self._task is None or not self._task.running:
                 if not self._places:
                     return
-                with self._telling:
-                    self._states = {}
-                self._begun_ns = time.time_ns()
-                self._task = self._node.start(TARGET, on_event=self._hear, on_exit=self._ended, source=self._source)
+                self._begun = time.monotonic()
+                self._task = self._node.start(
+                    TARGET, on_event=self._hear, on_exit=self._ended, source=self._source, interface=self._interface
+                )
             self._task.send(message)
         except TaskError:
             return  # it ended this moment, and is started again
@@ -190,26 +195,25 @@ class HealthChecks(Mapping[str, str]):
 
     def _hear(self, message: Message) -> None:
         """One message of the task (the runtime's reader thread: it must not wait)."""
-        if message.get("kind") != "health":
-            return
+        changed = message["kind"] == "health"
+        told = [[message[name] for name in ("backend", "transport", "port", "state")]] if changed else message["states"]
+        before = self.down
         with self._telling:
-            for place in self._places:
-                if (place.backend, place.port, place.how) == (message["backend"], message["port"], message["check"]):
-                    self._states[place] = message["state"]
-        if "down" in (message["state"], message["was"]):  # that somebody answers for the first time is no event
+            for backend, transport, port, state in told:
+                if (backend, transport, port) in self._states:
+                    self._states[backend, transport, port] = state
+        if changed and "down" in (message["state"], message["was"]):  # that one answers for the first time is no event
             self._events.append(message)
+        if self.down != before:
             threading.Thread(target=self._on_change, name="labkit health", daemon=True).start()
 
     def _ended(self, reason: str | None) -> None:
-        """The task is over (reader thread): another is started, unless it was stopped or dies at once."""
-        if reason is not None and self._task is not None and time.time_ns() - self._begun_ns > 1e9:
+        """The task is over (reader thread): another is started, unless it was stopped."""
+        if reason is not None and self._task is not None:
             threading.Thread(target=self._revive, name="labkit health", daemon=True).start()
 
     def _revive(self) -> None:
-        try:
-            with self._lock:
-                if self._task is not None:
-                    self._hand_over()
-        except LabError:
-            return  # the lab is over
-        self._on_change()
+        time.sleep(max(0.0, self._begun + LIVES_SECONDS - time.monotonic()))  # should one die at once, each time
+        with self._lock, contextlib.suppress(LabError):  # the lab is over
+            if self._task is not None and not self._task.running:
+                self._hand_over()

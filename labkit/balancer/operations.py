@@ -159,8 +159,9 @@ class Operations:
 def out_of_rotation(rotation: Rotation) -> list[tuple[str, str]]:
     """Lines for the display: who is out, and why."""
     reasons = {name: str(why) for name, why in rotation.out.items()}
-    for name, port in sorted(rotation.down):
-        reasons.setdefault(name, f"its health checks fail (port {port})")
+    for name in sorted({name for name, _, _ in rotation.down}):
+        ports = ", ".join(f"{port}/{transport}" for one, transport, port in sorted(rotation.down) if one == name)
+        reasons.setdefault(name, f"its health checks fail ({ports})")
     weights = ", ".join(f"{name} {weight}" for name, weight in rotation.weights.items())
     rows = [("out of rotation", f"{name}: {why}") for name, why in reasons.items()]
     return [*rows, *([("weights", weights)] if weights else [])]

@@ -1,15 +1,17 @@
 """The task in the balancer's node that carries out health checks: many places, one thread, no waiting for any.
 
-Takes ``{"check", "places"}`` (see `checks.plain`) and checks by that from then on; what is known of places that stay
-is kept. Sends ``{"kind": "health", "time_ns", "backend", "port", "state", "was", "check", "reason"}`` at each change of
-a state, and ``{"places": n}`` when it has taken what it was given.
+Takes ``{"check", "places", "states"}`` (see `checks.plain`) and checks by that from then on; what it knows itself of
+places that stay, however they are checked, is newer than the states that come with them. Sends ``{"kind": "health",
+"time_ns", "backend", "transport", "port", "state", "was", "check", "reason"}`` at each change of a state, and
+``{"kind": "taken", "states": [[backend, transport, port, state]]}`` when it has taken what it was given.
 
 A TCP check asks the kernel alone: its client holds back the last packet of the handshake (TCP_QUICKACK off) and resets
-instead, so no program ever accepts it. Source ports are those of `checks.SOURCE_PORTS`.
+instead, so no program ever accepts it. All come from an address that nothing else uses (see `source`).
 """
 
 import contextlib
 import errno
+import math
 import os
 import selectors
 import socket
@@ -17,7 +19,8 @@ import struct
 import time
 from dataclasses import dataclass, field
 
-from labkit.balancer.checks import SOURCE_PORTS, Check, Health, Place
+from labkit.balancer.checks import Check, Health, Place
+from labkit.balancer.source import give
 from labkit.runtime.protocol import Message, TaskLink
 
 FIRST = 0.3  # seconds before the first check: whoever is checked may be starting
@@ -37,8 +40,9 @@ class _Attempt:
     got: bytearray = field(default_factory=bytearray)
 
 
-def main(link: TaskLink, source: str) -> None:
-    """Check until the owner is gone. source: the address of this node that checks come from."""
+def main(link: TaskLink, source: str, interface: str) -> None:
+    """Check until the owner is gone. source: the address that checks come from; this node gets it on *interface*."""
+    give(source, interface)
     prober = Prober(source)
     with selectors.DefaultSelector() as selector:
         prober.selector = selector
@@ -47,13 +51,18 @@ def main(link: TaskLink, source: str) -> None:
             for key, _ in selector.select(prober.next_in()):
                 if key.fd == link.fileno():
                     for message in link.poll():
+                        _tell(link, prober)
                         prober.take(message)
-                        link.send({"places": len(message["places"])})
+                        link.send({"kind": "taken", "states": prober.states()})
                 else:
                     prober.go_on(key.data)
             prober.turn()
-            for event in prober.events():
-                link.send(event)
+            _tell(link, prober)
+
+
+def _tell(link: TaskLink, prober: "Prober") -> None:
+    for event in prober.events():
+        link.send(event)
 
 
 class Prober:
@@ -67,23 +76,28 @@ class Prober:
         self._known: dict[Place, Health] = {}
         self._due: dict[Place, float] = {}
         self._under_way: dict[Place, _Attempt] = {}
-        self._next_port = SOURCE_PORTS.start + os.getpid() % len(SOURCE_PORTS)
         self._events: list[Message] = []
 
     def take(self, message: Message) -> None:
         """Check these places in this way from now on."""
         self._check = Check(**message["check"])
         places = [Place(**place) for place in message["places"]]
-        self._known = {place: self._known.get(place, Health()) for place in places}
+        before = {place.key: health.state for place, health in self._known.items()}
+        self._known = {
+            place: self._known.get(place) or Health(before.get(place.key, state))
+            for place, state in zip(places, message["states"], strict=True)
+        }
         for attempt in list(self._under_way.values()):
-            if attempt.place not in self._known:
-                self._close(attempt)
-        now = time.monotonic()
+            self._close(attempt)  # it was begun in the way of before
+        begin = time.monotonic() + FIRST
         spread = min(self._check.interval, FIRST) / max(1, len(places))  # not all at once
         self._due = {
-            place: self._due.get(place, now + FIRST + number * spread) if place not in self._under_way else now
-            for number, place in enumerate(places)
+            place: min(self._due.get(place, math.inf), begin + number * spread) for number, place in enumerate(places)
         }
+
+    def states(self) -> list[list[str | int]]:
+        """What is known of each place, as it is told."""
+        return [[*place.key, health.state] for place, health in self._known.items()]
 
     def next_in(self) -> float | None:
         """Seconds until there is something to do, whatever comes in; None: never."""
@@ -121,7 +135,8 @@ class Prober:
         attempt = _Attempt(place, sock, now + self._check.interval)
         self._under_way[place] = attempt
         try:
-            self._bind(sock)
+            sock.setsockopt(socket.IPPROTO_IP, socket.IP_BIND_ADDRESS_NO_PORT, 1)  # it is chosen on connecting
+            sock.bind((self._source, 0))
             if kind == socket.SOCK_STREAM:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
                 if place.how == "tcp":
@@ -169,13 +184,14 @@ class Prober:
         before = self._known.get(place)
         if before is None:
             return
-        now = self._known[place] = before.after(answered, self._check)
+        now = self._known[place] = before.after(answered, self._check, place.first)
         if now.state != before.state:
             self._events.append(
                 {
                     "kind": "health",
                     "time_ns": time.time_ns(),
                     "backend": place.backend,
+                    "transport": place.transport,
                     "port": place.port,
                     "state": now.state,
                     "was": before.state,
@@ -189,17 +205,3 @@ class Prober:
         with contextlib.suppress(KeyError):
             self.selector.unregister(attempt.sock)
         attempt.sock.close()
-
-    def _bind(self, sock: socket.socket) -> None:
-        """To the next of the source ports that is free."""
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        for _ in SOURCE_PORTS:
-            port = self._next_port
-            self._next_port = port + 1 if port + 1 in SOURCE_PORTS else SOURCE_PORTS.start
-            try:
-                sock.bind((self._source, port))
-                return
-            except OSError as error:
-                if error.errno != errno.EADDRINUSE:
-                    raise
-        raise OSError(errno.EADDRINUSE, "no source port is free")

@@ -2,8 +2,8 @@
 
 The policy says who could serve a listener; the rotation, who does at this moment. A backend is out of it for one of
 three reasons: it is *draining* (its connections go on), it was *removed* (they were reset), or its health checks fail
-(*down*, told apart by port: a backend may serve one listener and not another). Whoever carries the result out is not
-known here. A listener whose backends are all out keeps an empty set of targets, which means: refuse.
+(*down*, told apart by transport and port: a backend may serve one listener and not another). Whoever carries the
+result out is not known here. A listener whose backends are all out keeps an empty set of targets, which means: refuse.
 """
 
 from collections.abc import Iterable, Mapping
@@ -13,14 +13,16 @@ from typing import Literal
 
 from labkit.balancer.policy import Forward, L4Policy, L7Policy, Target
 from labkit.errors import PolicyError
+from labkit.topology import Listener
 
 Admin = Literal["draining", "removed"]
-Place = tuple[str, int]  # a backend's name and the TCP or UDP port that it serves
+Transport = Literal["tcp", "udp"]
+Place = tuple[str, Transport, int]  # a backend's name and the port that it serves
 
 
 @dataclass(frozen=True, slots=True)
 class Rotation:
-    """The state of the backends. out: name -> why it was taken out; down: (name, port) whose checks fail;
+    """The state of the backends. out: name -> why it was taken out; down: places whose checks fail;
     weights: name -> the weight that was set since the policy was given."""
 
     out: Mapping[str, Admin] = field(default_factory=lambda: MappingProxyType({}))
@@ -47,16 +49,16 @@ class Rotation:
         """The checks of *down*, and of no other, fail."""
         return replace(self, down=frozenset(down))
 
-    def takes(self, name: str, port: int) -> bool:
-        """Whether new connections may go to *port* of the backend *name*."""
-        return name not in self.out and (name, port) not in self.down
+    def takes(self, name: str, listener: Listener) -> bool:
+        """Whether new connections of *listener* may go to the backend *name*."""
+        return name not in self.out and (name, listener.transport, listener.target_port) not in self.down
 
-    def of(self, targets: Iterable[Target], port: int) -> tuple[Target, ...]:
-        """Those of *targets* that take new connections at *port*, with the weights in force."""
+    def of(self, targets: Iterable[Target], listener: Listener) -> tuple[Target, ...]:
+        """Those of *targets* that take new connections of *listener*, with the weights in force."""
         return tuple(
             replace(target, weight=self.weights.get(target.name, target.weight))
             for target in targets
-            if self.takes(target.name, port)
+            if self.takes(target.name, listener)
         )
 
 
@@ -65,9 +67,7 @@ def in_force(forwards: Iterable[Forward], rotation: Rotation) -> tuple[Forward, 
 
     >>> in_force(policy.forwards, Rotation().taken_out("api1", "draining"))
     """
-    return tuple(
-        replace(forward, targets=rotation.of(forward.targets, forward.listener.target_port)) for forward in forwards
-    )
+    return tuple(replace(forward, targets=rotation.of(forward.targets, forward.listener)) for forward in forwards)
 
 
 def somebody(policy: L4Policy, rotation: Rotation) -> None:

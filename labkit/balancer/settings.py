@@ -10,13 +10,13 @@ from html import escape
 from pathlib import Path
 from typing import Literal
 
-from labkit.errors import EngineError, PolicyError
+from labkit.errors import EngineError, PolicyError, UnknownName
 from labkit.runtime.protocol import Node
 from labkit.wording import near_miss, shown
 
 Kind = Literal["seconds", "count", "flag", "ports"]
 Value = int | tuple[int, int]
-MOST = 2**31 // 1000  # seconds or things; the kernel counts time-outs in thousandths of a second or finer
+LIMITS = {"flag": (0, 1), "count": (0, 2**31 - 1), "seconds": (1, 2**31 // 1000)}  # it counts time in 1/1000 s or finer
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +81,9 @@ class Settings(MutableMapping[str, Value]):
     """Settings of the balancer's namespace: ``settings["nf_conntrack_tcp_timeout_established"] = 2``.
 
     Values are whole numbers; ``ip_local_port_range`` is a pair. They are in force at once, for what comes next: a
-    time-out that is running goes on until the connection's next packet. PolicyError for an unknown name, a bad value
-    and what is read-only; EngineError where the kernel refuses; nothing can be deleted.
+    time-out that is running goes on until the connection's next packet. UnknownName (a PolicyError and a KeyError) for
+    what it does not have, PolicyError for a bad value and what is read-only; EngineError where the kernel refuses;
+    nothing can be deleted.
     """
 
     def __init__(self, node: Callable[[], Node]) -> None:
@@ -106,6 +107,9 @@ class Settings(MutableMapping[str, Value]):
 
     def __delitem__(self, name: str) -> None:
         raise PolicyError(f"lab.balancer.settings has {shown(name)} as long as the kernel has it: set another value.")
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._all()
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._all())
@@ -162,7 +166,7 @@ def write(path: str, text: str, root: str = "/proc/sys") -> str:
 
 def _known(name: object) -> Setting:
     if not isinstance(name, str) or name not in SETTINGS:
-        raise PolicyError(
+        raise UnknownName(
             f"lab.balancer.settings has no {shown(name)}{near_miss(name, SETTINGS)}; "
             "print lab.balancer.settings to see all."
         )
@@ -187,7 +191,7 @@ def _text(name: str, setting: Setting, value: object) -> str:
         raise PolicyError(
             f"lab.balancer.settings[{name!r}] is a pair of ports, as in (10000, 65000), not {shown(value)}."
         )
-    least, most = {"flag": (0, 1), "count": (1, MOST), "seconds": (1, MOST)}[setting.kind]
+    least, most = LIMITS[setting.kind]
     if not _whole(value, least, most):
         what = "seconds, a whole number" if setting.kind == "seconds" else "a whole number"
         raise PolicyError(f"lab.balancer.settings[{name!r}] is {what} from {least} to {most}, not {shown(value)}.")

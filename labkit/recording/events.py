@@ -92,9 +92,9 @@ _SHAPES: Final[Mapping[str, tuple[Mapping[str, Check], Mapping[str, Check]]]] = 
     "loss": ({"vantage": _text, "dropped": _number}, {"since_ns": _number}),
     "health": (
         {"backend": _text, "state": _text},
-        {"port": _or_none(_port), **dict.fromkeys(("was", "check", "reason"), _MAYBE_TEXT)},
+        {"port": _or_none(_port), **dict.fromkeys(("transport", "was", "check", "reason"), _MAYBE_TEXT)},
     ),
-    "probes": ({"addresses": _TEXTS, "ports": _pair(_port, _port)}, {"kept": _flag}),
+    "probes": ({"addresses": _TEXTS}, {"kept": _flag}),
     "secrets": ({"lines": _TEXTS}, {"leg": _or_none(_one_of("front", "back", "through"))}),
     "decision": (
         {"proto": _text, "client": _text, "client_port": _port, "server": _text, "server_port": _port},

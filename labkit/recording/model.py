@@ -25,10 +25,11 @@ Events are JSON-able dictionaries with at least ``kind`` and ``time_ns`` (Unix t
 ``fault``     ``fault``: what is broken on purpose, as it was called, ``state``: "begun" | "ended", ``text``: what it
               does and what to look for
 ``loss``      ``vantage``, ``dropped``: packets that the kernel dropped there between ``since_ns`` and ``time_ns``
-``health``    ``backend``, ``port``, ``state``: "up" | "down", ``was``: "unknown" | "up" | "down", ``check``: "tcp" |
-              "http" | "udp", ``reason``: str; one for each change that the balancer's health checks found
-``probes``    ``addresses``: [str], ``ports``: [first, last]: where health checks come from; ``kept``: whether their
-              packets are in the recording
+``health``    ``backend``, ``transport``: "tcp" | "udp", ``port``, ``state``: "up" | "down", ``was``: "unknown" | "up" |
+              "down", ``check``: "tcp" | "http" | "udp", ``reason``: str; one for each change that the balancer's health
+              checks found
+``probes``    ``addresses``: [str]: where health checks come from, and nothing else; ``kept``: whether their packets are
+              in the recording
 ``secrets``   ``leg``: "front" (client and balancer) | "back" (balancer and backend) | "through" (client and backend)
               | None (unknown), ``lines``: [lines of an NSS key log: "CLIENT_RANDOM …"]; they open TLS connections
 

@@ -303,6 +303,10 @@ class Backend(Host):
         ports = {"http_port": http_port, "tcp_port": tcp_port, "udp_port": udp_port}
         if certificate:
             ports["https_port"] = https_port
+        self.ports: tuple[tuple[Literal["tcp", "udp"], int], ...] = (
+            *(("tcp", port) for name, port in ports.items() if name != "udp_port"),
+            ("udp", udp_port),
+        )  # what its server listens on
         self._server = ServerHandle(spec.name, node, ports, certificate)
 
     @property

@@ -3,7 +3,7 @@
 import pytest
 
 from labkit import Listener
-from labkit.balancer.checks import SOURCE_PORTS, Check, Health, checked, places
+from labkit.balancer.checks import Check, Health, checked, places
 from labkit.balancer.policy import Forward, Target
 from labkit.errors import PolicyError
 
@@ -14,9 +14,10 @@ CHECK = Check(rise=2, fall=3)
 @pytest.mark.parametrize(
     ("results", "states"),
     [
-        ("....", ["unknown"] * 4),  # who never answered did not die
+        ("....x", ["unknown", "unknown", "down", "down", "down"]),  # who never answered is down all the same
         ("xx", ["unknown", "up"]),
         ("x.xx", ["unknown", "unknown", "unknown", "up"]),
+        ("..x...", ["unknown"] * 5 + ["down"]),
         ("xx..x...", ["unknown", "up", "up", "up", "up", "up", "up", "down"]),
         ("xx...x.xx", ["unknown", "up", "up", "up", "down", "down", "down", "down", "up"]),
     ],
@@ -27,6 +28,15 @@ def test_it_takes_results_in_a_row(results: str, states: list[str]) -> None:
         health = health.after(result == "x", CHECK)
         seen.append(health.state)
     assert seen == states
+
+
+def test_the_first_port_of_a_range_says_nothing_of_the_others_until_it_has_answered() -> None:
+    (place,) = places([Forward(Listener(8000, "tcp", through=8009), (API1,))], CHECK)
+    health, seen = Health(), []
+    for result in "....xx...":
+        health = health.after(result == "x", CHECK, place.first)
+        seen.append(health.state)
+    assert seen == ["unknown"] * 5 + ["up"] * 3 + ["down"]
 
 
 FORWARDS = (
@@ -58,6 +68,9 @@ def test_every_port_is_checked_once_in_the_way_that_fits_it(kind: str, how: list
     found = places((*FORWARDS, FORWARDS[0]), Check(kind=kind))  # type: ignore[arg-type]
     assert [(place.backend, place.port, place.how) for place in found] == how
     assert {place.address for place in found if place.backend == "api1"} == {"10.0.2.11"}
+    assert [place.key for place in found if place.port == 7] == [
+        ("api1", transport, 7) for transport in ("tcp", "udp") if transport in (kind, "tcp")
+    ]
 
 
 @pytest.mark.parametrize(
@@ -86,7 +99,3 @@ def test_a_dead_backend_is_out_within_two_seconds_by_default() -> None:
     """It dies just after a check: the next ones come an interval apart, and the last may take one to fail."""
     check = Check()
     assert check.interval * check.fall + check.interval <= 2
-
-
-def test_the_source_ports_are_such_as_neither_nat_nor_the_kernel_chooses() -> None:
-    assert 512 <= SOURCE_PORTS.start < SOURCE_PORTS.stop <= 1024

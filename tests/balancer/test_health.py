@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from labkit import Capture, Lab
-from labkit.balancer.checks import SOURCE_PORTS
-from labkit.errors import CaptureError, PolicyError, TrafficError
-from tests.inside import kill_by_name
+from labkit.balancer.source import source_of
+from labkit.errors import CaptureError, LabError, PolicyError, TrafficError
+from tests.inside import connect_from, hang_up, kill_by_name
 
 pytestmark = [pytest.mark.needs("netns"), pytest.mark.measured]
 
@@ -71,8 +71,8 @@ def test_a_killed_backend_is_out_within_two_seconds_and_requests_fail_in_that_wi
     events = cap.recording.of_kind("health")
     down = [event for event in events if event["state"] == "down"]
     assert {event["backend"] for event in events} == {"api1"}
-    assert {(event["port"], event["was"], event["reason"]) for event in down} == {
-        (port, "up", "connection refused") for port in (80, 443, 7)
+    assert {(event["transport"], event["port"], event["was"], event["reason"]) for event in down} == {
+        ("tcp", port, "up", "connection refused") for port in (80, 443, 7)
     }
     http = next(event["time_ns"] for event in down if event["port"] == 80)
     out = next(
@@ -92,10 +92,11 @@ def kinds(lab: Lab, since_ns: int) -> list[str]:
 
 
 def test_captures_leave_checks_out_unless_they_are_asked_for(lab: Lab, tmp_path: Path) -> None:
+    source = source_of(lab.topology)
     with lab.capture() as without:
         lab.alice.get("http://lb/")
         time.sleep(0.6)  # more than one round of checks
-    assert not without.packets().sport.isin(SOURCE_PORTS).any()
+    assert not without.packets()[["src", "dst"]].isin([source]).any(axis=None)
     assert [vantage.filter for vantage in without.recording.vantages] == [""] * 8
     with pytest.raises(CaptureError, match=r"lab\.capture\(probes=True\)"):
         without.packets(probes=True)
@@ -104,22 +105,35 @@ def test_captures_leave_checks_out_unless_they_are_asked_for(lab: Lab, tmp_path:
         time.sleep(0.6)
     assert len(cap.connections()) == len(without.connections()) == 1
     assert "1 connection" in cap.finding
-    assert not cap.packets().sport.isin(SOURCE_PORTS).any()
+    assert not cap.packets()[["src", "dst"]].isin([source]).any(axis=None)
     assert cap.loss().captured.sum() == len(cap.packets())
     everything = cap.connections(probes=True)
-    probes = everything[everything.client_port.isin(SOURCE_PORTS)]
+    probes = everything[everything.client == source]
     assert len(everything) == len(probes) + 1
-    assert set(probes.client) == {"10.0.2.10"}
     assert {(row.server, row.server_port) for row in probes.itertuples()} == {
         (host.address, port) for host in lab.backends for port in (80, 443, 7)
     }
     again = Capture.load(cap.save(tmp_path / "probes.pcapng"))
     assert len(again.packets()) == len(cap.packets())
-    assert (
-        len(again.packets(probes=True))
-        == len(cap.packets(probes=True))
-        == len(cap.packets()) + sum(everything.loc[probes.index, ["packets_out", "packets_in"]].sum()) * 2
-    )  # seen at lb and at the backend
+    assert len(again.packets(probes=True)) == len(cap.packets(probes=True))
+    left_out = cap.packets(probes=True).proto.value_counts().sub(cap.packets().proto.value_counts(), fill_value=0)
+    assert left_out.get("TCP") == sum(everything.loc[probes.index, ["packets_out", "packets_in"]].sum()) * 2  # 2 places
+    assert not left_out.drop(["TCP", "ARP"], errors="ignore").any()
+
+
+def test_what_lb_sends_otherwise_is_captured_whatever_its_ports(lab: Lab) -> None:
+    default = lab.balancer.settings["ip_local_port_range"]
+    lab.balancer.settings["ip_local_port_range"] = (600, 999)  # ports of an L7 proxy, and of checks too
+    try:
+        with lab.capture("lb:back", "api1") as cap:
+            assert lab.lb.call(connect_from, 700, lab.api1.address, 7) == 700
+            assert lab.lb.call(connect_from, 0, lab.api1.address, 7) in range(600, 1000)
+            lab.lb.call(hang_up)
+    finally:
+        lab.balancer.settings["ip_local_port_range"] = default
+    found = cap.connections()[["client", "server", "seen_at", "packets_out", "packets_in"]].values.tolist()
+    assert [row[:3] for row in found] == [["10.0.2.10", lab.api1.address, ("lb:back", "api1")]] * 2
+    assert all(out >= 3 and back >= 2 for *_, out, back in found)
 
 
 def test_a_check_never_reaches_the_program_that_listens(lab: Lab) -> None:
@@ -128,7 +142,7 @@ def test_a_check_never_reaches_the_program_that_listens(lab: Lab) -> None:
     accepting = lab.api1.run(["python3", "-c", ACCEPT_ONE], background=True)
     try:
         until(lambda: "0A" in lab.api1.run("grep ':0007 00000000:0000 0A' /proc/net/tcp").stdout)  # it listens
-        until(lambda: lab.balancer.health["api1"] == "partly" and "7 up" in states(lab, "api1"))
+        until(lambda: lab.balancer.health["api1"] == "partly" and "7/tcp up" in states(lab, "api1"))
         time.sleep(0.6)  # more than one round of checks
         lab.balancer.l4(backends=["api1"])
         with lab.alice.tcp("lb", 7) as connection:
@@ -149,6 +163,54 @@ with socket.create_server(("0.0.0.0", 7)) as server:
     connection, peer = server.accept()
     connection.sendall(peer[0].encode() + b"\\n")
     connection.recv(1)
+"""
+
+
+def test_who_dies_before_the_first_check_is_down(lab: Lab) -> None:
+    lab.balancer.health.off()
+    lab.balancer.health.check(interval=0.1)  # as at the lab's start, the first check comes in a moment
+    lab.api1.kill()
+    until(lambda: lab.balancer.health["api1"] == "down")
+    until(lambda: "api1: its health checks fail (7/tcp, 80/tcp, 443/tcp)" in repr(lab.balancer))
+    assert "goto http_80_api1" not in lab.balancer.rules
+
+
+def test_what_is_known_outlives_another_kind_of_check(lab: Lab) -> None:
+    lab.balancer.health.check(interval=3600)  # none will come by itself
+    lab.api1.kill()
+    lab.balancer.health.check(kind="http", interval=0.1)
+    until(lambda: lab.balancer.health["api1"] == "down")
+    until(lambda: "goto http_80_api1" not in lab.balancer.rules)
+    for kind in ("tcp", "udp"):
+        lab.balancer.health.check(kind=kind, interval=3600)
+        assert "80/tcp down, 443/tcp down, 7/tcp down" in states(lab, "api1")
+        assert "goto http_80_api1" not in lab.balancer.rules
+
+
+def test_datagrams_are_not_refused_for_a_dead_server_of_connections(lab: Lab) -> None:
+    lab.api1.kill()
+    answering = lab.api1.run(["python3", "-c", ANSWER_DATAGRAMS], background=True)
+    try:
+        lab.balancer.health.check(kind="udp", interval=0.1)
+        until(lambda: "80/tcp down, 443/tcp down, 7/tcp down, 7/udp up" in states(lab, "api1"))
+        lab.balancer.l4(backends=["api1"])
+        with lab.alice.udp("lb", 7) as connection:
+            connection.send(b"one")
+            assert connection.recv() == b"api1: one"
+        with pytest.raises(TrafficError, match="refused"):
+            lab.alice.tcp("lb", 7)
+    finally:
+        answering.stop()
+        lab.balancer.l4()
+
+
+ANSWER_DATAGRAMS = """
+import socket
+with socket.socket(type=socket.SOCK_DGRAM) as server:
+    server.bind(("0.0.0.0", 7))
+    while True:
+        data, peer = server.recvfrom(100)
+        server.sendto(b"api1: " + data, peer)
 """
 
 
@@ -175,9 +237,9 @@ async def unwell(scope, receive, send) -> None:
 
 def test_udp_checks_want_an_answer(lab: Lab) -> None:
     lab.balancer.health.check(kind="udp", interval=0.1)
-    until(lambda: "7 up, 7 up" in states(lab, "api1"))
+    until(lambda: "7/tcp up, 7/udp up" in states(lab, "api1"))
     lab.api1.kill()
-    until(lambda: "7 down, 7 down" in states(lab, "api1"))
+    until(lambda: "7/tcp down, 7/udp down" in states(lab, "api1"))
     assert {"tcp", "udp"} <= {event["check"] for event in lab.balancer.events(0) if event["kind"] == "health"}
 
 
@@ -191,22 +253,29 @@ def test_without_checks_a_dead_backend_stays_in_rotation(lab: Lab) -> None:
     assert "goto http_80_api1" in lab.balancer.rules
 
 
-def test_the_checks_go_on_when_their_task_is_killed(lab: Lab) -> None:
-    lab.lb.call(kill_by_name, "prober")
-    lab.api1.kill()
-    until(lambda: lab.balancer.health["api1"] in ("down", "unknown"))
-    lab.api1.restore()
-    until(lambda: set(lab.balancer.health.values()) == {"up"})
+def test_the_checks_go_on_when_their_task_is_killed_and_what_they_found_stands(lab: Lab) -> None:
+    lab.balancer.health.check(interval=0.1)
+    assert lab.lb.call(kill_by_name, "balancer.prober") == 1
     lab.api1.kill()
     until(lambda: lab.balancer.health["api1"] == "down")
+    until(lambda: "goto http_80_api1" not in lab.balancer.rules)
+    assert lab.lb.call(kill_by_name, "balancer.prober") == 1
+    assert lab.balancer.health["api1"] == "down"
+    assert "goto http_80_api1" not in lab.balancer.rules
+    lab.api1.restore()
+    until(lambda: set(lab.balancer.health.values()) == {"up"})
 
 
 def test_the_display_names_every_backend_and_port(lab: Lab) -> None:
     lines = repr(lab.balancer.health).splitlines()
     assert lines[0] == "health checks: TCP every 0.5 s, down after 2, up after 2"
     assert [line.split()[0] for line in lines[1:]] == ["api1", "api2", "images1", "images2"]
-    assert all(line.endswith("up (80 up, 443 up, 7 up)") for line in lines[1:])
+    assert all(line.endswith("up (80/tcp up, 443/tcp up, 7/tcp up)") for line in lines[1:])
     assert "<th>images2</th>" in lab.balancer.health._repr_html_()
     assert (len(lab.balancer.health), "api1" in lab.balancer.health) == (4, True)
+    assert ("api9" in lab.balancer.health, lab.balancer.health.get("api9")) == (False, None)
+    with pytest.raises(LabError, match=r"has no 'api9' .*there are api1, api2, images1, images2") as unknown:
+        lab.balancer.health["api9"]
+    assert isinstance(unknown.value, KeyError)
     with pytest.raises(PolicyError, match="did you mean 'interval'"):
         lab.balancer.health.check(intervall=1)

@@ -27,22 +27,27 @@ def test_who_is_taken_out_gets_nothing_of_any_listener_until_put_back(why: str) 
     assert out.put_back("api2") == out
 
 
+def test_failing_checks_count_for_their_transport_alone() -> None:
+    echo = Forward(Listener(7, "tcp"), (API1, API2))
+    assert names(in_force((echo, ECHO), Rotation().failing([("api1", "tcp", 7)]))) == [["api2"], ["api1", "api2"]]
+
+
 def test_failing_checks_count_for_their_port_alone_and_the_last_word_holds() -> None:
-    failing = Rotation().failing([("api1", 80)])
+    failing = Rotation().failing([("api1", "tcp", 80)])
     assert names(in_force((WEB, ECHO), failing)) == [["api2"], ["api1", "api2"]]
-    assert names(in_force((WEB, ECHO), failing.failing([("api2", 7)]))) == [["api1", "api2"], ["api1"]]
+    assert names(in_force((WEB, ECHO), failing.failing([("api2", "udp", 7)]))) == [["api1", "api2"], ["api1"]]
 
 
 def test_a_backend_that_was_put_back_is_still_out_while_its_checks_fail() -> None:
-    both = Rotation().failing([("api1", 80)]).taken_out("api1", "draining")
+    both = Rotation().failing([("api1", "tcp", 80)]).taken_out("api1", "draining")
     assert names(in_force((WEB,), both.put_back("api1"))) == [["api2"]]
     assert names(in_force((WEB,), both.failing([]))) == [["api2"]]
 
 
 def test_the_port_on_the_backend_counts_not_the_listeners() -> None:
     moved = Forward(Listener(80, backend_port=8080), (API1, API2))
-    assert names(in_force((moved,), Rotation().failing([("api1", 8080)]))) == [["api2"]]
-    assert names(in_force((moved,), Rotation().failing([("api1", 80)]))) == [["api1", "api2"]]
+    assert names(in_force((moved,), Rotation().failing([("api1", "tcp", 8080)]))) == [["api2"]]
+    assert names(in_force((moved,), Rotation().failing([("api1", "tcp", 80)]))) == [["api1", "api2"]]
 
 
 def test_weights_in_force_are_those_set_last_and_the_algorithm_stays() -> None:
@@ -54,13 +59,13 @@ def test_weights_in_force_are_those_set_last_and_the_algorithm_stays() -> None:
 
 
 def test_when_all_are_out_the_forward_stays_and_has_nobody() -> None:
-    nobody = Rotation().taken_out("api1", "draining").failing([("api2", 80), ("api2", 7)])
+    nobody = Rotation().taken_out("api1", "draining").failing([("api2", "tcp", 80), ("api2", "udp", 7)])
     assert names(in_force((WEB, ECHO), nobody)) == [[], []]
 
 
 def test_pools_lose_who_was_taken_out_but_not_whose_checks_fail() -> None:
     policy = L7Policy((Listener(80),), (Route("*", "api"),), {"api": (API1, API2)}, (ECHO,))
-    found = routed(policy, Rotation().taken_out("api1", "draining").failing([("api2", 80)]))
+    found = routed(policy, Rotation().taken_out("api1", "draining").failing([("api2", "tcp", 80)]))
     assert (found.pools["api"], names(found.forwards)) == ((API2,), [["api2"]])
     assert policy.pools["api"] == (API1, API2)
 
