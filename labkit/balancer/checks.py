@@ -6,7 +6,7 @@ failures in a row and ``up`` after *rise* answers in a row. Of a range of ports 
 once it has answered.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
@@ -110,6 +110,24 @@ def places(forwards: Iterable[Forward], check: Check) -> tuple[Place, ...]:
             place = Place(target.name, target.address4, listener.target_port, how, ranged)
             found.setdefault(place.key, place)
     return tuple(found.values())
+
+
+def unheard(
+    forwards: Iterable[Forward], states: Mapping[rotation.Place, State], served: Collection[rotation.Place]
+) -> Iterator[rotation.Place]:
+    """The UDP ports that are not checked themselves, at backends that have died as a whole: no TCP port of theirs that
+    is checked answers, and one did when the lab started (*served*)."""
+    failing: dict[str, bool] = {}
+    for (backend, transport, _), state in states.items():
+        if transport == "tcp":
+            failing[backend] = failing.get(backend, True) and state == "down"
+    dead = {backend for backend, transport, _ in served if transport == "tcp" and failing.get(backend)}
+    for forward in forwards:
+        if forward.listener.transport == "udp":
+            for target in forward.targets:
+                place: rotation.Place = (target.name, "udp", forward.listener.target_port)
+                if target.name in dead and place not in states:
+                    yield place
 
 
 def plain(check: Check, some: Sequence[Place], states: Sequence[State]) -> dict[str, Any]:

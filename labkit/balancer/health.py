@@ -13,7 +13,7 @@ from html import escape
 from typing import Any
 
 from labkit.balancer import rotation
-from labkit.balancer.checks import Check, Place, State, checked, places, plain
+from labkit.balancer.checks import Check, Place, State, checked, places, plain, unheard
 from labkit.balancer.policy import Forward
 from labkit.errors import LabError, PolicyError, TaskError, UnknownName
 from labkit.runtime.protocol import Message, Node, Task
@@ -30,8 +30,8 @@ class HealthChecks(Mapping[str, str]):
 
     By default a TCP connect of every port that TCP is forwarded to, each 0.5 s, two results in a row (rise, fall):
     a dead backend leaves the rotation within 2 s, and so does a port where nobody has ever listened; a program that
-    comes later is in rotation after two answers. UDP is checked by ``check(kind="udp")`` alone. Checks go on at L7 for
-    what is still forwarded there.
+    comes later is in rotation after two answers. UDP is checked by ``check(kind="udp")`` alone; otherwise its ports
+    leave with a backend none of whose TCP ports answers any more. Checks go on at L7 for what is still forwarded there.
     """
 
     def __init__(self, node: Node, source: str, interface: str, on_change: Callable[[], None]) -> None:
@@ -88,9 +88,12 @@ class HealthChecks(Mapping[str, str]):
 
     @property
     def down(self) -> frozenset[rotation.Place]:
-        """Those whose checks fail."""
+        """Those whose checks fail, and with the default checks the UDP ports of a backend that died as a whole."""
         with self._telling:
-            return frozenset(at for at, state in self._states.items() if state == "down")
+            states = dict(self._states)
+            failing = frozenset(at for at, state in states.items() if state == "down")
+            by_connects = self._check is not None and self._check.kind == "tcp"
+            return failing.union(unheard(self._forwards, states, self._served)) if by_connects else failing
 
     def events(self, since_ns: int = 0) -> list[dict[str, Any]]:
         """The ``health`` events since *since_ns* (Unix time), oldest first."""

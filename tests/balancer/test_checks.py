@@ -1,9 +1,11 @@
 """When a place counts as up or down, and what is checked: pure."""
 
+from typing import Any
+
 import pytest
 
 from labkit import Listener
-from labkit.balancer.checks import Check, Health, checked, places
+from labkit.balancer.checks import Check, Health, checked, places, unheard
 from labkit.balancer.policy import Forward, Target
 from labkit.errors import PolicyError
 
@@ -99,3 +101,17 @@ def test_a_dead_backend_is_out_within_two_seconds_by_default() -> None:
     """It dies just after a check: the next ones come an interval apart, and the last may take one to fail."""
     check = Check()
     assert check.interval * check.fall + check.interval <= 2
+
+
+@pytest.mark.parametrize(
+    ("states", "served", "out"),
+    [
+        ({("api1", "tcp", 80): "down", ("api1", "tcp", 7): "down"}, [("api1", "tcp", 80)], [("api1", "udp", 7)]),
+        ({("api1", "tcp", 80): "up", ("api1", "tcp", 7): "down"}, [("api1", "tcp", 80)], []),
+        ({("api1", "tcp", 80): "down"}, [("api1", "udp", 7)], []),  # it never served anything over TCP
+        ({("api1", "tcp", 80): "down", ("api1", "udp", 7): "up"}, [("api1", "tcp", 80)], []),  # it is asked itself
+        ({("api2", "tcp", 80): "down"}, [("api2", "tcp", 80)], []),
+    ],
+)
+def test_unchecked_ports_leave_with_a_backend_that_died_as_a_whole(states: Any, served: Any, out: Any) -> None:
+    assert list(unheard(FORWARDS, states, served)) == out

@@ -171,8 +171,12 @@ def test_who_dies_before_the_first_check_is_down(lab: Lab) -> None:
     lab.balancer.health.check(interval=0.1)  # as at the lab's start, the first check comes in a moment
     lab.api1.kill()
     until(lambda: lab.balancer.health["api1"] == "down")
-    until(lambda: "api1: its health checks fail (7/tcp, 80/tcp, 443/tcp)" in repr(lab.balancer))
+    until(lambda: "api1: its health checks fail (7/tcp, 80/tcp, 443/tcp, 7/udp)" in repr(lab.balancer))
     assert "goto http_80_api1" not in lab.balancer.rules
+    for _ in range(8):  # datagrams go past it too, though nobody asks its UDP port
+        with lab.alice.udp("lb", 7) as connection:
+            connection.send(b"one")
+            assert connection.recv()
 
 
 def test_what_is_known_outlives_another_kind_of_check(lab: Lab) -> None:
