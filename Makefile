@@ -28,10 +28,10 @@ test: setup
 	@sh tools/test.sh $(ARGS)
 
 slow: setup
-	@$(PYTHON) -m pytest -n 2 --dist loadscope -m slow tests $(ARGS) || [ $$? -eq 5 ]  # 5: there is none
+	@$(PYTHON) -m pytest -n 2 --dist loadscope -o faulthandler_timeout=600 -m slow tests $(ARGS) || [ $$? -eq 5 ]  # 5: there is none
 
 long: setup
-	@$(PYTHON) -m pytest -n 2 --dist loadscope -m long tests $(ARGS) || [ $$? -eq 5 ]
+	@$(PYTHON) -m pytest -n 2 --dist loadscope -o faulthandler_timeout=3600 -m long tests $(ARGS) || [ $$? -eq 5 ]
 
 check: setup
 	@sh tools/check.sh

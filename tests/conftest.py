@@ -8,6 +8,7 @@ import functools
 import os
 import shutil
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,13 @@ def _measure(wanted: bool) -> None:
             os.environ[name] = value
         else:
             os.environ.pop(name, None)
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Tell of a failure when it happens: a run that is ended from outside comes to no summary."""
+    if report.failed and "PYTEST_XDIST_WORKER" not in os.environ:
+        told = report.longreprtext.splitlines()[-30:]
+        print(f"\nFAILED {report.nodeid} ({report.when})", *told, sep="\n", file=sys.__stderr__, flush=True)
 
 
 @functools.cache
