@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from .frames import Bools, Ints, Words
 
-_AT_ONCE = 1 << 15  # rows: what is computed for them stays in the processor's cache
+_AT_ONCE = 1 << 18  # rows: many enough that threads seldom wait for each other
 _SEEDS = (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0xD6E8FEB86659FD93)
 
 
@@ -48,7 +48,7 @@ def together(words: Sequence[Words]) -> tuple[Ints, Bools]:
 
 
 def side_by_side(work: Callable[[slice], None], count: int) -> None:
-    """Let *work* do with all of *count* rows, so many at a time that what it computes stays in the processor's cache.
+    """Let *work* do with all of *count* rows, so many at a time.
 
     Two at once, for numpy works without the interpreter's lock. Each slice has its true end.
     """

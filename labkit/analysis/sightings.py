@@ -175,8 +175,13 @@ def _assemble(
     index: Index, rows: Ints, forward: Bools, begin: Ints, of_packet: Ints, opening: tuple[Ints, Ints]
 ) -> Sightings:
     first, last = rows[begin[:-1]], rows[begin[1:] - 1]
-    is_client = _client_is_forward(index, forward, first, of_packet, opening)
-    from_client = forward == np.append(is_client, False)[of_packet]
+    is_client = np.append(_client_is_forward(index, forward, first, of_packet, opening), False)
+    from_client = np.empty(len(index), dtype=bool)
+
+    def fill(part: slice) -> None:
+        np.equal(forward[part], is_client[of_packet[part]], out=from_client[part])
+
+    side_by_side(fill, len(index))
     if len(rows) < len(index):
         from_client &= of_packet >= 0
     sent = from_client[first]

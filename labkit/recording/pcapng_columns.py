@@ -22,7 +22,7 @@ from .pcapng_blocks import Section
 from .pcapng_chain import Positions, Run
 
 Integers = npt.NDArray[Any]
-_AT_ONCE: Final = 1 << 15  # packets: what is computed for them stays in the processor's cache
+_AT_ONCE: Final = 1 << 16  # packets: few enough for the processor's cache, many enough that threads seldom wait
 _HEAD: Final = 7  # words of an enhanced packet block before its data
 _TAIL: Final = 7  # words that the options take which labkit writes, and the length behind them
 

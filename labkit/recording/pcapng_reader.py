@@ -150,8 +150,10 @@ def _vantages(blocks: Blocks) -> Iterator[Vantage]:
 
 
 def _loss(blocks: Blocks, vantages: tuple[Vantage, ...], rows: npt.NDArray[Any]) -> dict[str, Loss]:
+    said = [section.losses.get(index) for section in blocks.sections for index in range(len(section.interfaces))]
+    if all(said):
+        return {vantage.name: loss for vantage, loss in zip(vantages, said, strict=True) if loss}
     counts = np.bincount(rows["vantage"], minlength=len(vantages)).tolist()
-    said = (section.losses.get(index) for section in blocks.sections for index in range(len(section.interfaces)))
     return {
         vantage.name: loss or Loss(count, None) for vantage, loss, count in zip(vantages, said, counts, strict=True)
     }
