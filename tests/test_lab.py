@@ -60,6 +60,7 @@ def test_labs_come_and_go_and_leave_no_descriptor_and_no_thread():
         return len(os.listdir("/proc/self/fd")), threading.active_count()
 
     Lab().start().stop()
+    gc.collect()  # what other tests left
     before = held()
     for _ in range(3):
         with Lab() as lab, lab.capture():

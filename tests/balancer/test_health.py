@@ -1,5 +1,6 @@
 """Health checks on a real lab: a dead backend leaves the rules and comes back; captures leave the checks out."""
 
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -139,7 +140,7 @@ def test_what_lb_sends_otherwise_is_captured_whatever_its_ports(lab: Lab) -> Non
 def test_a_check_never_reaches_the_program_that_listens(lab: Lab) -> None:
     """Its handshake is not completed, so a program that accepts one connection gets a client's."""
     lab.api1.kill()
-    accepting = lab.api1.run(["python3", "-c", ACCEPT_ONE], background=True)
+    accepting = lab.api1.run([sys.executable, "-c", ACCEPT_ONE], background=True)
     try:
         until(lambda: "0A" in lab.api1.run("grep ':0007 00000000:0000 0A' /proc/net/tcp").stdout)  # it listens
         until(lambda: lab.balancer.health["api1"] == "partly" and "7/tcp up" in states(lab, "api1"))
@@ -193,7 +194,7 @@ def test_what_is_known_outlives_another_kind_of_check(lab: Lab) -> None:
 
 def test_datagrams_are_not_refused_for_a_dead_server_of_connections(lab: Lab) -> None:
     lab.api1.kill()
-    answering = lab.api1.run(["python3", "-c", ANSWER_DATAGRAMS], background=True)
+    answering = lab.api1.run([sys.executable, "-c", ANSWER_DATAGRAMS], background=True)
     try:
         lab.balancer.health.check(kind="udp", interval=0.1)
         until(lambda: "80/tcp down, 443/tcp down, 7/tcp down, 7/udp up" in states(lab, "api1"))
