@@ -12,7 +12,7 @@ from labkit.errors import TrafficError
 from labkit.topology import direct_return
 from tests.balancer.operated import all_in, echo, opened, resets, until
 
-pytestmark = pytest.mark.needs("netns")
+pytestmark = [pytest.mark.needs("netns"), pytest.mark.measured]
 
 
 @pytest.fixture(scope="module")
