@@ -1,7 +1,9 @@
 #!/bin/sh
 # All tests but the slow and the long ones, the notebooks among them, with branch coverage of labkit: also of the code
 # that runs inside the lab's nodes, where a module asks for it (marked `measured`). Nodes see neither the user's files
-# nor /tmp, so the folder for the figures is opened to them (LABKIT_EXPOSE). Arguments go to pytest; with any, no share of coverage is demanded.
+# nor /tmp, so the folder for the figures is opened to them (LABKIT_EXPOSE). A node that is ended while it writes its
+# figures leaves a file that cannot be read: coverage says so and goes on. Arguments go to pytest; with any, no share of
+# coverage is demanded.
 set -eu
 cd "$(dirname "$0")/.."
 python=.venv/bin/python
