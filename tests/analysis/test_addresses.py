@@ -3,7 +3,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from labkit.analysis.addresses import Addresses
+from labkit.analysis.packets.addresses import Addresses
 
 
 def test_a_number_for_each_address_and_its_text() -> None:

@@ -1,6 +1,6 @@
 """Which messages an exchange's own are: by stream, by order, by time, and where nobody can know."""
 
-from labkit.analysis.carriage import Carried
+from labkit.analysis.events.carriage import Carried
 from labkit.analysis.study import Study
 
 from .test_http2 import GET, Pair

@@ -1,6 +1,6 @@
 import pytest
 
-from labkit.analysis.case import Case, named, span
+from labkit.analysis.evidence.case import Case, named, span
 from labkit.analysis.routes import Routes
 from labkit.analysis.study import Study
 from labkit.errors import CaptureError

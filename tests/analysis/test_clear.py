@@ -4,8 +4,8 @@ import random
 
 import pytest
 
-from labkit.analysis import http, streams
-from labkit.analysis.clear import requests_sent, tls_begun
+from labkit.analysis.messages import http, streams
+from labkit.analysis.messages.clear import requests_sent, tls_begun
 from labkit.analysis.study import Study
 
 from .wire import Link, Talk, Wire, get, udp

@@ -9,8 +9,8 @@ from scapy.layers.inet6 import IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrFragment
 from scapy.layers.l2 import ARP, Dot1AD, Dot1Q, Ether
 from scapy.packet import Packet, Raw
 
-from labkit.analysis import columns
-from labkit.analysis.index import Index, build
+from labkit.analysis.packets import columns
+from labkit.analysis.packets.index import Index, build
 
 from .anyframe import any_frame
 from .wire import Wire

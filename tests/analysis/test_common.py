@@ -4,13 +4,13 @@ import random
 
 import numpy as np
 
-from labkit.analysis import common
-from labkit.analysis.addresses import Addresses
-from labkit.analysis.frames import Frames, buffer_of
-from labkit.analysis.index import HELD
-from labkit.analysis.links import after_link
-from labkit.analysis.network import ipv4
-from labkit.analysis.transport import transport
+from labkit.analysis.packets import common
+from labkit.analysis.packets.addresses import Addresses
+from labkit.analysis.packets.frames import Frames, buffer_of
+from labkit.analysis.packets.index import HELD
+from labkit.analysis.packets.links import after_link
+from labkit.analysis.packets.network import ipv4
+from labkit.analysis.packets.transport import transport
 
 from .anyframe import any_frame
 

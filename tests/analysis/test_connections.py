@@ -2,7 +2,7 @@ import pytest
 from scapy.layers.inet import TCP
 from scapy.packet import Raw
 
-from labkit.analysis.connections import COLUMNS
+from labkit.analysis.connections.merged import COLUMNS
 from labkit.analysis.study import Study
 
 from .wire import ALICE, API1, BOB, HOP, LB_BACK, VIP, Link, Nat, Talk, Wire, frame6, get, l4_wire, l7_wire, request

@@ -5,8 +5,8 @@ import ssl
 
 import pytest
 
-from labkit.analysis.content import Content, content, of_streams
-from labkit.analysis.streams import Stream
+from labkit.analysis.messages.content import Content, content, of_streams
+from labkit.analysis.messages.streams import Stream
 from labkit.analysis.study import Study
 from labkit.analysis.tls import KeyLog
 from labkit.recording import Recording

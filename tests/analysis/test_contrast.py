@@ -1,6 +1,6 @@
 """One mode's half of a comparison, on recordings made by hand."""
 
-from labkit.analysis.contrast import answered, counts, rewrites
+from labkit.analysis.evidence.contrast import answered, counts, rewrites
 from labkit.analysis.routes import Routes
 from labkit.analysis.study import Study
 from labkit.recording import Loss

@@ -1,4 +1,4 @@
-from labkit.analysis.decisions import COLUMNS, table
+from labkit.analysis.events.decisions import COLUMNS, table
 from labkit.analysis.study import Study
 
 from .wire import HOP, TOPOLOGY, Link, Nat, Talk, Wire, decision, get, l4_wire, l7_wire, request, udp

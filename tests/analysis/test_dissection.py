@@ -10,8 +10,8 @@ from scapy.layers.l2 import ARP, Dot1Q, Ether
 from scapy.packet import Packet, Raw
 
 from labkit import Capture
-from labkit.analysis.dissection import Dissection, Part, dissected
-from labkit.analysis.packet import dissect
+from labkit.analysis.packets.dissection import Dissection, Part, dissected
+from labkit.analysis.packets.single import dissect
 
 from .wire import l4_wire
 

@@ -1,6 +1,6 @@
 import pytest
 
-from labkit.analysis.evidence import Evidence, forwarded, rules_at, terminated
+from labkit.analysis.evidence.handling import Evidence, forwarded, rules_at, terminated
 
 
 @pytest.mark.parametrize(

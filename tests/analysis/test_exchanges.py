@@ -1,4 +1,4 @@
-from labkit.analysis.exchanges import COLUMNS, table
+from labkit.analysis.events.exchanges import COLUMNS, table
 from labkit.analysis.study import Study
 
 from .wire import API1, LB_BACK, VIP, Link, Talk, Wire, get, l4_wire, l7_wire, request

@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from labkit.analysis.field import Fixed, Region, Rows, where
-from labkit.analysis.frames import Ints
-from labkit.analysis.headers import FIELDS
-from labkit.analysis.index import Index, build
+from labkit.analysis.packets.field import Fixed, Region, Rows, where
+from labkit.analysis.packets.frames import Ints
+from labkit.analysis.packets.headers import FIELDS
+from labkit.analysis.packets.index import Index, build
 
 from .anyframe import any_frame
 from .wire import Wire

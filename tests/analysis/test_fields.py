@@ -7,8 +7,8 @@ from wsproto import ConnectionType
 from wsproto.connection import Connection
 from wsproto.events import BytesMessage, Ping, TextMessage
 
-from labkit.analysis import fields
-from labkit.analysis.http import Request, requests
+from labkit.analysis.messages import fields
+from labkit.analysis.messages.http import Request, requests
 from labkit.wording import inert
 
 from .test_http2 import GET, Pair

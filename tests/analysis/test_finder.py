@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from labkit.analysis.finder import connection_of, endpoint_of
+from labkit.analysis.events.finder import connection_of, endpoint_of
 from labkit.analysis.study import Study
 
 from .ladders import six

@@ -11,7 +11,7 @@ from wsproto import ConnectionType
 from wsproto.connection import Connection
 from wsproto.events import CloseConnection, TextMessage
 
-from labkit.analysis.follow import Followed, follow
+from labkit.analysis.messages.follow import Followed, follow
 from labkit.analysis.study import Study
 
 from .test_http2 import GET, Pair

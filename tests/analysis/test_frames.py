@@ -3,7 +3,7 @@ import random
 import numpy as np
 import pytest
 
-from labkit.analysis.frames import Frames, buffer_of
+from labkit.analysis.packets.frames import Frames, buffer_of
 
 
 def frames_of(*pieces: bytes, gap: bytes = b"") -> Frames:

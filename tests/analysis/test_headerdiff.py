@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from labkit.analysis.carriage import Carried
-from labkit.analysis.headerdiff import HeaderDiff, diff
-from labkit.analysis.http import Request
+from labkit.analysis.events.carriage import Carried
+from labkit.analysis.evidence.headerdiff import HeaderDiff, diff
+from labkit.analysis.messages.http import Request
 
 Pairs = list[tuple[str, str]]
 EVENT: dict[str, Any] = {

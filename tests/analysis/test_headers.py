@@ -7,8 +7,8 @@ from scapy.layers.inet6 import IPv6, IPv6ExtHdrHopByHop
 from scapy.layers.l2 import Dot1Q, Ether
 from scapy.packet import Packet, Raw
 
-from labkit.analysis import headers
-from labkit.analysis.index import build
+from labkit.analysis.packets import headers
+from labkit.analysis.packets.index import build
 from labkit.analysis.study import Study
 
 from .anyframe import any_frame

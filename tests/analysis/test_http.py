@@ -1,6 +1,6 @@
 import pytest
 
-from labkit.analysis.http import Request, requests
+from labkit.analysis.messages.http import Request, requests
 
 
 def parsed(data: bytes) -> list[Request]:

@@ -7,8 +7,8 @@ import h2.settings
 import pytest
 from h2.config import H2Configuration
 
-from labkit.analysis import http2
-from labkit.analysis.http import Request
+from labkit.analysis.messages import http2
+from labkit.analysis.messages.http import Request
 
 GET = [(":method", "GET"), (":scheme", "https"), (":path", "/a"), (":authority", "lb"), ("X-Tag".lower(), "1")]
 

@@ -12,8 +12,8 @@ from scapy.layers.l2 import Ether
 from scapy.packet import Packet, Raw
 
 from labkit import Capture, Lab
-from labkit.analysis import icmp
-from labkit.analysis.index import Index, build
+from labkit.analysis.packets import icmp
+from labkit.analysis.packets.index import Index, build
 from labkit.analysis.study import Study
 from labkit.errors import TrafficError
 

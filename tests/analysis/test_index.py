@@ -18,8 +18,8 @@ from scapy.layers.inet6 import (
 from scapy.layers.l2 import ARP, CookedLinux, Dot1AD, Dot1Q, Ether
 from scapy.packet import Packet, Raw
 
-from labkit.analysis import index
-from labkit.analysis.index import Index
+from labkit.analysis.packets import index
+from labkit.analysis.packets.index import Index
 from labkit.analysis.study import Study
 from labkit.recording.pcapng import write_pcapng
 

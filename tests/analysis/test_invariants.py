@@ -8,8 +8,8 @@ from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.l2 import Ether
 from scapy.packet import Raw
 
-from labkit.analysis.index import Index, build
-from labkit.analysis.invariants import payload_digest, translation_constant
+from labkit.analysis.connections.invariants import payload_digest, translation_constant
+from labkit.analysis.packets.index import Index, build
 
 from .anyframe import HOSTS4, any_frame
 from .rewriting import ones, sums_are_right, translated

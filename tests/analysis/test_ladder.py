@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from labkit import Capture
-from labkit.analysis import ladder_choice
-from labkit.analysis.ladder import build
-from labkit.analysis.ladder_model import Arrow, Choice, Ladder, Run
+from labkit.analysis.ladder import choice
+from labkit.analysis.ladder.model import Arrow, Choice, Ladder, Run
+from labkit.analysis.ladder.rows import build
 from labkit.analysis.routes import Routes
 from labkit.analysis.study import Study
 from labkit.errors import CaptureError
@@ -22,7 +22,7 @@ RECORDED = Path(__file__).parents[2] / "captures"
 
 def ladder(recording: Recording, *which: object, full: bool = False) -> Ladder:
     study = Study(recording)
-    return build(study, Routes(study), ladder_choice.choose(study, *which), full=full)
+    return build(study, Routes(study), choice.choose(study, *which), full=full)
 
 
 def arrows(shown: Ladder) -> list[Arrow]:
@@ -100,7 +100,7 @@ def test_long_runs_are_counted_and_full_shows_them() -> None:
 def test_rows_are_bounded_and_the_rest_is_counted() -> None:
     recording = made.download(segments=120).recording()
     study = Study(recording)
-    shown = build(study, Routes(study), ladder_choice.choose(study, 1), full=True)
+    shown = build(study, Routes(study), choice.choose(study, 1), full=True)
     assert shown.left_out == 0
     keep_alive = made.keep_alive(40).recording()
     bounded = ladder(keep_alive, 1)

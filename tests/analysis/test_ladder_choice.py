@@ -2,7 +2,7 @@
 
 import pytest
 
-from labkit.analysis.ladder_choice import MOST, Chosen, choose
+from labkit.analysis.ladder.choice import MOST, Chosen, choose
 from labkit.analysis.study import Study
 
 from . import ladders as made

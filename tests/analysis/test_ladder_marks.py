@@ -8,8 +8,8 @@ import pytest
 from scapy.layers.inet import TCP
 from scapy.packet import Raw
 
-from labkit.analysis import ladder_marks
-from labkit.analysis.index import build
+from labkit.analysis.ladder import marks as ladder_marks
+from labkit.analysis.packets.index import build
 from labkit.analysis.study import Study
 from labkit.recording import Recording
 

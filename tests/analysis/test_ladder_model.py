@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from labkit.analysis.ladder_model import Choice, Ladder, Part, Run, finding
-from labkit.analysis.ladder_rails import Line, Rail
+from labkit.analysis.ladder.model import Choice, Ladder, Part, Run, finding
+from labkit.analysis.ladder.rails import Line, Rail
 
 RAILS = (
     Rail("alice", "alice", "client", "10.0.1.11", 0), Rail("lb:front", "lb", "balancer", "10.0.1.10", 1),

@@ -4,8 +4,8 @@ from itertools import combinations
 
 import pytest
 
-from labkit.analysis.ladder_choice import choose
-from labkit.analysis.ladder_rails import Line, Rail, lay
+from labkit.analysis.ladder.choice import choose
+from labkit.analysis.ladder.rails import Line, Rail, lay
 from labkit.analysis.routes import Routes
 from labkit.analysis.study import Study
 from labkit.recording import Recording

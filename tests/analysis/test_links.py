@@ -6,8 +6,8 @@ import struct
 import numpy as np
 import pytest
 
-from labkit.analysis.frames import Frames, buffer_of
-from labkit.analysis.links import LINK_HEADERS, after_link
+from labkit.analysis.packets.frames import Frames, buffer_of
+from labkit.analysis.packets.links import LINK_HEADERS, after_link
 
 ETHERNET, COOKED, COOKED2, RAW, RAW4, RAW6 = 1, 113, 276, 101, 228, 229
 MACS = bytes.fromhex("020000000001020000000002")

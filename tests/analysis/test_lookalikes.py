@@ -9,8 +9,8 @@ from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.l2 import Ether
 from scapy.packet import Raw
 
-from labkit.analysis.index import build
-from labkit.analysis.lookalikes import FORWARDED, RANKS, SAME, SWITCHED, UNRELATED, Told, tell_apart
+from labkit.analysis.connections.lookalikes import FORWARDED, RANKS, SAME, SWITCHED, UNRELATED, Told, tell_apart
+from labkit.analysis.packets.index import build
 
 from .wire import MACS, Wire
 

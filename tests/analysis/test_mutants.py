@@ -9,11 +9,11 @@ from wsproto import ConnectionType
 from wsproto.connection import Connection
 from wsproto.events import TextMessage
 
-from labkit.analysis import http, http2, websocket
-from labkit.analysis.content import of_streams
-from labkit.analysis.follow import follow
-from labkit.analysis.index import Index
-from labkit.analysis.streams import Stream
+from labkit.analysis.messages import http, http2, websocket
+from labkit.analysis.messages.content import of_streams
+from labkit.analysis.messages.follow import follow
+from labkit.analysis.messages.streams import Stream
+from labkit.analysis.packets.index import Index
 from labkit.analysis.study import Study
 from labkit.analysis.tls import KeyLog, open_session
 from labkit.views.follow import Conversation

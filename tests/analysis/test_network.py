@@ -8,10 +8,10 @@ from ipaddress import ip_address
 import numpy as np
 import pytest
 
-from labkit.analysis.addresses import Addresses
-from labkit.analysis.frames import Frames, buffer_of
-from labkit.analysis.network import Network, ipv4, ipv6
-from labkit.analysis.transport import Transport, transport
+from labkit.analysis.packets.addresses import Addresses
+from labkit.analysis.packets.frames import Frames, buffer_of
+from labkit.analysis.packets.network import Network, ipv4, ipv6
+from labkit.analysis.packets.transport import Transport, transport
 
 from .anyframe import any_frame
 

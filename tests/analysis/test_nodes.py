@@ -1,6 +1,6 @@
 import pytest
 
-from labkit.analysis.nodes import Nodes, canonical, endpoint
+from labkit.analysis.events.nodes import Nodes, canonical, endpoint
 
 from .wire import TOPOLOGY, Wire
 

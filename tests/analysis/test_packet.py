@@ -3,7 +3,7 @@ from scapy.layers.inet import IP, TCP
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet, Raw
 
-from labkit.analysis.packet import dissect, packet
+from labkit.analysis.packets.single import dissect, packet
 
 from .wire import Link, Talk, Wire, get
 
@@ -56,7 +56,7 @@ def test_where_it_comes_from_is_told_in_scapys_own_attributes() -> None:
 def test_a_frame_without_bytes_asks_nobody_for_addresses(monkeypatch) -> None:
     from scapy.config import conf
 
-    from labkit.analysis.packet import dissect
+    from labkit.analysis.packets.single import dissect
     from labkit.views.packet import packet_html, packet_text
 
     def asked(*_: object) -> None:

@@ -6,7 +6,7 @@ from scapy.layers.inet import ICMP, IP, TCP, UDP, fragment
 from scapy.layers.l2 import ARP, Ether
 from scapy.packet import Packet, Raw
 
-from labkit.analysis.probes import kept, without_probes
+from labkit.analysis.events.probes import kept, without_probes
 from labkit.recording import Recording
 
 from .wire import Wire

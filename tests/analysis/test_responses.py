@@ -2,7 +2,7 @@
 
 import pytest
 
-from labkit.analysis.http import responses
+from labkit.analysis.messages.http import responses
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 

@@ -3,7 +3,7 @@ import itertools
 import numpy as np
 import pytest
 
-from labkit.analysis import runs
+from labkit.analysis.connections import runs
 
 
 def words_of(seed: int, count: int, distinct: int) -> list[np.ndarray]:

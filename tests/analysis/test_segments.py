@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from labkit.analysis.segments import Troubles, overlaps
+from labkit.analysis.connections.segments import Troubles, overlaps
 from labkit.analysis.study import Study
 
 from .wire import Link, Talk, Wire

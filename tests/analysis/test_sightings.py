@@ -5,9 +5,9 @@ from scapy.layers.inet import ICMP, IP, UDP
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet, Raw
 
-from labkit.analysis import icmp
-from labkit.analysis.index import build
-from labkit.analysis.sightings import Sightings, sight, sightings_about
+from labkit.analysis.connections.sightings import Sightings, sight, sightings_about
+from labkit.analysis.packets import icmp
+from labkit.analysis.packets.index import build
 from labkit.analysis.study import Study
 
 from .wire import ALICE, MACS, VIP, Link, Talk, Wire, get, udp

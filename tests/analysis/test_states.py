@@ -2,7 +2,7 @@ import random
 
 import numpy as np
 
-from labkit.analysis.states import EVENTS, TRANSITIONS, WORDS, state_after, states_after
+from labkit.analysis.connections.states import EVENTS, TRANSITIONS, WORDS, state_after, states_after
 
 
 def test_many_at_once_are_as_one_by_one() -> None:

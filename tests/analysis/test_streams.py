@@ -2,7 +2,7 @@ from collections.abc import Callable
 
 import pytest
 
-from labkit.analysis.streams import Stream, sent
+from labkit.analysis.messages.streams import Stream, sent
 from labkit.analysis.study import Study
 
 from .wire import Link, Talk, Wire, udp

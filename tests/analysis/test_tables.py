@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from labkit.analysis.tables import integers, objects, records, words
+from labkit.analysis.packets.tables import integers, objects, records, words
 
 
 @pytest.mark.parametrize("kind", [np.int32, np.int64])

@@ -2,9 +2,9 @@ from collections.abc import Callable
 
 import pytest
 
-from labkit.analysis.states import TRANSITIONS, WORDS
+from labkit.analysis.connections.states import TRANSITIONS, WORDS
+from labkit.analysis.connections.tcp import Story
 from labkit.analysis.study import Study
-from labkit.analysis.tcp import Story
 
 from .wire import HOP, Link, Talk, Wire, get, udp
 

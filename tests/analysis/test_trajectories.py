@@ -9,8 +9,8 @@ from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import ARP, Ether
 from scapy.packet import Raw
 
+from labkit.analysis.connections.trajectories import Trajectories
 from labkit.analysis.study import Study
-from labkit.analysis.trajectories import Trajectories
 
 from .wire import HOP, Link, Nat, Talk, Wire, frame6, get, l4_wire, l7_wire, udp
 

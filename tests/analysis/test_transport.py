@@ -4,7 +4,7 @@ import struct
 
 import pytest
 
-from labkit.analysis.network import ipv4
+from labkit.analysis.packets.network import ipv4
 
 from .test_network import columns
 

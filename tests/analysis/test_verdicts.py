@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from labkit.analysis import field_verdicts, verdicts
-from labkit.analysis.case import Case, Verdict
+from labkit.analysis.evidence import field_verdicts, verdicts
+from labkit.analysis.evidence.case import Case, Verdict
 from labkit.analysis.routes import Routes
 from labkit.analysis.study import Study
 from labkit.errors import CaptureError

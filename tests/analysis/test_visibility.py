@@ -5,9 +5,9 @@ from pandas import DataFrame
 from scapy.layers.inet import TCP
 from scapy.layers.l2 import Ether
 
+from labkit.analysis.evidence.visibility import table
 from labkit.analysis.routes import Routes
 from labkit.analysis.study import Study
-from labkit.analysis.visibility import table
 
 from .tls.test_hello import hello
 from .wire import (

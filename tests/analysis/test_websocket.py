@@ -9,8 +9,8 @@ from wsproto.connection import Connection
 from wsproto.events import BytesMessage, CloseConnection, Ping, TextMessage
 from wsproto.extensions import PerMessageDeflate
 
-from labkit.analysis import websocket
-from labkit.analysis.websocket import Deflate, deflate, messages
+from labkit.analysis.messages import websocket
+from labkit.analysis.messages.websocket import Deflate, deflate, messages
 
 
 def packed(accepted: str) -> list[PerMessageDeflate]:

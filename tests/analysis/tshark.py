@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from labkit.analysis import columns, icmp
-from labkit.analysis.index import Index, build
+from labkit.analysis.packets import columns, icmp
+from labkit.analysis.packets.index import Index, build
 from labkit.recording import Recording, read_pcapng
 
 Read = Callable[[Index], list[int]]
