@@ -9,7 +9,7 @@ from labkit.analysis.evidence.visibility import table
 from labkit.analysis.routes import Routes
 from labkit.analysis.study import Study
 from tests.analysis.tls.test_hello import hello
-from tests.analysis.wire import (  # fmt: skip
+from tests.analysis.wire import (
     ALICE,
     API1,
     HOP,
