@@ -27,11 +27,11 @@ from typing import Any
 import numpy as np
 from million import recording
 
-from labkit.analysis.connections import counts
-from labkit.analysis.index import build
-from labkit.analysis.sightings import sight
+from labkit.analysis.connections.merged import counts
+from labkit.analysis.connections.sightings import sight
+from labkit.analysis.connections.tcp import tell
+from labkit.analysis.packets.index import build
 from labkit.analysis.study import Study
-from labkit.analysis.tcp import tell
 from labkit.capture import Capture
 from labkit.recording import read_pcapng, write_pcapng
 from labkit.recording.pcapng_format import OFFSETS

@@ -59,7 +59,7 @@ class Capture:
 
     def fill(self, recording: Recording) -> None:
         """Give a capture that was being made what it recorded."""
-        from labkit.analysis.probes import without_probes
+        from labkit.analysis.events.probes import without_probes
 
         if not isinstance(recording, Recording):
             raise CaptureError(
@@ -119,7 +119,7 @@ class Capture:
 
     def packet(self, number: int) -> Any:
         """Packet *number* (from 1) as a scapy Packet; a notebook shows its fields and bytes. CaptureError if none."""
-        from labkit.analysis.packet import packet
+        from labkit.analysis.packets.single import packet
         from labkit.views.packet import show_in_notebooks
 
         show_in_notebooks()
@@ -149,13 +149,13 @@ class Capture:
 
     def exchanges(self) -> "pd.DataFrame":
         """One row per request that a terminating balancer handled, with its connections; empty at L4."""
-        from labkit.analysis.exchanges import table
+        from labkit.analysis.events.exchanges import table
 
         return table(self._study.exchanges)
 
     def decisions(self) -> "pd.DataFrame":
         """When the balancer chose, what it had read, and the last packet it held then (`packet`, at `vantage`)."""
-        from labkit.analysis.decisions import table
+        from labkit.analysis.events.decisions import table
 
         return table(self._study.decisions, self._study.index, self._study.vantages)
 
@@ -164,7 +164,7 @@ class Capture:
 
         connection: an id from `connections()`; without one, the first request's. CaptureError if there is none such.
         """
-        from labkit.analysis.visibility import table
+        from labkit.analysis.evidence.visibility import table
 
         if not isinstance(full, bool):
             raise CaptureError(
@@ -180,7 +180,7 @@ class Capture:
         connection: an id from `connections()`. TLS is decrypted with the keys that the recording has; without them the
         answer says so. limit: bytes of a body that are shown; `.turns`, `.client` and `.server` have all.
         """
-        from labkit.analysis.follow import follow
+        from labkit.analysis.messages.follow import follow
         from labkit.views.follow import Conversation
 
         if not (_is_number(limit) and limit >= 0):
@@ -199,7 +199,7 @@ class Capture:
         request: an id from `exchanges()`, or the number of a row there (from 0); without one, the first request.
         CaptureError if there is none such.
         """
-        from labkit.analysis.headerdiff import diff
+        from labkit.analysis.evidence.headerdiff import diff
         from labkit.views.headers import Headers
 
         study = self._study
@@ -218,13 +218,13 @@ class Capture:
         (also as the first argument), or the number of a row there (from 0). Without both, the first that tells
         something. full: every packet, where long runs are counted otherwise. CaptureError if there is none such.
         """
-        from labkit.analysis import ladder, ladder_choice
+        from labkit.analysis.ladder import choice, rows
         from labkit.views.ladder import ladder_picture
 
         if not isinstance(full, bool):
             raise CaptureError(f"full is True or False, not {shown(full)}; ladder(1) picks a connection.")
-        chosen = ladder_choice.choose(self._study, connection, exchange)
-        return ladder_picture(ladder.build(self._study, self._routes, chosen, full=full))
+        chosen = choice.choose(self._study, connection, exchange)
+        return ladder_picture(rows.build(self._study, self._routes, chosen, full=full))
 
     def graph(self) -> "nx.MultiDiGraph[str]":
         """Hosts and the connections between them: one edge through the balancer at L4, two that meet there at L7."""
@@ -244,7 +244,7 @@ class Capture:
 
         by="address": hosts, whatever their ports. *at* a vantage point, its own alone (CaptureError if unknown).
         """
-        from labkit.analysis.conversations import table
+        from labkit.analysis.connections.conversations import table
 
         if by not in ("port", "address"):
             raise CaptureError(f'Conversations are told apart by="port" or by="address", not {shown(by)}.')
@@ -253,7 +253,7 @@ class Capture:
 
     def protocols(self, at: str | None = None) -> "pd.DataFrame":
         """How many frames and bytes each protocol has, by what it lies in; *at* a vantage point, there alone."""
-        from labkit.analysis.protocols import table
+        from labkit.analysis.packets.protocols import table
 
         return table(self._study.index, None if at is None else self._vantage(at))
 
@@ -280,7 +280,7 @@ class Capture:
     @property
     def _all(self) -> "Capture":
         """The same with the packets of health checks. CaptureError if they were not kept."""
-        from labkit.analysis.probes import kept
+        from labkit.analysis.events.probes import kept
 
         everything = self._with_probes
         if kept(everything) is False:

@@ -1,7 +1,7 @@
 """``compare(lab, traffic)``: the same traffic at L4 and at L7, each under a capture, and what differs, in tables.
 
-Only the wiring and the tables stand here: what is told of each capture is `labkit.analysis.contrast`'s, how it looks
-`labkit.views.comparison`'s.
+Only the wiring and the tables stand here: what is told of each capture is `labkit.analysis.evidence.contrast`'s, how
+it looks `labkit.views.comparison`'s.
 """
 
 import inspect
@@ -130,14 +130,14 @@ class Comparison:
 
     def connections(self) -> "pd.DataFrame":
         """Columns measure, l4, l7: requests, connections on both sides, whether they are the same ones, packets."""
-        from labkit.analysis.contrast import counts
+        from labkit.analysis.evidence.contrast import counts
 
         told = {mode: counts(run.capture._study, run.capture._routes) for mode, run in self._runs.items()}
         return _frame(("measure", "l4", "l7"), [(name, told["l4"][name], told["l7"][name]) for name in told["l4"]])
 
     def answered(self) -> "pd.DataFrame":
         """Columns backend, l4, l7: how many requests each backend answered (connections, where none was in clear)."""
-        from labkit.analysis.contrast import answered
+        from labkit.analysis.evidence.contrast import answered
 
         told = {mode: answered(run.capture._study, run.capture._routes) for mode, run in self._runs.items()}
         names = sorted({*told["l4"], *told["l7"]})
@@ -164,7 +164,7 @@ class Comparison:
 
         At L4 fields of packets that ran through. At L7 headers of requests: the packets there are new ones.
         """
-        from labkit.analysis.contrast import rewrites
+        from labkit.analysis.evidence.contrast import rewrites
 
         columns = ("mode", "field", "before", "after", "count")
         rows = [

@@ -4,7 +4,7 @@
 
 Each check gives the chain back, or raises `NotAsExpected` (an AssertionError) with the numbers of the packets that
 contradict it. What the capture shows nothing about does not pass. Names that it does not know are CaptureErrors.
-The judging is `labkit.analysis.verdicts`'.
+The judging is `labkit.analysis.evidence`'s.
 """
 
 from html import escape
@@ -12,8 +12,8 @@ from numbers import Integral
 from operator import index
 from typing import Self
 
-from labkit.analysis import field_verdicts, verdicts
-from labkit.analysis.case import Case, Verdict, named, span
+from labkit.analysis.evidence import field_verdicts, verdicts
+from labkit.analysis.evidence.case import Case, Verdict, named, span
 from labkit.capture import Capture
 from labkit.errors import CaptureError, NotAsExpected
 from labkit.wording import near_miss, printable, shown

@@ -11,8 +11,8 @@ from collections import Counter
 import networkx as nx
 import numpy as np
 
-from . import clear
-from .connections import counts
+from .connections.merged import counts
+from .messages import clear
 from .routes import Route, Routes
 from .study import Study
 

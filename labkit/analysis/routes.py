@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from .index import protocol_name
+from .packets.index import protocol_name
 from .study import Study
 
 

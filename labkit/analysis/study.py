@@ -15,18 +15,20 @@ import pandas as pd
 from labkit.recording import Recording
 from labkit.wording import inert
 
-from . import carriage as carriage_
-from . import clear, headers, index, tcp, tls
-from . import connections as connections_
-from . import content as content_
-from . import decisions as decisions_
-from . import exchanges as exchanges_
-from . import sightings as sightings_
-from . import trajectories as trajectories_
-from .finder import Finder
-from .frames import Ints
-from .nodes import Nodes
-from .tables import integers, objects, words
+from . import tls
+from .connections import merged, tcp
+from .connections import sightings as sightings_
+from .connections import trajectories as trajectories_
+from .events import carriage as carriage_
+from .events import decisions as decisions_
+from .events import exchanges as exchanges_
+from .events.finder import Finder
+from .events.nodes import Nodes
+from .messages import clear
+from .messages import content as content_
+from .packets import headers, index
+from .packets.frames import Ints
+from .packets.tables import integers, objects, words
 
 _KEPT = 64  # contents of connections that are remembered
 
@@ -65,8 +67,8 @@ class Study:
         return self._grouped[1]
 
     @cached_property
-    def connections(self) -> connections_.Connections:
-        return connections_.merge(self.index, self.sightings, self.trajectories)
+    def connections(self) -> merged.Connections:
+        return merged.merge(self.index, self.sightings, self.trajectories)
 
     @cached_property
     def story(self) -> tcp.Story:
@@ -161,7 +163,7 @@ class Study:
         return objects(column)
 
     def connections_table(self, per: Literal["vantage"] | None = None) -> pd.DataFrame:
-        return connections_.table(
+        return merged.table(
             self.index, self.sightings, self.connections, self.story, exchanges_.pairs(self.exchanges),
             self.vantages, per_vantage=per == "vantage",
         )  # fmt: skip

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from . import headers
 from .graph import finding
-from .index import TCP
+from .packets import headers
+from .packets.index import TCP
 from .routes import Routes
 from .study import Study
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
-from labkit.analysis.follow import Followed, Turn
+from labkit.analysis.messages.follow import Followed, Turn
 
 from .palette import BLUE, PURPLE
 from .svg import escaped, inert

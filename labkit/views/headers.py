@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from labkit.analysis.headerdiff import HeaderDiff
+from labkit.analysis.evidence.headerdiff import HeaderDiff
 
 from .picture import Table
 from .tables import html_table

@@ -1,14 +1,14 @@
 """The ladder as a picture: time downwards, clients left, the balancer as a box of two rails, backends right.
 
 At L4 an arrow runs over the box and wears its new label there; at L7 arrows end in the box, in plugs, and others
-begin. What a row is, is `labkit.analysis.ladder`'s business; a single row is drawn by `ladder_rows`.
+begin. What a row is, is `labkit.analysis.ladder.rows`'s business; a single row is drawn by `ladder_rows`.
 """
 
 from dataclasses import dataclass
 from functools import cached_property
 
-from labkit.analysis.ladder_model import Arrow, Ladder
-from labkit.analysis.ladder_rails import Line, Rail
+from labkit.analysis.ladder.model import Arrow, Ladder
+from labkit.analysis.ladder.rails import Line, Rail
 
 from . import ladder_words as say
 from . import shapes

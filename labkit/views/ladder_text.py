@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from itertools import pairwise
 
-from labkit.analysis.ladder_model import Arrow, Choice, Ladder, Row, Run
+from labkit.analysis.ladder.model import Arrow, Choice, Ladder, Row, Run
 
 from . import ladder_words as say
 from .svg import inert

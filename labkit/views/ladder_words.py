@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from labkit.analysis.ladder_model import Arrow, Choice, Part, Run
-from labkit.analysis.ladder_rails import Rail
+from labkit.analysis.ladder.model import Arrow, Choice, Part, Run
+from labkit.analysis.ladder.rails import Rail
 
 _FLAGS = {"S": "SYN", "A": "ACK", "F": "FIN", "R": "RST", "P": "PSH", "U": "URG", "E": "ECE", "C": "CWR", "N": "AE"}
 _ENDS = {  # how a rewritten address and port are called, and the fields they stand in

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import Any
 
-from labkit.analysis.dissection import Dissection, Layer, Part, dissected
+from labkit.analysis.packets.dissection import Dissection, Layer, Part, dissected
 
 from .lines import counted
 from .svg import escaped, inert

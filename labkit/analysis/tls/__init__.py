@@ -3,7 +3,7 @@
 Pure functions over bytes, one file an idea: `records` splits a stream, `hello` reads the two hellos, `suites` names
 the ciphers, `keylog` holds secrets, `schedule` makes keys of them, `protection` opens records with the keys, and
 `session` goes through both directions of a connection. Where the bytes come from, and which packets carried them, is
-said by `labkit.analysis.content`.
+said by `labkit.analysis.messages.content`.
 """
 
 from .hello import ClientHello, ServerHello, client_hello, is_tls, server_hello
