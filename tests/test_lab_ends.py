@@ -9,6 +9,7 @@ import pytest
 
 from labkit import Lab
 from labkit.errors import LabNotRunning
+from tests.forks import bounded
 
 GONE = r"(alice|lb) (is gone|cannot be used): the lab was stopped"
 
@@ -94,8 +95,9 @@ def test_a_fork_of_the_owner_cannot_use_the_lab_nor_end_it():
             lab.stop()
             os.write(write, said.encode())
             os._exit(0)
-        os.waitpid(pid, 0)
+        with bounded(pid):
+            os.waitpid(pid, 0)
+        os.close(write)
         assert b"belongs to the process that started it" in os.read(read, 1000)
         assert lab.alice.get("http://lb/").status == 200
         os.close(read)
-        os.close(write)

@@ -2,36 +2,40 @@
 
 import os
 import socket
+import subprocess
+import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
 from labkit.errors import LabNotRunning, TaskError, TrafficError
-from labkit.runtime.agent.serve import Agent
 from labkit.runtime.loop import StreamLoop
 from labkit.runtime.stream import StreamNode
 
 JOBS = "tests.runtime.jobs:"
 
 
+@contextmanager
+def lone_agent(*order: str) -> Iterator[tuple[StreamNode, StreamLoop, subprocess.Popen[bytes]]]:
+    """An agent in a process of its own, and this side of its stream."""
+    near, far = socket.socketpair()
+    with far:
+        command = [sys.executable, "-m", "tests.runtime.lone", str(far.fileno()), *order]
+        process = subprocess.Popen(command, pass_fds=[far.fileno()])
+    loop = StreamLoop("test")
+    try:
+        yield StreamNode("n1", near, loop), loop, process
+    finally:
+        loop.close()
+        assert process.wait(10) == 7
+
+
 @pytest.fixture
 def node() -> Iterator[StreamNode]:
-    near, far = socket.socketpair()
-    pid = os.fork()
-    if pid == 0:
-        near.close()
-        try:
-            Agent(far, "n1").serve()
-        finally:
-            os._exit(0)
-    far.close()
-    loop = StreamLoop("test")
-    yield StreamNode("n1", near, loop)
-    loop.close()
-    os.waitpid(pid, 0)
+    with lone_agent() as (node, _, _):
+        yield node
 
 
 def test_a_task_says_and_hears(node):
@@ -158,53 +162,22 @@ def test_a_call_that_takes_too_long_is_given_up(node):
 
 def test_the_agent_outlives_a_task_whose_end_it_hears_of_before_its_last_words():
     """A task's end and its stream's are two events, which may come in one round and in either order."""
-    near, far = socket.socketpair()
-    pid = os.fork()
-    if pid == 0:
-        near.close()
-        agent = Agent(far, "n1")
-        agent._selector.select = ends_first(agent._selector.select)  # type: ignore[method-assign]
-        agent.serve()
-        os._exit(7)
-    far.close()
-    loop = StreamLoop("test")
-    node = StreamNode("n1", near, loop)
-    for _ in range(3):
-        task = node.start(JOBS + "burst", count=1, size=1)
-        assert task.receive(5) == [0, bytes(1)]
-        assert task.wait(5) is None
-    assert node.call(JOBS + "where")["pid"] > 0
-    loop.close()
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
-
-
-def ends_first(select: Callable[[], list[Any]]) -> Callable[[], list[Any]]:
-    """*select* with the events of some time in one round; a task's end, of the newest descriptor, comes first."""
-
-    def later() -> list[Any]:
-        select()
-        time.sleep(0.05)
-        return sorted(select(), key=lambda event: -event[0].fd)
-
-    return later
+    with lone_agent("ends-first") as (node, _, _):
+        for _ in range(3):
+            task = node.start(JOBS + "burst", count=1, size=1)
+            assert task.receive(5) == [0, bytes(1)]
+            assert task.wait(5) is None
+        assert node.call(JOBS + "where")["pid"] > 0
 
 
 def test_when_the_owner_is_gone_the_agent_ends_its_tasks():
-    near, far = socket.socketpair()
-    pid = os.fork()
-    if pid == 0:
-        near.close()
-        Agent(far, "n1").serve()
-        os._exit(7)
-    far.close()
-    loop = StreamLoop("test")
-    node = StreamNode("n1", near, loop)
-    task = node.start(JOBS + "stubborn")
-    assert task.receive(5) == "ready"
-    inner = node.call(JOBS + "where")["pid"]
-    loop.close()
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
-    assert not os.path.exists(f"/proc/{inner}")
-    assert not task.running
-    with pytest.raises(LabNotRunning, match="n1 is gone"):
-        node.start(JOBS + "deaf")
+    with lone_agent() as (node, loop, process):
+        task = node.start(JOBS + "stubborn")
+        assert task.receive(5) == "ready"
+        inner = node.call(JOBS + "where")["pid"]
+        loop.close()
+        assert process.wait(10) == 7
+        assert not os.path.exists(f"/proc/{inner}")
+        assert not task.running
+        with pytest.raises(LabNotRunning, match="n1 is gone"):
+            node.start(JOBS + "deaf")

@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from tests.forks import bounded
+
 _SIOCSIFFLAGS = 0x8914
 _UP_RUNNING = 0x41
 
@@ -33,9 +35,9 @@ def in_namespace(function: Callable[..., Any], *arguments: Any) -> Any:
         finally:
             os._exit(status)
     os.close(writer)
-    with open(reader, "rb") as pipe:
+    with open(reader, "rb") as pipe, bounded(pid):
         answer = pipe.read()
-    os.waitpid(pid, 0)
+        os.waitpid(pid, 0)
     assert answer, "the process in the namespace died without a word"
     kind, value = pickle.loads(answer)
     if kind == "refused":
