@@ -87,7 +87,9 @@ class Capture:
     def recording(self) -> Recording:
         """The raw packets and events, health checks' left out. CaptureError while the capture is still being made."""
         if self._recording is None:
-            raise CaptureError("This capture has not ended yet, so it cannot be read. Leave its with block first.")
+            raise CaptureError(
+                "This capture has not ended yet, so it cannot be read. Leave its with block, or end it with stop()."
+            )
         return self._recording
 
     @property
@@ -110,8 +112,9 @@ class Capture:
     def packets(self, at: str | None = None, *, probes: bool = False) -> "pd.DataFrame":
         """One row per observation, in order of time; *at* a vantage point, its own alone (CaptureError if unknown).
 
-        probes: with the packets of health checks, and numbers as in the saved file; CaptureError if it was made without
-        them (``lab.capture(probes=True)`` keeps them).
+        probes: with the packets of health checks, and numbers as in the saved file (which keeps them, so that all else
+        has other numbers there than here); CaptureError if it was made without them (``lab.capture(probes=True)`` keeps
+        them).
         """
         if probes:
             return self._all.packets(at)

@@ -203,6 +203,7 @@ class Lab:
         self._state = state
         self._runtime = None
         self._balancer.forget()
+        self._faults.forget()
         if self._ending:
             self._ending()  # runs once, whoever calls it
 

@@ -286,6 +286,33 @@ def test_behind_the_balancer_alone_nothing_is_said_of_what_it_never_saw():
         expect(capture(wire)).never_seen("http.cookie", by="l7")
 
 
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"lacks": ("everything after its first 9 packets: no more were asked for",)}, "everything after its first 9"),
+        ({"filter": "tcp[tcpflags] & tcp-rst == 0"}, r"the capture's filter .* may have left some out"),
+        ({"filter": "src host 10.0.1.11"}, r"the capture's filter .* may have left some out"),
+        ({"filter": "len < 200"}, r"the capture's filter .* may have left some out"),
+        ({"loss": Loss(9, 2)}, "2 packets were dropped at alice"),
+    ],
+)
+def test_what_may_be_missing_is_not_said_not_to_be_there(change, reason):
+    recording = capture(l4()).recording
+    if "filter" in change:
+        change = {"vantages": tuple(replace(one, filter=change["filter"]) for one in recording.vantages)}
+    if "loss" in change:
+        change = {"loss": {**recording.loss, "alice": change["loss"]}}
+    for check in (lambda chain: chain.no_reset(), lambda chain: chain.retransmissions(0)):
+        with pytest.raises(NotAsExpected, match=reason):
+            check(expect(Capture(replace(recording, **change))))
+
+
+def test_a_filter_that_takes_whole_conversations_hides_nothing_of_them():
+    recording = capture(l4()).recording
+    filtered = tuple(replace(one, filter="host 10.0.1.11 and tcp port 80") for one in recording.vantages)
+    expect(Capture(replace(recording, vantages=filtered))).no_reset().retransmissions(0)
+
+
 def test_only_a_capture_that_has_ended_is_judged():
     with pytest.raises(CaptureError, match=r"expect\(\) takes a capture"):
         expect("l4.pcapng")

@@ -17,9 +17,10 @@ class Drain:
     the backend; it closes each as soon as nothing is asked over it, so what is merely kept does not count for ever.
     """
 
-    def __init__(self, name: str, left: Callable[[], int]) -> None:
+    def __init__(self, name: str, left: Callable[[], int], is_out: Callable[[], bool]) -> None:
         self.name = name
         self._left = left
+        self._is_out = is_out
 
     @property
     def left(self) -> int:
@@ -32,8 +33,8 @@ class Drain:
 
     @property
     def drained(self) -> bool:
-        """Whether the last of them has ended."""
-        return self.left == 0
+        """Whether the last of them has ended, and none can begin: not where the backend is in rotation again."""
+        return self._is_out() and self.left == 0
 
     def wait(self, seconds: float = 30.0) -> bool:
         """Wait until it is drained, at most *seconds*; whether it is. Nothing is cut: `Balancer.remove` does that."""
@@ -49,7 +50,9 @@ class Drain:
 
     def __repr__(self) -> str:
         try:
-            left = self.left
+            left, is_out = self.left, self._is_out()
         except LabError:
             return f"<{self.name} is draining>"
+        if not is_out:
+            return f"<{self.name} is in rotation again>"
         return f"<{self.name} is drained>" if not left else f"<{self.name} is draining: {left} connections left>"

@@ -48,7 +48,7 @@ class Operations:
         name = self._backend("drain", backend)
         live = self._running()
         uninterrupted(lambda: self._drain(live, name))
-        return Drain(name, lambda: self._left(name))
+        return Drain(name, lambda: self._left(name), lambda: name in self._running().rotation.out)
 
     def remove(self, backend: object) -> int:
         """Take *backend* out at once: its connections are reset on both sides, no others. How many those were.

@@ -71,6 +71,12 @@ class Fault:
         """Put everything back. A lab that has ended meanwhile has nothing to put back."""
         uninterrupted(self._end)
 
+    def forget(self) -> None:
+        """The lab has ended, and there is nothing left to put back."""
+        if self._active:
+            self._active = False
+            self._told("ended", self)
+
     def _begin(self) -> None:
         self._check()
         self._told("begun", self)

@@ -138,6 +138,11 @@ class Faults:
         """Those in force now."""
         return tuple(self._active.values())
 
+    def forget(self) -> None:
+        """The lab has ended, and everything that was broken in it with it: nothing is in force any more."""
+        for fault in self.active:
+            fault.forget()
+
     def events(self, since_ns: int) -> list[dict[str, Any]]:
         """The ``fault`` events since *since_ns* (Unix time), and of those in force then their beginning."""
         with self._lock:

@@ -21,7 +21,8 @@ ALL_DOWN_RESET = (
 ALL_DOWN_DROP = (
     "no backend is left: all servers were killed, and lb drops what it would forward without a word. The client "
     "waits until it gives up.",
-    "the same SYN at lb:front again after 1, 3, 7 … seconds, no answer, and none of it at lb:back.",
+    "the same SYN at lb:front again and again, about each second at first (tcp_syn_linear_timeouts), then in waits "
+    "that double; no answer, and none of it at lb:back.",
 )
 CONNTRACK_FULL = (
     "the connection table of lb is full but for {room} more at a time: first packets of new connections are dropped, "

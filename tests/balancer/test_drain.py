@@ -62,6 +62,7 @@ def test_drain_under_load_fails_no_request_and_leaves_old_connections_alone(lab:
         assert drain.wait(20)
         assert drain.drained
     lab.balancer.add("api1")
+    assert (drain.drained, repr(drain)) == (False, "<api1 is in rotation again>")
     assert Counter(str(lab.alice.get("http://lb/").backend) for _ in range(8)) == dict.fromkeys(
         ("api1", "api2", "images1", "images2"), 2
     )

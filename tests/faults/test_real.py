@@ -314,5 +314,9 @@ def test_a_lab_that_ends_or_begins_anew_meanwhile_has_nothing_to_put_back() -> N
         lab.start()
         with fault:
             lab.stop()
+            assert (fault.active, lab.faults.active) == (False, ())
             lab.start()
+            with lab.capture() as cap:
+                lab.alice.get("http://lb/")
+            assert cap.recording.of_kind("fault") == []
         assert lab.alice.get("http://lb/").status == 200

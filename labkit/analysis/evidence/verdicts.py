@@ -3,6 +3,7 @@
 A claim about something that the capture does not show at all does not hold either: silence proves nothing.
 """
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
@@ -106,22 +107,23 @@ def no_loss(case: Case) -> Verdict:
     claim = "no packet lost"
     dropped = [f"{lost:,} at {name}" for name, _, lost in case.loss if lost]
     unknown = [name for name, _, lost in case.loss if lost is None]
-    cut = [lack for lack in case.study.recording.lacks if any(words in lack for words in _CUT)]
     reasons = [f"{', '.join(dropped)} were dropped"] if dropped else []
     reasons += [f"nobody counted at {', '.join(unknown)}"] if unknown else []
-    reasons += [f"not in the capture: {lack}" for lack in cut]
+    reasons += _cut(case)
     reasons += [] if case.loss else ["there is no vantage point"]
     return Verdict(not reasons, claim, "; ".join(reasons))
 
 
 def no_reset(case: Case) -> Verdict:
-    """No TCP packet has the RST flag."""
+    """No TCP packet has the RST flag, and none of those may be missing that were not captured."""
     claim = "no reset"
     table = case.packets[case.packets["flags"].notna()]
     if table.empty:
         return Verdict(False, claim, "there is no TCP packet")
     resets = table[table["flags"].astype(object).str.contains("R")]
     if resets.empty:
+        if missing := _perhaps_missing(case):
+            return Verdict(False, claim, missing)
         return Verdict(True, claim, packets=tuple(int(number) for number in table["number"]))
     senders = ", ".join(dict.fromkeys(map(case.study.nodes.at, resets["src"])))
     return Verdict(False, claim, f"reset by {senders}", tuple(int(number) for number in resets["number"]))
@@ -142,14 +144,15 @@ def joined(case: Case) -> Verdict:
 
 
 def retransmissions(case: Case, count: int) -> Verdict:
-    """The connections have *count* retransmitted segments in all, each counted where its client is."""
+    """The connections have *count* retransmitted segments in all, each counted where its client is; of a capture that
+    may lack some, no count holds."""
     claim = f"{count:,} retransmission{'' if count == 1 else 's'}"
     found = {n: int(row["retransmissions"]) for n, row in case.connections.items() if row["proto"] == "TCP"}
     if not found:
         return Verdict(False, claim, "there is no TCP connection")
     again = tuple(number for connection, many in found.items() if many for number in _repeated(case, connection))
     total = sum(found.values())
-    words = "" if total == count else f"there are {total:,}"
+    words = _perhaps_missing(case) if total == count else f"there are {total:,}"
     return Verdict(not words, claim, words, again or case.first(found))
 
 
@@ -165,6 +168,22 @@ def _repeated(case: Case, connection: int) -> list[int]:
     return [int(number) for number in counting[twice]["number"]] or [int(rows["number"].iloc[0])]
 
 
+def _cut(case: Case) -> list[str]:
+    """What the recording says about packets that are missing and that nobody counted."""
+    lacks = case.study.recording.lacks
+    return [f"not in the capture: {lack}" for lack in lacks if any(words in lack for words in _CUT)]
+
+
+def _perhaps_missing(case: Case) -> str:
+    """Why packets may be missing of what was captured, so that none can be said not to be there; empty if none are."""
+    reasons = [f"{lost:,} packets were dropped at {name}" for name, _, lost in case.loss if lost] + _cut(case)
+    filters = dict.fromkeys(vantage.filter for vantage in case.study.recording.vantages)
+    reasons += [f"the capture's filter ({one}) may have left some out" for one in filters if _PICKS.search(one)]
+    return "; ".join(reasons)
+
+
+# What makes a filter choose among the packets of one conversation (pcap-filter(7)).
+_PICKS = re.compile(r"\[|\b(len|less|greater|src|dst|inbound|outbound)\b")
 # How a recording says that packets are missing which nobody counted.
 _CUT = ("everything after", "the rest: ", "perhaps packets", "the last packets", "packets whose blocks are damaged")
 
