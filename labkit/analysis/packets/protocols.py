@@ -2,8 +2,8 @@
 
 Read from headers alone, down to the transport; what is inside that is named where its first bytes say so (HTTP/1 and
 TLS), which is less than Wireshark's dissectors find. Every packet counts that carries such bytes; Wireshark counts a
-message once, and not where it takes a packet seen at another vantage point for a retransmission. A later fragment counts
-as IP, for it has no other header.
+message once, and not where it takes a packet seen at another vantage point for a retransmission. A later fragment
+counts as IP, for it has no other header.
 """
 
 from collections.abc import Iterator
