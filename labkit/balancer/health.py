@@ -45,6 +45,7 @@ class HealthChecks(Mapping[str, str]):
         self._places: tuple[Place, ...] = ()
         self._states: dict[rotation.Place, State] = {}
         self._served: set[rotation.Place] = set()  # where a server was seen to listen
+        self._said: frozenset[rotation.Place] = frozenset()  # what `down` was when a change of it was told
         self._telling = threading.Lock()  # of the states; held for a moment only
         self._events: deque[dict[str, Any]] = deque(maxlen=KEPT)
         self._task: Task | None = None
@@ -88,12 +89,15 @@ class HealthChecks(Mapping[str, str]):
 
     @property
     def down(self) -> frozenset[rotation.Place]:
-        """Those whose checks fail, and with the default checks the UDP ports of a backend that died as a whole."""
+        """Those whose checks fail, and the UDP ports that nobody checks of a backend that died as a whole."""
         with self._telling:
             states = dict(self._states)
             failing = frozenset(at for at, state in states.items() if state == "down")
-            by_connects = self._check is not None and self._check.kind == "tcp"
-            return failing.union(unheard(self._forwards, states, self._served)) if by_connects else failing
+            by_connects = {
+                each.key: states[each.key] for each in self._places if each.how == "tcp" and each.key in states
+            }
+            dead = unheard(self._forwards, by_connects, self._served)
+            return failing.union(place for place in dead if place not in states)
 
     def events(self, since_ns: int = 0) -> list[dict[str, Any]]:
         """The ``health`` events since *since_ns* (Unix time), oldest first."""
@@ -177,7 +181,6 @@ class HealthChecks(Mapping[str, str]):
         self._places = places(self._forwards, self._check) if self._check else ()
         with self._telling:
             keys = [place.key for place in self._places]
-            lost = any(state == "down" and key not in keys for key, state in self._states.items())
             known = {key: self._states.get(key, "up" if key in self._served else "unknown") for key in keys}
             self._states = known
         message = plain(self._check or Check(), self._places, list(known.values()))
@@ -193,21 +196,25 @@ class HealthChecks(Mapping[str, str]):
         except TaskError:
             return  # it ended this moment, and is started again
         finally:
-            if lost:
+            if self._differs():
                 self._on_change()
+
+    def _differs(self) -> bool:
+        """Whether others are down now than was said last; then it is as good as said."""
+        before, self._said = self._said, self.down
+        return self._said != before
 
     def _hear(self, message: Message) -> None:
         """One message of the task (the runtime's reader thread: it must not wait)."""
         changed = message["kind"] == "health"
         told = [[message[name] for name in ("backend", "transport", "port", "state")]] if changed else message["states"]
-        before = self.down
         with self._telling:
             for backend, transport, port, state in told:
                 if (backend, transport, port) in self._states:
                     self._states[backend, transport, port] = state
         if changed and "down" in (message["state"], message["was"]):  # that one answers for the first time is no event
             self._events.append(message)
-        if self.down != before:
+        if self._differs():
             threading.Thread(target=self._on_change, name="labkit health", daemon=True).start()
 
     def _ended(self, reason: str | None) -> None:

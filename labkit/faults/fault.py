@@ -4,6 +4,7 @@ What it does is a list of steps, each with the step that takes it back. Undoing 
 undone already, does no harm: so whatever fails half-way, and whatever happened to the lab meanwhile, is put back.
 """
 
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -47,6 +48,8 @@ class Fault:
         self._told = told
         self._check = check
         self._active = False
+        self._abandoned = False  # it was interrupted before it had begun
+        self._acting = threading.RLock()  # a beginning that a second interrupt left behind goes on in its thread
 
     @property
     def active(self) -> bool:
@@ -60,9 +63,11 @@ class Fault:
         """
         if self._active:
             raise FaultError(f"{self.name} is in force already: leave its with block first.")
+        self._abandoned = False
         try:
             uninterrupted(self._begin)
-        except KeyboardInterrupt:  # it came when all was done
+        except KeyboardInterrupt:  # it came when all was done, or a second one before that
+            self._abandoned = True
             uninterrupted(self._end)
             raise
         return self
@@ -78,31 +83,35 @@ class Fault:
             self._told("ended", self)
 
     def _begin(self) -> None:
-        self._check()
-        self._told("begun", self)
-        self._active = True
-        try:
-            for step in self._steps:
-                step.do()
-        except BaseException:
-            with suppress(Exception):  # what went wrong first says more
-                self._end()
-            raise
+        with self._acting:
+            if self._abandoned:
+                return
+            self._check()
+            self._told("begun", self)
+            self._active = True
+            try:
+                for step in self._steps:
+                    step.do()
+            except BaseException:
+                with suppress(Exception):  # what went wrong first says more
+                    self._end()
+                raise
 
     def _end(self) -> None:
         """Undo every step, the last one first, also when one fails; the first failure is raised at the end."""
-        if not self._active:
-            return
         failed: list[Exception] = []
-        for step in reversed(self._steps):
-            try:
-                step.undo()
-            except LabNotRunning:
-                continue
-            except Exception as error:
-                failed.append(error)
-        self._active = False
-        self._told("ended", self)
+        with self._acting:
+            if not self._active:
+                return
+            for step in reversed(self._steps):
+                try:
+                    step.undo()
+                except LabNotRunning:
+                    continue
+                except Exception as error:
+                    failed.append(error)
+            self._active = False
+            self._told("ended", self)
         if failed:
             raise FaultError(
                 f"What {self.name} did could not be put back ({failed[0]}): stop the lab and start it again."

@@ -209,6 +209,20 @@ def test_datagrams_are_not_refused_for_a_dead_server_of_connections(lab: Lab) ->
         lab.balancer.l4()
 
 
+def test_datagrams_are_forwarded_again_when_they_are_checked_themselves(lab: Lab) -> None:
+    lab.balancer.health.check(kind="http", interval=0.1)  # its connects tell that a backend is dead as well
+    lab.api1.kill()
+    answering = lab.api1.run([sys.executable, "-c", ANSWER_DATAGRAMS], background=True)
+    try:
+        until(lambda: ("api1", "udp", 7) in lab.balancer.health.down)
+        until(lambda: "goto udp_echo_7_api1" not in lab.balancer.rules)
+        lab.balancer.health.check(kind="udp", interval=0.1)
+        until(lambda: "7/udp up" in states(lab, "api1"))
+        until(lambda: "goto udp_echo_7_api1" in lab.balancer.rules)
+    finally:
+        answering.stop()
+
+
 ANSWER_DATAGRAMS = """
 import socket
 with socket.socket(type=socket.SOCK_DGRAM) as server:

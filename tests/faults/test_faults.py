@@ -1,5 +1,6 @@
 """What is asked for and the fault or the lesson that comes of it; steps done and undone."""
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,7 @@ from labkit import Lab
 from labkit.errors import FaultError, LabError, LabNotRunning
 from labkit.faults import Fault
 from labkit.faults.fault import Step
+from tests.interrupt import interrupted
 
 LAB = Lab()
 
@@ -116,6 +118,22 @@ def test_what_fails_half_way_is_undone_altogether() -> None:
     with pytest.raises(LabError, match="do b"), journal.fault():
         pytest.fail("it began")
     assert journal.done == ["begun", "do a", "do b", "undo b", "undo a", "ended"]
+
+
+def test_a_second_interrupt_while_it_begins_leaves_nothing_of_it() -> None:
+    done: list[str] = []
+
+    def slow() -> None:
+        done.append("do")
+        time.sleep(0.3)
+        done.append("done")
+
+    steps = [Step(slow, lambda: done.append("undo"))]
+    fault = Fault("it()", ("it breaks.", "traces."), ["x"], steps, lambda state, _: done.append(state))
+    with pytest.raises(KeyboardInterrupt), interrupted(0.1), interrupted(0.15), fault:
+        pytest.fail("it began")
+    assert done == ["begun", "do", "done", "undo", "ended"]
+    assert not fault.active
 
 
 def test_one_step_that_cannot_be_undone_does_not_keep_the_others() -> None:

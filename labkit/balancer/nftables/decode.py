@@ -5,7 +5,7 @@ the whole is asked again. Writing the values as text is left to `text`.
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from itertools import chain as concatenated
 
@@ -22,6 +22,7 @@ OBJECTS |= {8: "secmark", 9: "ct expectation", 10: "synproxy"}
 
 Found = dict[int, bytes]  # a message's attributes by number
 Key = tuple[int, str]  # family and name of a table
+Unasked = Callable[[int, str, str], bool]
 
 
 def generation(netlink: Netlink) -> int:
@@ -30,12 +31,15 @@ def generation(netlink: Netlink) -> int:
     return as_int(dict(attributes(answer[FAMILY.size :]))[1])
 
 
-def live(netlink: Netlink) -> tuple[int, Ruleset]:
-    """The rules in force and their generation. EngineError if they change faster than they can be read."""
+def live(netlink: Netlink, unasked: Unasked = lambda *_: False) -> tuple[int, Ruleset]:
+    """The rules in force and their generation. EngineError if they change faster than they can be read.
+
+    unasked: says by family, table and name of which sets the elements are left out.
+    """
     for _ in range(ATTEMPTS):
         try:
             before = generation(netlink)
-            found = _dump(netlink)
+            found = _dump(netlink, unasked)
             if generation(netlink) == before:
                 return before, found
         except InterruptedError:
@@ -48,7 +52,7 @@ def _list(netlink: Netlink, kind: int, what: str, family: int = 0, payload: byte
         yield answer[0], dict(attributes(answer[FAMILY.size :]))
 
 
-def _dump(netlink: Netlink) -> Ruleset:
+def _dump(netlink: Netlink, unasked: Unasked) -> Ruleset:
     tables = [(family, found) for family, found in _list(netlink, GETTABLE, "the list of tables")]
     rules: dict[tuple[int, str, str], list[Rule]] = {}
     for family, found in _list(netlink, GETRULE, "the list of rules"):
@@ -60,7 +64,7 @@ def _dump(netlink: Netlink) -> Ruleset:
         chains.setdefault(key, []).append(_chain(found, tuple(rules.get((*key, as_text(found[3])), ()))))
     sets: dict[Key, list[Set]] = {}
     for family, found in _list(netlink, GETSET, "the list of sets"):
-        sets.setdefault((family, as_text(found[1])), []).append(_set(netlink, family, found))
+        sets.setdefault((family, as_text(found[1])), []).append(_set(netlink, family, found, unasked))
     objects: dict[Key, list[Object]] = {}
     for family, found in _list(netlink, GETOBJ, "the list of named objects"):
         objects.setdefault((family, as_text(found[1])), []).append(_object(found))
@@ -101,12 +105,15 @@ def _chain(found: Found, rules: tuple[Rule, ...]) -> Chain:
     return Chain(as_text(found[3]), rules, hook, found.get(12, b""))
 
 
-def _set(netlink: Netlink, family: int, found: Found) -> Set:
-    asked = text(1, as_text(found[1])) + text(2, as_text(found[2]))
-    lists = [data[3] for _, data in _list(netlink, GETSETELEM, "the elements of a set", family, asked) if 3 in data]
+def _set(netlink: Netlink, family: int, found: Found, unasked: Unasked) -> Set:
+    table, name = as_text(found[1]), as_text(found[2])
+    lists = []
+    if not unasked(family, table, name):
+        asked = text(1, table) + text(2, name)
+        lists = [data[3] for _, data in _list(netlink, GETSETELEM, "the elements of a set", family, asked) if 3 in data]
     one = (unpack_expression(found[17]),) if 17 in found else ()
     return Set(
-        name=as_text(found[2]),
+        name=name,
         flags=as_int(found.get(3, b"")),
         key_type=as_int(found.get(4, b"")),
         key_length=as_int(found.get(5, b"")),

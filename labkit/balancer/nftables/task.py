@@ -39,6 +39,7 @@ from .netlink import Message, Netlink
 from .reads import reads
 from .render import render
 from .text import text
+from .values import TABLE, Family, Ruleset
 from .wanted import forwards_of
 
 A_REPLY = 20_000  # decisions
@@ -90,7 +91,7 @@ class Kernel:
         self._operations: dict[str, Callable[..., Any]] = {
             "apply": self._apply,
             "text": lambda: text(decode.live(self._netlink)[1]),
-            "reads": lambda: reads(decode.live(self._netlink)[1]),
+            "reads": lambda: reads(self._rules()[1]),
             "dump": self._dump,
             "decisions": self._decisions,
             "settings": lambda: self._refused,
@@ -119,13 +120,17 @@ class Kernel:
         """Put what was collected into the record, each event with the rules of its time."""
         for generation, events in self._collector.take():
             if self._regime is None or generation != self._generation:
-                self._generation, ruleset = decode.live(self._netlink)
+                self._generation, ruleset = self._rules()
                 before = replace(self._regime, before=None) if self._regime else None
                 self._regime = Regime(self._listeners, ruleset, before)
             self._record.add(events, self._regime)
 
+    def _rules(self) -> tuple[int, Ruleset]:
+        """The rules in force and their generation, without the flows that maps remember: many, and no rules."""
+        return decode.live(self._netlink, _are_flows)
+
     def _dump(self) -> list[Any]:
-        ruleset = decode.live(self._netlink)[1]
+        ruleset = self._rules()[1]
         return [text(ruleset), reads(ruleset)]
 
     def _apply(self, forwards: Sequence[Mapping[str, Any]]) -> list[int]:
@@ -142,7 +147,7 @@ class Kernel:
         translating, *others = render(self._vips, wanted, self._place).tables
         messages = encode.swap(translating)
         if others:
-            live = decode.live(self._netlink)[1].tables
+            live = self._rules()[1].tables
             there = {(table.family, table.name): table for table in live}
             for table in others:
                 before = there.get((table.family, table.name))
@@ -183,3 +188,7 @@ class Kernel:
 def _place(beside: Mapping[str, Any]) -> Place:
     backends = tuple(Target(**backend) for backend in beside["backends"])
     return Place(beside["front"], socket.if_nametoindex(beside["back"]), backends)
+
+
+def _are_flows(family: int, table: str, name: str) -> bool:
+    return family == Family.NETDEV and table == TABLE and is_flows(name)

@@ -46,6 +46,20 @@ def held_by(lab: Lab, held: dict[int, tuple[Any, str]]) -> dict[int, tuple[str, 
     return dict(zip(mine.original_sport, zip(mine.state, mine.backend, strict=True), strict=True))
 
 
+def test_flows_are_no_rules_that_a_capture_keeps(lab: Lab) -> None:
+    """They can be very many: `rules` lists them as nft does, and nothing else reads them with the rules."""
+    with ExitStack() as stack:
+        opened(lab, stack, 8)
+        lab.balancer.weigh("api1", 2)
+        with lab.capture() as cap:
+            lab.alice.get("http://lb/")
+        kept = cap.recording.of_kind("rules")[-1]["text"]
+        flow = f"{lab.alice.address} . "
+        assert flow in lab.balancer.rules
+        assert flow not in kept
+        assert "map tcp4 {" in kept
+
+
 @pytest.mark.parametrize("now", ["dsr", "dnat", "l7"])
 def test_flows_are_shown_and_counted_beside_what_is_tracked_whatever_is_switched(lab: Lab, now: str) -> None:
     with ExitStack() as stack:
