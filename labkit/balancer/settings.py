@@ -46,7 +46,7 @@ SETTINGS: dict[str, Setting] = {
             ("close_wait", "the other has to close", False),
             ("last_ack", "the last acknowledgement is missing", False),
             ("time_wait", "both have closed; short, or new connections would soon find no free port", True),
-            ("close", "it was reset", False),
+            ("close", "it was reset; short, or its port would lead to who is gone", True),
             ("max_retrans", "packets are sent again and again", False),
             ("unacknowledged", "data is not acknowledged", False),
         )

@@ -21,6 +21,7 @@ def test_settings_are_what_the_kernel_has(lab: Lab) -> None:
     shown = dict(settings)
     assert shown["tcp_max_tw_buckets"] == 500
     assert shown["nf_conntrack_tcp_timeout_time_wait"] == 2
+    assert shown["nf_conntrack_tcp_timeout_close"] == 1
     assert shown["ip_local_port_range"] == (10000, 65000)
     assert lab.alice.run("cat /proc/sys/net/ipv4/tcp_max_tw_buckets").stdout.strip() == "500"
     settings["ip_local_port_range"] = (20000, 60000)
