@@ -10,8 +10,8 @@ SYSCTLS = (
     ("net/ipv6/conf/all/forwarding", "1", False),
     # A connection in TIME_WAIT holds its tuple for two minutes: new ones would soon find none free.
     ("net/netfilter/nf_conntrack_tcp_timeout_time_wait", "2", False),
-    # One that its backend has reset is kept with its backend for ten seconds: a client that uses the port again meanwhile
-    # would be sent there, though it is out of rotation.
+    # One that was reset is kept with its backend for ten seconds: a client that uses the port again meanwhile would be
+    # sent there, though it is out of rotation.
     ("net/netfilter/nf_conntrack_tcp_timeout_close", "1", False),
     # A late packet of a forgotten connection is not a new one: no backend is chosen for it.
     ("net/netfilter/nf_conntrack_tcp_loose", "0", False),
