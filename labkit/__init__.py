@@ -12,7 +12,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from labkit.balancer.policy import Route
+    from labkit.balancer.l7.actions import Answer, Edit, Redirect
+    from labkit.balancer.l7.auth import ApiKey, Basic, Jwt
+    from labkit.balancer.l7.cors import Cors
+    from labkit.balancer.l7.forwarded import Forwarded
+    from labkit.balancer.l7.rates import RateLimit
+    from labkit.balancer.l7.route import Route
+    from labkit.balancer.l7.sticky import Sticky
     from labkit.capture import Capture
     from labkit.comparison import compare
     from labkit.errors import LabError
@@ -23,28 +29,48 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Answer": "labkit.balancer.l7.actions",
+    "ApiKey": "labkit.balancer.l7.auth",
+    "Basic": "labkit.balancer.l7.auth",
     "Capture": "labkit.capture",
+    "Cors": "labkit.balancer.l7.cors",
+    "Edit": "labkit.balancer.l7.actions",
+    "Forwarded": "labkit.balancer.l7.forwarded",
     "Interface": "labkit.topology",
+    "Jwt": "labkit.balancer.l7.auth",
     "Lab": "labkit.lab",
     "LabError": "labkit.errors",
     "Link": "labkit.topology",
     "Listener": "labkit.topology",
     "Node": "labkit.topology",
-    "Route": "labkit.balancer.policy",
+    "RateLimit": "labkit.balancer.l7.rates",
+    "Redirect": "labkit.balancer.l7.actions",
+    "Route": "labkit.balancer.l7.route",
+    "Sticky": "labkit.balancer.l7.sticky",
     "Topology": "labkit.topology",
     "compare": "labkit.comparison",
     "expect": "labkit.expectations",
 }
 
 __all__ = [
+    "Answer",
+    "ApiKey",
+    "Basic",
     "Capture",
+    "Cors",
+    "Edit",
+    "Forwarded",
     "Interface",
+    "Jwt",
     "Lab",
     "LabError",
     "Link",
     "Listener",
     "Node",
+    "RateLimit",
+    "Redirect",
     "Route",
+    "Sticky",
     "Topology",
     "__version__",
     "compare",

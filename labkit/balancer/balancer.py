@@ -122,26 +122,40 @@ class Balancer(Operations):
         engine: object = "mitmproxy",
         tls: object = False,
         reencrypt: object = False,
+        sticky: object = None,
+        algorithm: object = "round_robin",
+        weights: object = None,
+        hash_on: object = None,
+        forwarded: object = False,
+        request_id: object = False,
         **unknown: object,
     ) -> None:
         """End connections here and route each request, from the next connection on; those that exist go on as they are.
 
         routes: a list of `Route`, the first match wins; unless given, ``/<pool>/*`` for each pool and then everything
         else over all backends. tls: end TLS too, with the lab's own certificate, on HTTPS listeners; without it they
-        stay forwarded. reencrypt: what came over TLS goes on over TLS to the backends, not in clear. Starts the proxy
-        if it died. Raises PolicyError for what cannot be done, EngineError if the proxy does not come up; then the mode
+        stay forwarded. reencrypt: what came over TLS goes on over TLS to the backends, not in clear. sticky:
+        ``"cookie"``, sessions stay with their backend by a cookie of the balancer's; or a `Sticky`. algorithm: of every
+        pool, or by pool: ``"round_robin"``, ``"random"``, ``"least_requests"``, ``"random_of_two"``,
+        ``"consistent_hash"``, made of hash_on (``"client"``, ``"header:NAME"``, ``"cookie:NAME"``). weights: shares by
+        name, as in ``{"api1": 3}``. forwarded: backends are told of the client (X-Forwarded-For, -Proto, -Host), or a
+        `Forwarded`. request_id: and get an X-Request-Id, the number of the exchange in the record. Starts the proxy if
+        it died. Raises PolicyError for what cannot be done, EngineError if the proxy does not come up; then the mode
         stays what it was.
         """
-        plan_l7(
-            self._topology, (), routes, engine, tls, reencrypt, **unknown
-        )  # what is wrong is said also when no lab runs
+        asked = {
+            "routes": routes, "engine": engine, "tls": tls, "reencrypt": reencrypt, "sticky": sticky,
+            "algorithm": algorithm, "weights": weights, "hash_on": hash_on, "forwarded": forwarded,
+            "request_id": request_id, **unknown,
+        }  # fmt: skip
+        plan_l7(self._topology, (), **asked)  # what is wrong is said also when no lab runs
         live = self._running()
         live.proxy.start()
         live.proxy.ready(_READY_SECONDS)
 
         def switch() -> None:
             with self._lock:
-                self._to_l7(live, plan_l7(self._topology, live.forwards, routes, engine, tls, reencrypt))
+                self._to_l7(live, plan_l7(self._topology, live.forwards, **asked))
 
         uninterrupted(switch)
 

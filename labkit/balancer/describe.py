@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from html import escape
 
+from labkit.balancer.l7.route import Route
 from labkit.balancer.policy import Forward, L4Policy, L7Policy
 from labkit.balancer.styles import ABOUT
 from labkit.topology import Listener, Topology
@@ -18,10 +19,7 @@ def endpoint(address: str, port: int) -> str:
 
 def routes_text(policy: L7Policy, listening: Sequence[tuple[str, int]]) -> str:
     """*policy* as a table that reads like the proxy's own configuration, with where it listens on top."""
-    rows = [
-        (route.path, route.pool, ", ".join(f"{target.name} {target.address4}" for target in policy.pools[route.pool]))
-        for route in policy.routes
-    ]
+    rows = [(route.label, route.pool or "lb", _leads_to(policy, route)) for route in policy.routes]
     rows.append(("no match", "404", "answered here, no backend is contacted"))
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
     table = "\n".join(f"{path:{widths[0]}}  {pool:{widths[1]}}  {targets}" for path, pool, targets in rows)
@@ -42,7 +40,7 @@ def summary(topology: Topology, policy: L4Policy | L7Policy, notice: str | None)
     """Name and value of each line about a balancer that carries out *policy*; *notice* comes first, if any."""
     rows: Rows = [("attention", notice)] if notice else []
     if isinstance(policy, L7Policy):
-        routes = ", ".join(f"{route.path} → {route.pool}" for route in policy.routes)
+        routes = ", ".join(f"{route.label} → {route.pool or 'lb itself'}" for route in policy.routes)
         rows += [
             ("mode", "l7: connections end here, each request is routed"),
             ("engine", f"mitmproxy ({NOT_A_MEASUREMENT})"),
@@ -72,6 +70,15 @@ def as_html(rows: Rows) -> str:
     cell = 'style="text-align:left;padding:2px 12px 2px 0"'
     lines = (f"<tr><th {cell}>{escape(name)}</th><td {cell}>{escape(value)}</td></tr>" for name, value in rows)
     return f"<table>{''.join(lines)}</table>"
+
+
+def _leads_to(policy: L7Policy, route: Route) -> str:
+    """Who gets the requests of *route*."""
+    if route.pool is None:
+        how = f"redirects to {route.redirect.to}" if route.redirect else "answers"
+        status = route.redirect.status if route.redirect else route.respond.status if route.respond else 0
+        return f"{how} ({status}), no backend is contacted"
+    return ", ".join(f"{target.name} {target.address4}" for target in policy.pools[route.pool])
 
 
 def _secure(policy: L7Policy) -> list[Listener]:

@@ -6,13 +6,16 @@ balancer puts that in force.
 
 import threading
 from collections.abc import Callable
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from labkit.balancer import lingering
 from labkit.balancer.connections import backends_by_address, connections_table, open_at
 from labkit.balancer.drain import Drain
 from labkit.balancer.health import HealthChecks
+from labkit.balancer.l7.explain import Explanation, explanation, request_of
 from labkit.balancer.live import Live
+from labkit.balancer.policy import L7Policy
 from labkit.balancer.rotation import Rotation
 from labkit.balancer.settings import Settings
 from labkit.balancer.turns import MOST_WEIGHT
@@ -115,6 +118,30 @@ class Operations:
         live = self._running()
         return connections_table(live.kernel.flows(), self._topology, probes)
 
+    def explain(
+        self,
+        request: object,
+        *,
+        headers: object = None,
+        cookies: object = None,
+        body: object = None,
+        client: object = None,
+    ) -> Explanation:
+        """Which rule ``"GET /api/x"`` would match, and why not those before it; nothing is sent.
+
+        request: method and path, or a whole URL. headers, cookies: name -> value; body: text, bytes, or a dictionary
+        that goes as JSON; client: whose address it comes from, the first client's unless given. Functions of routes are
+        asked here, in this process. PolicyError at L4, where no request is read.
+        """
+        live = self._running()
+        if not isinstance(live.policy, L7Policy):
+            raise PolicyError(
+                f"lab.balancer.explain({shown(request)}): at L4 no rule looks at a request: the backend is chosen on "
+                "the SYN, before there is one. Use lab.balancer.l7() first."
+            )
+        asked = request_of(request, headers, cookies, body, self._address_of(client))
+        return explanation(live.policy.routes, asked)
+
     @property
     def settings(self) -> Settings:
         """Time-outs and limits of the balancer's network namespace: a mapping; assignment sets one at once."""
@@ -124,6 +151,21 @@ class Operations:
     def health(self) -> HealthChecks:
         """The state of each backend by its name, and how that is checked: ``health.check(...)``, ``health.off()``."""
         return self._running().health
+
+    def _address_of(self, client: object) -> str:
+        """The address of the client that is meant: its own, its name, or the host itself; of the first if None."""
+        nodes = {node.name: node for node in self._topology.nodes if node.role == "client"}
+        name = next(iter(nodes), None) if client is None else getattr(client, "name", client)
+        if isinstance(name, str) and name in nodes:
+            address = nodes[name].interfaces[0].address4
+            return str(address.ip)
+        try:
+            return str(ip_address(name if isinstance(name, str) else ""))
+        except ValueError:
+            raise PolicyError(
+                f"lab.balancer.explain(client={shown(client)}): it is a client or its address{near_miss(name, nodes)}; "
+                f"there are {', '.join(nodes)}."
+            ) from None
 
     def _left(self, name: str) -> int:
         """How many connections lead to *name*."""

@@ -7,8 +7,13 @@ is not built yet is refused by name, never taken and ignored. Carrying a policy 
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
-from labkit.balancer.policy import Forward, L4Policy, L7Policy, Route, Target
-from labkit.balancer.refusals import l4_refusal, l7_refusal, pattern_refusal
+from labkit.balancer.l7.balance import balance_of
+from labkit.balancer.l7.checked import checked_routes
+from labkit.balancer.l7.forwarded import forwarded_of
+from labkit.balancer.l7.route import Route
+from labkit.balancer.l7.sticky import sticky_of
+from labkit.balancer.policy import Forward, L4Policy, L7Policy, Target
+from labkit.balancer.refusals import l4_refusal, l7_refusal
 from labkit.balancer.shares import algorithm_of, weighed
 from labkit.balancer.styles import style_of
 from labkit.errors import PolicyError
@@ -57,12 +62,19 @@ def plan_l7(
     engine: object = "mitmproxy",
     tls: object = False,
     reencrypt: object = False,
+    sticky: object = None,
+    algorithm: object = "round_robin",
+    weights: object = None,
+    hash_on: object = None,
+    forwarded: object = False,
+    request_id: object = False,
     **unknown: object,
 ) -> L7Policy:
     """The HTTP listeners ended and routed by *routes*; the others forwarded as in *forwards*. Raises PolicyError.
 
     routes: a list of `Route`; None for one route ``/<pool>/*`` a pool, then everything else over all backends.
-    tls: HTTPS listeners are ended too; reencrypt: and what they carried goes on over TLS.
+    tls: HTTPS listeners are ended too; reencrypt: and what they carried goes on over TLS. sticky, algorithm, weights,
+    hash_on, forwarded, request_id: as `Balancer.l7` takes them.
     """
     for name in unknown:
         raise PolicyError(l7_refusal(name))
@@ -71,15 +83,28 @@ def plan_l7(
             f"lab.balancer.l7() does not know the engine {shown(engine)}: built now is {', '.join(ENGINES)}."
         )
     listeners = _ended(topology, _flag("tls", tls), _flag("reencrypt", reencrypt))
-    chosen = default_routes(topology) if routes is None else _checked_routes(routes)
+    chosen = default_routes(topology) if routes is None else checked_routes(routes)
     pools = {
-        route.pool: targets_of(topology, pool_members(topology, route.pool, f"Route({shown(route.path)})"))
+        route.pool: targets_of(topology, pool_members(topology, route.pool, f"Route({shown(route.label)})"))
         for route in chosen
+        if route.pool is not None
     }
+    everyone = {target.name: target for targets in pools.values() for target in targets}
+    heavy = {target.name: target for target in weighed(list(everyone.values()), weights, "l7")}
+    pools = {name: tuple(heavy[target.name] for target in targets) for name, targets in pools.items()}
     others = tuple(forward for forward in forwards if forward.listener not in listeners)
     in_clear = [listener.target_port for listener in topology.listeners if listener.protocol == "http"]
     return L7Policy(
-        listeners, chosen, MappingProxyType(pools), others, reencrypt is True, in_clear[0] if in_clear else HTTP_PORT
+        listeners,
+        chosen,
+        MappingProxyType(pools),
+        others,
+        reencrypt is True,
+        in_clear[0] if in_clear else HTTP_PORT,
+        MappingProxyType(balance_of(algorithm, hash_on, pools)),
+        sticky_of(sticky),
+        forwarded_of(forwarded),
+        _flag("request_id", request_id, "every request gets an X-Request-Id of its own, or none does"),
     )
 
 
@@ -105,11 +130,9 @@ def _ended(topology: Topology, tls: bool, reencrypt: bool) -> tuple[Listener, ..
     return listeners
 
 
-def _flag(name: str, value: object) -> bool:
+def _flag(name: str, value: object, about: str = "the certificates are the lab's own") -> bool:
     if not isinstance(value, bool):
-        raise PolicyError(
-            f"lab.balancer.l7({name}={shown(value)}): {name} is True or False; the certificates are the lab's own."
-        )
+        raise PolicyError(f"lab.balancer.l7({name}={shown(value)}): {name} is True or False; {about}.")
     return value
 
 
@@ -160,26 +183,6 @@ def _named_backends(topology: Topology, backends: object) -> tuple[str, ...]:
             raise PolicyError(f"lab.balancer.l4(): {name} is named twice: name it once, and give it more with weights.")
         names.append(str(name))
     return tuple(names)
-
-
-def _checked_routes(routes: object) -> tuple[Route, ...]:
-    example = '[Route("/api/*", pool="api")]'
-    if isinstance(routes, str | Mapping) or not isinstance(routes, Sequence):
-        raise PolicyError(
-            f"lab.balancer.l7(routes={shown(routes)}): routes is a list of Route values, as in {example}."
-        )
-    if not routes:
-        raise PolicyError(
-            "lab.balancer.l7(routes=[]) would answer every request with 404: give at least one route, "
-            f"as in {example}, or leave routes out for one route a pool."
-        )
-    for route in routes:
-        if not isinstance(route, Route):
-            raise PolicyError(f"lab.balancer.l7(): {shown(route)} is not a Route: write it as in {example}.")
-        reason = pattern_refusal(route.path)
-        if reason:
-            raise PolicyError(f"Route({shown(route.path)}) can match no path: {reason}")
-    return tuple(routes)
 
 
 def _instead(wrong: object, choices: Iterable[str]) -> str:

@@ -9,8 +9,11 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal, get_args
 
-from labkit.balancer.route_refusals import missing_refusal, unknown_refusal
-from labkit.errors import PolicyError
+from labkit.balancer.l7.balance import Balance
+from labkit.balancer.l7.forwarded import Forwarded
+from labkit.balancer.l7.resilience import Circuit, Ejection, Retries, Timeouts
+from labkit.balancer.l7.route import Route
+from labkit.balancer.l7.sticky import Sticky
 from labkit.topology import Listener
 
 Algorithm = Literal["round_robin", "random", "source_hash", "flow_hash", "maglev"]
@@ -43,34 +46,6 @@ class Forward:
     style: Style = "dnat"
 
 
-class _Missing(str):
-    """Stands for what was not given."""
-
-
-_MISSING = _Missing()
-
-
-@dataclass(frozen=True, slots=True, init=False)
-class Route:
-    """Requests whose path matches *path* go to *pool*. ``*`` stands for any run of characters; first match wins.
-
-    PolicyError for any other argument, and where one is missing. What they hold is checked by `plan`.
-
-    >>> Route("/api/*", pool="api")
-    """
-
-    path: str
-    pool: str
-
-    def __init__(self, path: str = _MISSING, pool: str = _MISSING, **unknown: object) -> None:
-        for name in unknown:
-            raise PolicyError(unknown_refusal(name))
-        for name, value in (("path", path), ("pool", pool)):
-            if value is _MISSING:
-                raise PolicyError(missing_refusal(name))
-            object.__setattr__(self, name, value)
-
-
 @dataclass(frozen=True, slots=True)
 class L4Policy:
     """Forward every listener: the backend is chosen on the first packet, by address and port."""
@@ -83,7 +58,8 @@ class L7Policy:
     """Terminate *listeners*, route each request, forward the rest (*forwards*) as L4 does.
 
     pools: name -> targets, for every pool a route names. reencrypt: what came over TLS goes on over TLS, to its
-    listener's port on the backends; otherwise in clear to *http_port* there.
+    listener's port on the backends; otherwise in clear to *http_port* there. balance: by pool, round robin for those
+    not named. The rest is for every request: see what each of the values says.
     """
 
     listeners: tuple[Listener, ...]
@@ -92,3 +68,11 @@ class L7Policy:
     forwards: tuple[Forward, ...] = ()
     reencrypt: bool = False
     http_port: int = 80
+    balance: Mapping[str, Balance] = field(default_factory=lambda: MappingProxyType({}))
+    sticky: Sticky | None = None
+    forwarded: Forwarded | None = None
+    request_id: bool = False
+    retries: Retries | None = None
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    ejection: Ejection | None = None
+    circuit: Circuit | None = None

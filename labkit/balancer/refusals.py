@@ -3,14 +3,13 @@
 Pure text. `plan` decides when to refuse and raises; here is only what is said.
 """
 
-import re
-
 from labkit.balancer.l4_refusals import ALSO_CALLED, ONLY_AT_L7, ONLY_L7
-from labkit.balancer.matching import unescaped
 from labkit.wording import near_miss
 
 L4_TAKES = ("algorithm", "backends", "pool", "weights", "style")
-L7_TAKES = ("routes", "engine", "tls", "reencrypt")
+L7_TAKES = (
+    "routes", "engine", "tls", "reencrypt", "sticky", "algorithm", "weights", "hash_on", "forwarded", "request_id",
+)  # fmt: skip
 
 _AT_L4 = dict(ONLY_AT_L7)
 _AT_L4["engine"] = "L4 has no engine to choose: the kernel's nftables forward. lab.balancer.l7(engine=...) has."
@@ -20,14 +19,6 @@ _AT_L7 = {
     'Name the pool in a route, as in l7(routes=[Route("*", pool="api")]).'
     for name in ("backends", "pool")
 }
-_AT_L7["algorithm"] = (
-    "lab.balancer.l7() has no algorithm yet: the backends of a pool take turns, request by request, also on a "
-    "connection that a client keeps. l4(algorithm=...) chooses once a connection."
-)
-_AT_L7["weights"] = (
-    "lab.balancer.l7() has no weights yet: the backends of a pool take turns, a request each. "
-    'l4(weights={"api1": 3}) weighs connections; lab.balancer.drain("api1") sends a backend no request.'
-)
 _AT_L7["style"] = (
     "lab.balancer.l7() has no style: styles say how packets are passed on, and at L7 none is. The client's connection "
     "ends here, and another leads from lb to the backend, which sees lb's address. l4(style=...) passes packets on."
@@ -88,22 +79,3 @@ def _unknown(mode: str, name: str, takes: tuple[str, ...]) -> str:
     if meant in _NOT_BUILT:
         return f"lab.balancer.{mode}() has no {name} yet: built now are {', '.join(takes)}."
     return f"lab.balancer.{mode}() has no argument {name!r}{near_miss(name, takes)}: it takes {', '.join(takes)}."
-
-
-_PATTERN_RULES = (
-    (r"", "an empty pattern names none. Write a path such as '/api/*', or '*' for every request."),
-    (r"[^*/].*", "a path begins with '/'. Write '/...', or '*' for every request."),
-    (r".*[?#].*", "the query is not part of the path. Leave out what follows '?' or '#'."),
-    (r".*[\x00-\x20\x7f].*", "a request target holds no spaces or control characters. Percent-encode them (%20)."),
-    (r".*[^\x00-\x7f].*", "a request target is ASCII. Percent-encode other characters, as in '/caf%C3%A9/*'."),
-    (r".*%(?![0-9A-Fa-f]{2}).*", "'%' begins an escape of two hexadecimal digits. Write a literal one as %25."),
-    (r"(.*/)?\.\.?(/.*)?", "dot segments are resolved before matching (RFC 3986 §5.2.4). Write the path they lead to."),
-)
-
-
-def pattern_refusal(pattern: object) -> str | None:
-    """What is wrong with a route's path pattern, or None."""
-    if not isinstance(pattern, str):
-        return f"a pattern is text, not {type(pattern).__name__}. Write a path such as '/api/*'."
-    plain = unescaped(pattern)
-    return next((reason for rule, reason in _PATTERN_RULES if re.fullmatch(rule, plain, re.DOTALL)), None)

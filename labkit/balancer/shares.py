@@ -48,29 +48,29 @@ def algorithm_of(asked: object, weights: object) -> Algorithm:
     )
 
 
-def weighed(targets: Sequence[Target], weights: object) -> tuple[Target, ...]:
+def weighed(targets: Sequence[Target], weights: object, mode: str = "l4") -> tuple[Target, ...]:
     """*targets* with the *weights* asked for (by name, 1 where none is given; None: all alike). Raises PolicyError."""
     if weights is None:
         return tuple(targets)
     if not isinstance(weights, Mapping):
-        raise PolicyError(f"lab.balancer.l4(weights={shown(weights)}): weights go by name, as in {_EXAMPLE}.")
+        raise PolicyError(f"lab.balancer.{mode}(weights={shown(weights)}): weights go by name, as in {_EXAMPLE}.")
     names = [target.name for target in targets]
     given: dict[str, int] = {}
     for key, weight in weights.items():
         name = key if isinstance(key, str) else getattr(key, "name", key)
         if not isinstance(name, str) or name not in names:
             raise PolicyError(
-                f"lab.balancer.l4() was given a weight for {shown(name)}, which is none of the backends "
+                f"lab.balancer.{mode}() was given a weight for {shown(name)}, which is none of the backends "
                 f"chosen{near_miss(name, names)}: they are {', '.join(names)}."
             )
-        given[name] = _weight(name, weight)
+        given[name] = _weight(name, weight, mode)
     found = tuple(replace(target, weight=given.get(target.name, 1)) for target in targets)
     turns([target.weight for target in found])
     return found
 
 
-def _weight(name: str, weight: object) -> int:
-    about = f"lab.balancer.l4(weights={{{name!r}: {shown(weight)}}})"
+def _weight(name: str, weight: object, mode: str) -> int:
+    about = f"lab.balancer.{mode}(weights={{{name!r}: {shown(weight)}}})"
     if isinstance(weight, bool) or not isinstance(weight, int):
         raise PolicyError(f"{about}: a weight is a whole number from 1 to {MOST_WEIGHT}, as in {_EXAMPLE}.")
     if weight == 0:

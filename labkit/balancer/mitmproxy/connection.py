@@ -5,7 +5,7 @@ import socket
 import struct
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from logging import INFO
 from types import TracebackType
 from typing import Any, Literal
@@ -28,7 +28,7 @@ from labkit.balancer.mitmproxy.tls import FrontTls, Tls
 _ExcInfo = Literal[True] | tuple[type[BaseException] | None, BaseException | None, TracebackType | None] | None
 _BACK_CONNECTIONS = 256  # to one backend: more than a client has streams, or one that waits could wait for ever
 _AT_ONCE = struct.pack("ii", 1, 0)  # linger: on, 0 s; closing sends RST instead of FIN
-_HOOKS: dict[str, Callable[[Router, HTTPFlow], None]] = {
+_HOOKS: dict[str, Callable[[Router, HTTPFlow], Awaitable[None]]] = {
     "requestheaders": Router.requestheaders,
     "request": Router.request,
     "responseheaders": Router.responseheaders,
@@ -74,7 +74,7 @@ class ClientConnection(LiveConnectionHandler):
                 if hook.flow.id in self._under_way:
                     self._router.ending(hook.flow)
             elif act := _HOOKS.get(hook.name):
-                act(self._router, *hook.args())
+                await act(self._router, *hook.args())
             elif self._tls:
                 self._tls_hook(self._tls, hook)
         except Exception:  # whatever it was: telling it ends this connection

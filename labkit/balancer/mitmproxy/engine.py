@@ -13,7 +13,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from labkit.balancer.mitmproxy.keylog import KeyLog
-from labkit.balancer.mitmproxy.messages import listener_to_plain, policy_from_plain, policy_to_plain
+from labkit.balancer.mitmproxy.messages import listener_to_plain
+from labkit.balancer.plain import from_plain, to_plain
 from labkit.balancer.policy import L7Policy
 from labkit.errors import EngineError, TaskError
 from labkit.runtime.protocol import Message, Node, Task
@@ -79,7 +80,7 @@ class MitmproxyEngine:
 
         Raises EngineError.
         """
-        return _served(self._current().ask("policy", policy=policy_to_plain(policy)))
+        return _served(self._current().ask("policy", policy=to_plain(policy)))
 
     def close_unused(self) -> None:
         """Close the proxy's idle connections to backends that no route leads to any more. EngineError."""
@@ -144,7 +145,7 @@ class MitmproxyEngine:
 
 
 def _served(reply: Message) -> Served:
-    return policy_from_plain(reply["policy"]), [(address, port) for address, port in reply["listening"]]
+    return from_plain(reply["policy"]), [(address, port) for address, port in reply["listening"]]
 
 
 class Told(deque[dict[str, Any]]):

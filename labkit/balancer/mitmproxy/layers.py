@@ -10,6 +10,7 @@
 """
 
 from collections.abc import Generator
+from dataclasses import replace
 from typing import Any
 
 import h11
@@ -34,6 +35,7 @@ from mitmproxy.proxy.layers.http._events import (
     RequestHeaders,
     RequestProtocolError,
     RequestTrailers,
+    ResponseHeaders,
     ResponseProtocolError,
     ResponseTrailers,
 )
@@ -147,6 +149,9 @@ class Stream(HttpStream):
             return
         if isinstance(event, RequestHeaders):
             self._bodiless = event.end_stream
+            event = replace(event, request=event.request.copy())  # what is edited here, the connection has still to see
+        elif isinstance(event, ResponseHeaders):
+            event = replace(event, response=event.response.copy())
         yield from super()._handle_event(event)
 
     def check_invalid(self, request: bool) -> Generator[commands.Command, Any, bool]:

@@ -8,38 +8,9 @@ Proxy to owner: ``{"kind": "ready", "listening": [[ip, port]]}``; one ``{"kind":
 operation; ``request`` events and the messages of `tls`, the former as `labkit.recording.model` writes them.
 """
 
-from types import MappingProxyType
 from typing import Any
 
-from labkit.balancer.policy import L7Policy, Route, Target
 from labkit.topology import Listener
-
-Plain = dict[str, Any]
-
-
-def policy_to_plain(policy: L7Policy) -> Plain:
-    """Routes and pools of *policy*; its forwards are no concern of the proxy."""
-    return {
-        "listeners": [listener_to_plain(listener) for listener in policy.listeners],
-        "reencrypt": policy.reencrypt,
-        "http_port": policy.http_port,
-        "routes": [[route.path, route.pool] for route in policy.routes],
-        "pools": {
-            name: [[target.name, target.address4, target.address6] for target in targets]
-            for name, targets in policy.pools.items()
-        },
-    }
-
-
-def policy_from_plain(plain: Plain) -> L7Policy:
-    pools = {name: tuple(Target(*target) for target in targets) for name, targets in plain["pools"].items()}
-    return L7Policy(
-        tuple(listener_from_plain(listener) for listener in plain["listeners"]),
-        tuple(Route(path, pool) for path, pool in plain["routes"]),
-        MappingProxyType(pools),
-        reencrypt=plain["reencrypt"],
-        http_port=plain["http_port"],
-    )
 
 
 def listener_to_plain(listener: Listener) -> list[Any]:

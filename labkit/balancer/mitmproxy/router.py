@@ -7,24 +7,41 @@ connection to any backend.
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from mitmproxy import http
 from mitmproxy.connection import Client, Connection
 from mitmproxy.net.http.http1 import expected_http_body_size
 
-from labkit.balancer.matching import RequestHead, RoundRobin, decide
+from labkit.balancer.l7.admission import Admission, Reply
+from labkit.balancer.l7.matching import Decision, walk
+from labkit.balancer.l7.request import HELD_BODY, Request, Watched, field_of
+from labkit.balancer.l7.route import Route
 from labkit.balancer.mitmproxy.answers import answer
+from labkit.balancer.mitmproxy.gateway import send_back, send_on
 from labkit.balancer.mitmproxy.journal import Exchange, Headers, Journal, Side
 from labkit.balancer.mitmproxy.rewrite import in_origin_form, without_h2c, without_second_host
+from labkit.balancer.mitmproxy.upstream import Upstream
 from labkit.balancer.policy import L7Policy, Target
 from labkit.topology import Listener
 
 UNDECIDED = ("0.0.0.0", 0)  # stands for the upstream until a decision; no connection to it can succeed
-HELD_BODY = 64 * 1024  # bytes of a request body that is waited for before deciding
 STREAM, BODILESS = "labkit.stream", "labkit.bodiless"  # metadata that `layers.Stream` leaves on a flow
-_RECORD = "labkit"
-_FIELDS = {"host": "http.host", "cookie": "http.cookie"}
+_RECORD, _WAY = "labkit", "labkit.way"
+
+
+@dataclass(slots=True)
+class Way:
+    """How a request was decided, while it is under way. target: whose turn it is now; tried: who failed it before."""
+
+    policy: L7Policy
+    route: Route
+    pool: str
+    watched: Watched
+    listener: Listener
+    target: Target
+    tried: list[str] = field(default_factory=list)
 
 
 class Router:
@@ -33,12 +50,15 @@ class Router:
     def __init__(self, listeners: Sequence[Listener], journal: Journal) -> None:
         self.journal = journal
         self._listeners = {listener.port: listener for listener in listeners}
+        self._admission = Admission()
+        self._upstream = Upstream(L7Policy(tuple(listeners), ()))
         self.use(L7Policy(tuple(listeners), ()))
 
     def use(self, policy: L7Policy) -> None:
         """Decide by *policy* from the next request on; turns begin anew."""
         self.policy = policy
-        self._turns = RoundRobin(policy.pools)
+        self._upstream.use(policy)
+        self._opens_bodies = any(route.opens_body for route in policy.routes)
         targets = [target for targets in policy.pools.values() for target in targets]
         self._names = {address: target.name for target in targets for address in (target.address4, target.address6)}
 
@@ -46,7 +66,7 @@ class Router:
         """The backend at *address*, by the policy in force."""
         return self._names.get(address)
 
-    def requestheaders(self, flow: http.HTTPFlow) -> None:
+    async def requestheaders(self, flow: http.HTTPFlow) -> None:
         flow.metadata[_RECORD] = _begun(flow)
         if flow.error:
             return  # refused by the parser; the error hook follows
@@ -59,19 +79,26 @@ class Router:
             flow.response = answer(505, "the balancer speaks HTTP/1.0 and HTTP/1.1 here", close=True)
             return
         size = body_size(flow)
-        if size is None or size > HELD_BODY:
-            self._decide(flow)
+        if (size is None and not self._opens_bodies) or (size or 0) > HELD_BODY:
+            await self._decide(flow, size, held=False)
             flow.request.stream = flow.response is None
 
-    def request(self, flow: http.HTTPFlow) -> None:
+    async def request(self, flow: http.HTTPFlow) -> None:
         if record(flow).decided_ns is None and flow.response is None:
-            self._decide(flow)
+            await self._decide(flow, len(flow.request.raw_content or b""), held=True)
 
-    def responseheaders(self, flow: http.HTTPFlow) -> None:
+    async def responseheaders(self, flow: http.HTTPFlow) -> None:
         assert flow.response
         flow.response.stream = True  # the body is passed on as it comes
+        way = way_of(flow)
+        if way and flow.server_conn.peername:
+            send_back(flow.response, way.policy, way.route, way.watched, way.target)
+            cookie = self._upstream.cookie(way.watched, way.target, way.listener)
+            if cookie:
+                flow.response.headers.add("Set-Cookie", cookie)
+            self._upstream.spread.judged(way.target.name, failed=flow.response.status_code >= 500)
 
-    def websocket_message(self, flow: http.HTTPFlow) -> None:
+    async def websocket_message(self, flow: http.HTTPFlow) -> None:
         assert flow.websocket
         flow.websocket.messages.clear()  # passed on, not collected
 
@@ -90,33 +117,74 @@ class Router:
         if flow.server_conn.sockname and flow.server_conn.peername:
             exchange.back = _side(flow.server_conn, own=flow.server_conn.sockname, peer=flow.server_conn.peername)
             exchange.headers_forwarded = _headers(flow.request)
+        if way := way_of(flow):
+            self._upstream.spread.ended(way.pool, way.target.name)
         self.journal.finish(exchange)
 
-    def _decide(self, flow: http.HTTPFlow) -> None:
-        exchange = record(flow)
+    async def _decide(self, flow: http.HTTPFlow, size: int | None, *, held: bool) -> None:
+        exchange, policy = record(flow), self.policy
         exchange.held = _held(exchange, bool(flow.request.raw_content))
-        head = RequestHead(
-            exchange.method, exchange.target, [(name, value) for name, value in exchange.headers_received]
-        )
-        decision = decide(self.policy, head)
+        watched = Watched(_request(flow, exchange, held))
+        decision = await self._walk(policy, watched)
         exchange.decided_ns = time.time_ns()
-        exchange.rule, exchange.read = decision.rule, list(decision.reads)
-        if decision.pool is None:
-            flow.response = answer(404, _no_route(exchange, self.policy), head=flow.request.method == "HEAD")
-            return
-        if not self.policy.pools[decision.pool]:
-            reason = f"no backend of the pool {decision.pool} takes requests"
-            flow.response = answer(503, reason, head=flow.request.method == "HEAD")
-            return
-        target = self._turns.next(decision.pool)
-        exchange.backend = target.name
-        client_address, port = exchange.front["server"]
-        listener = self._listeners[port]
-        secure = listener.protocol == "https"
-        inside_tls = secure and self.policy.reencrypt
-        flow.request.data.host = _reachable(target, client_address)
-        flow.request.data.port = self.policy.http_port if secure and not inside_tls else listener.target_port
-        flow.request.data.scheme = b"https" if inside_tls else b"http"
+        exchange.rule = decision.rule
+        self._carry_out(flow, policy, decision, watched, size)
+        exchange.read = list(watched.reads)
+
+    async def _walk(self, policy: L7Policy, watched: Watched) -> Decision:
+        steps = walk(policy.routes, watched)
+        try:
+            next(steps)
+            raise AssertionError("no function can be asked here")
+        except StopIteration as end:
+            decision: Decision = end.value
+            return decision
+
+    def _carry_out(
+        self, flow: http.HTTPFlow, policy: L7Policy, decision: Decision, watched: Watched, size: int | None
+    ) -> None:
+        route = decision.route
+        if route is None:
+            return self._answer(flow, Reply(404, _no_route(record(flow), policy)))
+        admitted = self._admission.judge(route, watched, size, time.monotonic())
+        if isinstance(admitted, Reply):
+            return self._answer(flow, admitted)
+        assert route.pool is not None
+        if self._upstream.spread.full(route.pool):
+            return self._answer(flow, Reply(503, f"as many requests are under way to the pool {route.pool} as may be"))
+        listener = self._listeners[record(flow).front["server"][1]]
+        target = self._upstream.choose(route.pool, watched, listener)
+        if target is None:
+            return self._answer(flow, Reply(503, f"no backend of the pool {route.pool} takes requests"))
+        flow.metadata[_WAY] = Way(policy, route, route.pool, watched, listener, target)
+        record(flow).backend = target.name
+        self._upstream.spread.begun(route.pool, target.name)
+        self._upstream.address(flow.request, target, watched, listener)
+        send_on(flow.request, policy, route, watched, admitted.user, record(flow).request)
+
+    def _answer(self, flow: http.HTTPFlow, reply: Reply) -> None:
+        flow.response = answer(
+            reply.status, reply.reason, text=reply.text, fields=reply.headers, head=flow.request.method == "HEAD"
+        )
+
+
+def way_of(flow: http.HTTPFlow) -> Way | None:
+    """How *flow* was decided, if it goes to a pool."""
+    way: Way | None = flow.metadata.get(_WAY)
+    return way
+
+
+def _request(flow: http.HTTPFlow, exchange: Exchange, held: bool) -> Request:
+    """The request as the routes look at it."""
+    return Request(
+        exchange.method,
+        exchange.target,
+        [(name, value) for name, value in exchange.headers_received],
+        exchange.host if _multiplexed(flow) else "",
+        flow.request.raw_content if held else None,
+        exchange.front["client"][0],
+        "tls" in exchange.front,
+    )
 
 
 def record(flow: http.HTTPFlow) -> Exchange:
@@ -167,19 +235,13 @@ def _held(exchange: Exchange, body: bool) -> list[str]:
     names += ["http.method", "http.target"]
     if exchange.version == "HTTP/2" and exchange.host:
         names.append("http.host")
-    lowered = (name.lower() for name, _ in exchange.headers_received)
-    names += dict.fromkeys(_FIELDS.get(name, f"http.header.{name}") for name in lowered)
+    names += dict.fromkeys(field_of(name) for name, _ in exchange.headers_received)
     return [*names, "http.body"] if body else names
 
 
 def _no_route(exchange: Exchange, policy: L7Policy) -> str:
-    routes = ", ".join(route.path for route in policy.routes) or "none"
+    routes = ", ".join(route.label for route in policy.routes) or "none"
     return f"no route of the balancer matches {exchange.target} (routes: {routes})"
-
-
-def _reachable(target: Target, client_side: str) -> str:
-    """The backend's address in the client's address family, if it has one there."""
-    return target.address6 if ":" in client_side and target.address6 else target.address4
 
 
 def _multiplexed(flow: http.HTTPFlow) -> bool:

@@ -18,9 +18,9 @@ from mitmproxy.proxy.mode_specs import ReverseMode
 from labkit.balancer.mitmproxy.connection import ClientConnection
 from labkit.balancer.mitmproxy.journal import Journal
 from labkit.balancer.mitmproxy.layers import discard_trailers
-from labkit.balancer.mitmproxy.messages import policy_from_plain, policy_to_plain
 from labkit.balancer.mitmproxy.router import Router
 from labkit.balancer.mitmproxy.tls import Tls
+from labkit.balancer.plain import from_plain, to_plain
 from labkit.runtime.protocol import Message, TaskLink
 from labkit.topology import Listener
 
@@ -95,7 +95,7 @@ class _Proxy:
         number = message["id"]
         match message["op"]:
             case "policy":
-                self._router.use(policy_from_plain(message["policy"]))
+                self._router.use(from_plain(message["policy"]))
                 self._tell_routes(number)
             case "unused":
                 for connection in self._connections:
@@ -113,7 +113,7 @@ class _Proxy:
                 self._journal.flush(number)
 
     def _tell_routes(self, number: int) -> None:
-        policy = policy_to_plain(self._router.policy)
+        policy = to_plain(self._router.policy)
         self._link.send({"kind": "reply", "id": number, "policy": policy, "listening": self._listening})
 
 

@@ -1,11 +1,8 @@
-"""Paths, patterns and decisions, as tables."""
+"""Targets to paths, and patterns that cover them, as tables."""
 
 import pytest
 
-from labkit.balancer.matching import RequestHead, RoundRobin, decide, matches, path_of, without_dot_segments
-from labkit.balancer.policy import L7Policy, Route, Target
-
-DEFAULT = L7Policy((), (Route("/api/*", "api"), Route("/images/*", "images"), Route("*", "all")))
+from labkit.balancer.l7.paths import filled, matches, path_of, without_dot_segments
 
 
 @pytest.mark.parametrize(
@@ -90,43 +87,15 @@ def test_a_path_without_dots_stays_as_it_is(path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("target", "rule", "pool", "reads"),
+    ("pattern", "path", "caught"),
     [
-        ("/api/users", "/api/*", "api", ("http.target",)),
-        ("/images/cat", "/images/*", "images", ("http.target",)),
-        ("/api/../images/cat", "/images/*", "images", ("http.target",)),
-        ("/api%2fusers", "*", "all", ("http.target",)),
-        ("/", "*", "all", ("http.target",)),
-        ("*", "*", "all", ("http.target",)),
-        ("http://lb/api/x", "/api/*", "api", ("http.target",)),
+        ("/api/*", "/api/a/b", ["a/b"]),
+        ("/*/users/*", "/v1/users/7", ["v1", "7"]),
+        ("/a/*/*", "/a/b/c/d", ["b", "c/d"]),
+        ("/api", "/api", []),
+        ("*", "/x", ["/x"]),
+        ("/api/*", "/images/", None),
     ],
 )
-def test_the_first_match_decides(target: str, rule: str, pool: str, reads: tuple[str, ...]) -> None:
-    decision = decide(DEFAULT, RequestHead("GET", target))
-    assert (decision.rule, decision.pool, decision.reads) == (rule, pool, reads)
-
-
-@pytest.mark.parametrize(
-    ("routes", "expected"),
-    [
-        ((Route("/a*", "one"), Route("/ab*", "two")), ("/a*", "one", ("http.target",))),
-        ((Route("/ab*", "two"), Route("/a*", "one")), ("/ab*", "two", ("http.target",))),
-        ((Route("/x", "one"),), (None, None, ("http.target",))),
-        ((Route("*", "one"), Route("/ab*", "two")), ("*", "one", ())),
-        ((Route("/%61bc", "one"),), ("/%61bc", "one", ("http.target",))),
-        ((), (None, None, ())),
-    ],
-    ids=["order", "other order", "no match", "a lone star reads nothing", "escaped pattern", "no routes"],
-)
-def test_order_misses_and_reads(routes: tuple[Route, ...], expected: tuple[object, ...]) -> None:
-    decision = decide(L7Policy((), routes), RequestHead("GET", "/abc"))
-    assert (decision.rule, decision.pool, decision.reads) == expected
-
-
-def test_round_robin_takes_turns_in_each_pool_on_its_own() -> None:
-    one, two, three = Target("one", "10.0.0.1"), Target("two", "10.0.0.2"), Target("three", "10.0.0.3")
-    turns = RoundRobin({"pair": (one, two), "single": (three,)})
-    taken = [turns.next(pool).name for pool in ("pair", "single", "pair", "single", "pair")]
-    assert taken == ["one", "three", "two", "three", "one"]
-    with pytest.raises(KeyError):
-        turns.next("none")
+def test_what_the_stars_stand_for(pattern: str, path: str, caught: list[str] | None) -> None:
+    assert filled(pattern, path) == caught

@@ -1,72 +1,17 @@
-"""Which route a request takes: pure functions on text. No socket, no clock, no engine.
+"""The path that a request target names, ready for matching, and the patterns that are matched with it. Pure.
 
-`decide` walks the routes in order and the first match wins; what it looked at on the way is recorded by
-the looking itself (`Watched`), so a `Decision` never claims to have read what it did not. Spreading over
-the backends of a pool is `RoundRobin`, the only state, kept apart and owned by the caller.
-
-Rules kept here:
 - The path alone is matched: not the query (RFC 3986 §3.4), not the authority of an absolute-form target.
 - ``.`` and ``..`` are resolved first (RFC 3986 §5.2.4), also when written ``%2e``: unreserved characters
   mean the same encoded or not (§6.2.2.2). ``%2F`` stays what it is: data, not a slash.
-- ``*`` in a pattern stands for any run of characters, also none, also slashes. A lone ``*`` matches
-  without looking.
+- ``*`` in a pattern stands for any run of characters, also none, also slashes.
 """
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-
-from labkit.balancer.policy import L7Policy, Target
 
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _ESCAPE = re.compile("%[0-9A-Fa-f]{2}")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*")
 ANYTHING = "*"
-
-
-@dataclass(frozen=True, slots=True)
-class RequestHead:
-    """A request line and its headers as received: method, target (one character a byte), headers in order."""
-
-    method: str
-    target: str
-    headers: Sequence[tuple[str, str]] = ()
-
-
-class Watched:
-    """A request head that notes which of its fields somebody looked at, in the order of the first look."""
-
-    def __init__(self, head: RequestHead) -> None:
-        self._head = head
-        self._read: dict[str, None] = {}
-
-    @property
-    def target(self) -> str:
-        self._read["http.target"] = None
-        return self._head.target
-
-    @property
-    def reads(self) -> tuple[str, ...]:
-        """The field names looked at so far, as `labkit.recording.model` writes them."""
-        return tuple(self._read)
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """What the routes say. rule: the pattern that matched, or None; pool: where to, or None; reads: field names."""
-
-    rule: str | None
-    pool: str | None
-    reads: tuple[str, ...]
-
-
-def decide(policy: L7Policy, head: RequestHead) -> Decision:
-    """The first route of *policy* whose pattern matches, and the fields that were read to find it."""
-    watched = Watched(head)
-    for route in policy.routes:
-        if route.path == ANYTHING or matches(unescaped(route.path), path_of(watched.target)):
-            return Decision(route.path, route.pool, watched.reads)
-    return Decision(None, None, watched.reads)
 
 
 def matches(pattern: str, path: str) -> bool:
@@ -86,6 +31,15 @@ def matches(pattern: str, path: str) -> bool:
     return True
 
 
+def filled(pattern: str, path: str) -> list[str] | None:
+    """What each ``*`` of *pattern* stands for in *path*, each as short as can be but the last; None if no match."""
+    if not matches(pattern, path):
+        return None
+    expression = "(.*?)".join(map(re.escape, pattern.split("*")))
+    found = re.fullmatch(expression, path, re.DOTALL)
+    return list(found.groups()) if found else None
+
+
 def path_of(target: str) -> str:
     """The path that a request target names, ready for matching (RFC 9112 §3.2, all four forms).
 
@@ -100,6 +54,11 @@ def path_of(target: str) -> str:
     if authority and not path:
         return "/"  # RFC 9110 §4.2.3
     return normalized(path) if path.startswith("/") else ""
+
+
+def query_of(target: str) -> str:
+    """The query of a request target, as sent, without its question mark."""
+    return target.split("#", 1)[0].partition("?")[2]
 
 
 def normalized(path: str) -> str:
@@ -135,18 +94,3 @@ def without_dot_segments(path: str) -> str:
     if last == "..":
         del kept[-1:]
     return "/" + "/".join([*kept, "" if last in (".", "..") else last])
-
-
-class RoundRobin:
-    """Turns per pool: each call of `next` gives the pool's next target, beginning with the first."""
-
-    def __init__(self, pools: Mapping[str, tuple[Target, ...]]) -> None:
-        self._pools = pools
-        self._turns = dict.fromkeys(pools, 0)
-
-    def next(self, pool: str) -> Target:
-        """KeyError if there is no such pool."""
-        targets = self._pools[pool]
-        turn = self._turns[pool]
-        self._turns[pool] = (turn + 1) % len(targets)
-        return targets[turn]

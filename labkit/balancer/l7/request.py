@@ -1,0 +1,223 @@
+"""A request as a route looks at it, and the note of what was looked at. Pure.
+
+`Request` is the letter: everything the balancer holds of it. `Watched` reads from one and writes down the names of
+the fields it read, so that a decision never claims to have read what it did not.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any
+from urllib.parse import parse_qsl, unquote_plus
+
+from labkit.balancer.l7.paths import path_of, query_of
+
+HELD_BODY = 64 * 1024  # bytes of a request body that is waited for before deciding; nothing looks into a larger one
+_JSON, _FORM = "json", "application/x-www-form-urlencoded"
+NOTHING = object()  # where JSON has no such value; None would be its null
+
+
+class Headers(Mapping[str, str]):
+    """Header fields by name, whatever its case; the values of several lines of one name stand beside each other."""
+
+    def __init__(self, lines: Sequence[tuple[str, str]]) -> None:
+        self._lines = lines
+
+    @cached_property
+    def _joined(self) -> dict[str, str]:
+        joined: dict[str, str] = {}
+        for name, value in self._lines:
+            key = name.lower()
+            joined[key] = f"{joined[key]},{value}" if key in joined else value
+        return joined
+
+    def __getitem__(self, name: str) -> str:
+        return self._joined[name.lower()]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._joined)
+
+    def __len__(self) -> int:
+        return len(self._joined)
+
+    def __repr__(self) -> str:
+        return repr(self._joined)
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request as received: method, target (one character a byte), header lines in order.
+
+    authority: the host where it is not in a Host field (HTTP/2, absolute-form). body: None where it is not held: it is
+    larger than `HELD_BODY`, or of unknown length and nobody asks for it. client: the address it came from.
+    """
+
+    method: str
+    target: str
+    lines: Sequence[tuple[str, str]] = ()
+    authority: str = ""
+    body: bytes | None = b""
+    client: str = ""
+    secure: bool = False
+
+    @property
+    def path(self) -> str:
+        """The path, without dot segments and needless escapes."""
+        return path_of(self.target)
+
+    @cached_property
+    def headers(self) -> Headers:
+        return Headers(self.lines)
+
+    @property
+    def host(self) -> str:
+        """The host it asks for, in small letters, without a port."""
+        name = (self.authority or self.headers.get("host", "")).lower()
+        if name.startswith("["):
+            return name[: name.find("]") + 1]
+        return name.partition(":")[0]
+
+    @cached_property
+    def query(self) -> Mapping[str, str]:
+        """The values of the query, decoded, by their names as sent; of several of one name the first."""
+        return _first(query_of(self.target))
+
+    @cached_property
+    def cookies(self) -> Mapping[str, str]:
+        """The cookies by name; of several of one name the first."""
+        found: dict[str, str] = {}
+        for name, value in self.lines:
+            if name.lower() == "cookie":
+                for crumb in value.split(";"):
+                    key, _, text = crumb.strip(" \t").partition("=")
+                    if key:
+                        found.setdefault(key, text)
+        return MappingProxyType(found)
+
+    @property
+    def upgrades(self) -> bool:
+        """Whether it asks for a WebSocket (RFC 6455 §4.1)."""
+        tokens = [token.strip().lower() for token in self.headers.get("connection", "").split(",")]
+        return "upgrade" in tokens and self.headers.get("upgrade", "").lower() == "websocket"
+
+    @cached_property
+    def form(self) -> Mapping[str, str]:
+        """The fields of a form in its body, decoded, by name; of several of one name the first."""
+        if self.body is None or not self._is(_FORM):
+            return MappingProxyType({})
+        return MappingProxyType(dict(reversed(parse_qsl(self.body.decode("latin-1"), keep_blank_values=True))))
+
+    @cached_property
+    def json(self) -> Any:
+        """The JSON in its body; `NOTHING` if it has none."""
+        if self.body is None or not self._is(_JSON):
+            return NOTHING
+        try:
+            return json.loads(self.body)
+        except (ValueError, RecursionError):
+            return NOTHING
+
+    def json_field(self, place: str) -> Any:
+        """The value at *place* (names joined by dots) of the JSON in its body; `NOTHING` if there is none."""
+        found = self.json
+        for name in place.split("."):
+            if not isinstance(found, dict) or name not in found:
+                return NOTHING
+            found = found[name]
+        return found
+
+    def _is(self, kind: str) -> bool:
+        given = self.headers.get("content-type", "").partition(";")[0].strip().lower()
+        return given == kind or (kind == _JSON and (given == "application/json" or given.endswith("+json")))
+
+
+class Watched:
+    """A request that notes which of its fields somebody looked at, in the order of the first look.
+
+    The names are those of `labkit.recording.model`.
+    """
+
+    def __init__(self, request: Request) -> None:
+        self.unwatched = request
+        self._read: dict[str, None] = {}
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The fields looked at so far."""
+        return tuple(self._read)
+
+    def note(self, *names: str) -> None:
+        """These fields are looked at."""
+        self._read |= dict.fromkeys(names)
+
+    @property
+    def method(self) -> str:
+        self.note("http.method")
+        return self.unwatched.method
+
+    @property
+    def path(self) -> str:
+        self.note("http.target")
+        return self.unwatched.path
+
+    @property
+    def host(self) -> str:
+        self.note("http.host")
+        return self.unwatched.host
+
+    @property
+    def client(self) -> str:
+        self.note("ip6.src" if ":" in self.unwatched.client else "ip.src")
+        return self.unwatched.client
+
+    def header(self, name: str) -> str | None:
+        """The value of a header field; None if it is not there."""
+        self.note(field_of(name))
+        return self.unwatched.headers.get(name)
+
+    def query(self, name: str) -> str | None:
+        """The value of a name of the query; None if it is not there."""
+        self.note("http.target")
+        return self.unwatched.query.get(name)
+
+    def cookie(self, name: str) -> str | None:
+        """The value of a cookie; None if it is not there."""
+        self.note("http.cookie")
+        return self.unwatched.cookies.get(name)
+
+    @property
+    def upgrades(self) -> bool:
+        self.note("http.header.connection", "http.header.upgrade")
+        return self.unwatched.upgrades
+
+    @property
+    def body(self) -> bytes | None:
+        self.note("http.body")
+        return self.unwatched.body
+
+    def form(self, name: str) -> str | None:
+        """The value of a field of the form in the body; None if it is not there."""
+        self.note("http.body", "http.header.content-type")
+        return self.unwatched.form.get(name)
+
+    def json(self, place: str) -> Any:
+        """The value at *place* of the JSON in the body; `NOTHING` if it is not there."""
+        self.note("http.body", "http.header.content-type")
+        return self.unwatched.json_field(place)
+
+
+def field_of(header: str) -> str:
+    """What a header field is called in recordings."""
+    name = header.lower()
+    return {"host": "http.host", "cookie": "http.cookie"}.get(name, f"http.header.{name}")
+
+
+def _first(query: str) -> Mapping[str, str]:
+    found: dict[str, str] = {}
+    for part in query.split("&"):
+        name, _, value = part.partition("=")
+        if name:
+            found.setdefault(name, unquote_plus(value, "latin-1" if not value.isascii() else "utf-8"))
+    return MappingProxyType(found)
