@@ -79,18 +79,34 @@ def test_fields_are_set_added_and_removed(lab: Lab, l7: Callable[..., None]) -> 
     assert "x-backend" not in reply.headers
 
 
-@pytest.mark.parametrize(
-    ("how", "said", "expected"),
-    [
-        (True, {}, {"x-forwarded-for": "10.0.1.11", "x-forwarded-proto": "http", "x-forwarded-host": "lb"}),
-        (True, {"x-forwarded-for": "6.6.6.6", "x-forwarded-proto": "https"}, {"x-forwarded-for": "10.0.1.11", "x-forwarded-proto": "http"}),
-        (Forwarded(trust=["10.0.1.11"]), {"x-forwarded-for": "6.6.6.6", "x-forwarded-proto": "https"}, {"x-forwarded-for": "6.6.6.6, 10.0.1.11", "x-forwarded-proto": "https"}),
-        (Forwarded(trust=["10.0.1.12"]), {"x-forwarded-for": "6.6.6.6"}, {"x-forwarded-for": "10.0.1.11"}),
-        (Forwarded("rfc7239"), {"forwarded": "for=6.6.6.6", "x-forwarded-for": "6.6.6.6"}, {"forwarded": "for=10.0.1.11;proto=http;host=lb", "x-forwarded-for": None}),
-        (Forwarded("both", trust=["10.0.1.0/24"]), {"forwarded": "for=6.6.6.6"}, {"forwarded": "for=6.6.6.6, for=10.0.1.11;proto=http;host=lb", "x-forwarded-for": "10.0.1.11"}),
-        (False, {"x-forwarded-for": "6.6.6.6"}, {"x-forwarded-for": "6.6.6.6", "x-forwarded-proto": None, "forwarded": None}),
-    ],
-)  # fmt: skip
+TOLD: list[tuple[Any, dict[str, str], dict[str, str | None]]] = [
+    (True, {}, {"x-forwarded-for": "10.0.1.11", "x-forwarded-proto": "http", "x-forwarded-host": "lb"}),
+    (
+        True,
+        {"x-forwarded-for": "6.6.6.6", "x-forwarded-proto": "https"},
+        {"x-forwarded-for": "10.0.1.11", "x-forwarded-proto": "http"},
+    ),
+    (
+        Forwarded(trust=["10.0.1.11"]),
+        {"x-forwarded-for": "6.6.6.6", "x-forwarded-proto": "https"},
+        {"x-forwarded-for": "6.6.6.6, 10.0.1.11", "x-forwarded-proto": "https"},
+    ),
+    (Forwarded(trust=["10.0.1.12"]), {"x-forwarded-for": "6.6.6.6"}, {"x-forwarded-for": "10.0.1.11"}),
+    (
+        Forwarded("rfc7239"),
+        {"forwarded": "for=6.6.6.6", "x-forwarded-for": "6.6.6.6"},
+        {"forwarded": "for=10.0.1.11;proto=http;host=lb", "x-forwarded-for": None},
+    ),
+    (
+        Forwarded("both", trust=["10.0.1.0/24"]),
+        {"forwarded": "for=6.6.6.6"},
+        {"forwarded": "for=6.6.6.6, for=10.0.1.11;proto=http;host=lb", "x-forwarded-for": "10.0.1.11"},
+    ),
+    (False, {"x-forwarded-for": "6.6.6.6"}, {"x-forwarded-for": "6.6.6.6", "x-forwarded-proto": None}),
+]
+
+
+@pytest.mark.parametrize(("how", "said", "expected"), TOLD)
 def test_backends_are_told_of_the_client(
     lab: Lab, l7: Callable[..., None], how: Any, said: dict[str, str], expected: dict[str, str | None]
 ) -> None:
