@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from labkit.balancer.l7.cors import Cors
     from labkit.balancer.l7.forwarded import Forwarded
     from labkit.balancer.l7.rates import RateLimit
+    from labkit.balancer.l7.resilience import Circuit, Ejection, Retries, Timeouts
     from labkit.balancer.l7.route import Route
     from labkit.balancer.l7.sticky import Sticky
     from labkit.capture import Capture
@@ -33,8 +34,10 @@ _HOMES = {
     "ApiKey": "labkit.balancer.l7.auth",
     "Basic": "labkit.balancer.l7.auth",
     "Capture": "labkit.capture",
+    "Circuit": "labkit.balancer.l7.resilience",
     "Cors": "labkit.balancer.l7.cors",
     "Edit": "labkit.balancer.l7.actions",
+    "Ejection": "labkit.balancer.l7.resilience",
     "Forwarded": "labkit.balancer.l7.forwarded",
     "Interface": "labkit.topology",
     "Jwt": "labkit.balancer.l7.auth",
@@ -45,8 +48,10 @@ _HOMES = {
     "Node": "labkit.topology",
     "RateLimit": "labkit.balancer.l7.rates",
     "Redirect": "labkit.balancer.l7.actions",
+    "Retries": "labkit.balancer.l7.resilience",
     "Route": "labkit.balancer.l7.route",
     "Sticky": "labkit.balancer.l7.sticky",
+    "Timeouts": "labkit.balancer.l7.resilience",
     "Topology": "labkit.topology",
     "compare": "labkit.comparison",
     "expect": "labkit.expectations",
@@ -57,8 +62,10 @@ __all__ = [
     "ApiKey",
     "Basic",
     "Capture",
+    "Circuit",
     "Cors",
     "Edit",
+    "Ejection",
     "Forwarded",
     "Interface",
     "Jwt",
@@ -69,8 +76,10 @@ __all__ = [
     "Node",
     "RateLimit",
     "Redirect",
+    "Retries",
     "Route",
     "Sticky",
+    "Timeouts",
     "Topology",
     "__version__",
     "compare",

@@ -128,6 +128,10 @@ class Balancer(Operations):
         hash_on: object = None,
         forwarded: object = False,
         request_id: object = False,
+        retries: object = None,
+        timeouts: object = None,
+        ejection: object = None,
+        circuit: object = None,
         **unknown: object,
     ) -> None:
         """End connections here and route each request, from the next connection on; those that exist go on as they are.
@@ -139,14 +143,16 @@ class Balancer(Operations):
         pool, or by pool: ``"round_robin"``, ``"random"``, ``"least_requests"``, ``"random_of_two"``,
         ``"consistent_hash"``, made of hash_on (``"client"``, ``"header:NAME"``, ``"cookie:NAME"``). weights: shares by
         name, as in ``{"api1": 3}``. forwarded: backends are told of the client (X-Forwarded-For, -Proto, -Host), or a
-        `Forwarded`. request_id: and get an X-Request-Id, the number of the exchange in the record. Starts the proxy if
-        it died. Raises PolicyError for what cannot be done, EngineError if the proxy does not come up; then the mode
-        stays what it was.
+        `Forwarded`. request_id: and get an X-Request-Id, the number of the exchange in the record. What happens when
+        backends fail: retries (`Retries`), timeouts (`Timeouts`), ejection (`Ejection`), circuit (`Circuit`). Starts
+        the proxy if it died. Raises PolicyError for what cannot be done, EngineError if the proxy does not come up;
+        then the mode stays what it was.
         """
         asked = {
             "routes": routes, "engine": engine, "tls": tls, "reencrypt": reencrypt, "sticky": sticky,
             "algorithm": algorithm, "weights": weights, "hash_on": hash_on, "forwarded": forwarded,
-            "request_id": request_id, **unknown,
+            "request_id": request_id, "retries": retries, "timeouts": timeouts, "ejection": ejection,
+            "circuit": circuit, **unknown,
         }  # fmt: skip
         plan_l7(self._topology, (), **asked)  # what is wrong is said also when no lab runs
         live = self._running()
@@ -290,7 +296,7 @@ class Balancer(Operations):
         """Put a new state of the backends in force: in one transaction, new connections alone notice."""
         with self._lock:
             before = live.in_force
-            if rotation.out != live.rotation.out:
+            if (rotation.out, rotation.down) != (live.rotation.out, live.rotation.down):
                 lingering.route(live, rotation)
             forwards = in_force(live.policy.forwards, rotation)
             if forwards != before:

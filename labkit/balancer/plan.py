@@ -10,6 +10,7 @@ from types import MappingProxyType
 from labkit.balancer.l7.balance import balance_of
 from labkit.balancer.l7.checked import checked_routes
 from labkit.balancer.l7.forwarded import forwarded_of
+from labkit.balancer.l7.resilience import Circuit, Ejection, Retries, Timeouts, one_of
 from labkit.balancer.l7.route import Route
 from labkit.balancer.l7.sticky import sticky_of
 from labkit.balancer.policy import Forward, L4Policy, L7Policy, Target
@@ -68,13 +69,17 @@ def plan_l7(
     hash_on: object = None,
     forwarded: object = False,
     request_id: object = False,
+    retries: object = None,
+    timeouts: object = None,
+    ejection: object = None,
+    circuit: object = None,
     **unknown: object,
 ) -> L7Policy:
     """The HTTP listeners ended and routed by *routes*; the others forwarded as in *forwards*. Raises PolicyError.
 
     routes: a list of `Route`; None for one route ``/<pool>/*`` a pool, then everything else over all backends.
     tls: HTTPS listeners are ended too; reencrypt: and what they carried goes on over TLS. sticky, algorithm, weights,
-    hash_on, forwarded, request_id: as `Balancer.l7` takes them.
+    hash_on, forwarded, request_id, retries, timeouts, ejection, circuit: as `Balancer.l7` takes them.
     """
     for name in unknown:
         raise PolicyError(l7_refusal(name))
@@ -105,6 +110,10 @@ def plan_l7(
         sticky_of(sticky),
         forwarded_of(forwarded),
         _flag("request_id", request_id, "every request gets an X-Request-Id of its own, or none does"),
+        one_of("retries", retries, Retries, "Retries(2)"),
+        one_of("timeouts", timeouts, Timeouts, "Timeouts(connect=1, answer=10)") or Timeouts(),
+        one_of("ejection", ejection, Ejection, "Ejection(failures=3, seconds=10)"),
+        one_of("circuit", circuit, Circuit, "Circuit(100)"),
     )
 
 

@@ -82,13 +82,15 @@ def somebody(policy: L4Policy, rotation: Rotation) -> None:
 
 
 def without(policy: L7Policy, rotation: Rotation) -> L7Policy:
-    """The L7 policy in force: pools without what was taken out, and the forwards that are in force.
+    """The L7 policy in force: pools without what was taken out or fails its health checks at a port that is asked, and
+    the forwards that are in force.
 
-    Health checks are of what is forwarded; at L7 a request that finds its backend dead is answered 502. A pool may be
-    left with nobody: its requests are answered 503.
+    A pool may be left with nobody: its requests are answered 503.
     """
+    ports = {_asked(policy, listener) for listener in policy.listeners}
+    failing = {name for name, transport, port in rotation.down if transport == "tcp" and port in ports}
     pools = {
-        pool: tuple(target for target in targets if target.name not in rotation.out)
+        pool: tuple(target for target in targets if target.name not in rotation.out and target.name not in failing)
         for pool, targets in policy.pools.items()
     }
     return replace(policy, pools=MappingProxyType(pools), forwards=in_force(policy.forwards, rotation))
@@ -96,12 +98,16 @@ def without(policy: L7Policy, rotation: Rotation) -> L7Policy:
 
 def routed(policy: L7Policy, rotation: Rotation) -> L7Policy:
     """The same for a policy that is asked for, or stays: PolicyError where a pool would have nobody left."""
-    found = without(policy, rotation)
-    for pool, left in found.pools.items():
-        if not left:
+    for pool, targets in policy.pools.items():
+        if targets and all(target.name in rotation.out for target in targets):
             names = ", ".join(target.name for target in policy.pools[pool])
             raise PolicyError(
                 f"The pool {pool!r} would have no backend left at L7 ({names}: draining or removed): bring one back "
                 f'first, as in lab.balancer.add("{policy.pools[pool][0].name}").'
             )
-    return found
+    return without(policy, rotation)
+
+
+def _asked(policy: L7Policy, listener: Listener) -> int:
+    """The port at which backends are asked what came to *listener*."""
+    return policy.http_port if listener.protocol == "https" and not policy.reencrypt else listener.target_port

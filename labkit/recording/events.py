@@ -115,7 +115,7 @@ _SHAPES: Final[Mapping[str, tuple[Mapping[str, Check], Mapping[str, Check]]]] = 
             ),
             **dict.fromkeys(("started_ns", "decided_ns", "ended_ns"), _MAYBE_TIME),
             **dict.fromkeys(("front_stream", "back_stream", "status"), _or_none(_number)),
-            **dict.fromkeys(("read", "held"), _or_none(_TEXTS)),
+            **dict.fromkeys(("read", "held", "tried"), _or_none(_TEXTS)),
             **dict.fromkeys(("front", "back"), _or_none(_SIDE)),
             **dict.fromkeys(("headers_received", "headers_forwarded"), _or_none(_FIELDS)),
             "websocket": _or_none(_flag),

@@ -223,7 +223,7 @@ def test_l4_refuses_with_a_lesson(asked: dict[str, Any], words: list[str]) -> No
         ({"sni": {}}, ["routes by SNI"]),
         ({"ssl": True}, ["did you mean 'tls'?"]),
         ({"sticky": "client"}, ['sticky="cookie"', "application=True"]),
-        ({"weights": {"api3": 1}}, ["lab.balancer.l7() was given a weight", "'api3'", "did you mean 'api1'?"]),
+        ({"weights": {"api3": 1}}, ["lab.balancer.l7() was given a weight", "'api3'", "did you mean 'api2'?"]),
         ({"algorithm": "leastconn"}, ["did you mean 'least_requests'?"]),
         ({"algorithm": {"apis": "random"}}, ["no route leads to a pool 'apis'", "did you mean 'api'?"]),
         ({"hash_on": "user"}, ['"header:NAME"']),

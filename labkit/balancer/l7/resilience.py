@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from labkit.balancer.l7.numbers import seconds, whole
+from labkit.errors import PolicyError
+from labkit.wording import shown
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 IDEMPOTENT = SAFE | {"PUT", "DELETE"}  # RFC 9110 §9.2.2: asked twice is as good as asked once
@@ -66,3 +68,10 @@ class Circuit:
 
 
 _seconds = seconds
+
+
+def one_of[T](argument: str, given: object, kind: type[T], example: str) -> T | None:
+    """*given*, if it is a *kind* or None. PolicyError that shows how it is written."""
+    if given is None or isinstance(given, kind):
+        return given
+    raise PolicyError(f"lab.balancer.l7({argument}={shown(given)}): write it as in {argument}={example}.")

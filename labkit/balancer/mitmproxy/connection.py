@@ -14,7 +14,13 @@ from mitmproxy.connection import Connection, Server
 from mitmproxy.http import HTTPFlow
 from mitmproxy.options import Options
 from mitmproxy.proxy import commands, events
-from mitmproxy.proxy.layers.http._hooks import HttpErrorHook, HttpRequestHeadersHook, HttpResponseHook
+from mitmproxy.proxy.layers.http._hooks import (
+    HttpErrorHook,
+    HttpRequestHeadersHook,
+    HttpRequestHook,
+    HttpResponseHeadersHook,
+    HttpResponseHook,
+)
 from mitmproxy.proxy.mode_specs import ProxyMode
 from mitmproxy.proxy.server import LiveConnectionHandler
 from mitmproxy.proxy.server_hooks import ClientDisconnectedHook, ServerDisconnectedHook
@@ -22,6 +28,7 @@ from mitmproxy.tls import TlsData
 
 from labkit.balancer.mitmproxy.answers import raw_answer
 from labkit.balancer.mitmproxy.layers import FrontHttp
+from labkit.balancer.mitmproxy.retrying import AnswerLate
 from labkit.balancer.mitmproxy.router import STREAM, UNDECIDED, Router, record
 from labkit.balancer.mitmproxy.tls import FrontTls, Tls
 
@@ -33,6 +40,7 @@ _HOOKS: dict[str, Callable[[Router, HTTPFlow], Awaitable[None]]] = {
     "request": Router.request,
     "responseheaders": Router.responseheaders,
     "websocket_message": Router.websocket_message,
+    "websocket_end": Router.websocket_end,
 }
 _TLS_HOOKS: dict[str, Callable[[Tls, TlsData], None]] = {
     "tls_start_client": Tls.start_client,
@@ -64,12 +72,16 @@ class ClientConnection(LiveConnectionHandler):
         self._tls = tls
         self._router = router
         self._under_way: dict[str, HTTPFlow] = {}
+        self._clocks: dict[str, asyncio.TimerHandle] = {}  # of requests whose answers are waited for
+        self._tasks: set[asyncio.Task[None]] = set()
         self.max_conns = defaultdict(lambda: asyncio.Semaphore(_BACK_CONNECTIONS))
 
     async def handle_hook(self, hook: commands.StartHook) -> None:
         try:
             if isinstance(hook, HttpRequestHeadersHook):
                 self._under_way[hook.flow.id] = hook.flow
+            elif isinstance(hook, HttpResponseHeadersHook | _ENDS):
+                self._in_time(hook.flow)
             if isinstance(hook, _ENDS):
                 if hook.flow.id in self._under_way:
                     self._router.ending(hook.flow)
@@ -77,6 +89,8 @@ class ClientConnection(LiveConnectionHandler):
                 await act(self._router, *hook.args())
             elif self._tls:
                 self._tls_hook(self._tls, hook)
+            if isinstance(hook, HttpRequestHook):
+                self._wait(hook.flow)
         except Exception:  # whatever it was: telling it ends this connection
             self.log(f"the balancer's {hook.name} hook failed", 40, exc_info=True)
 
@@ -88,6 +102,22 @@ class ClientConnection(LiveConnectionHandler):
                 stream = self._http.back_stream(flow.server_conn, flow.metadata[STREAM])
                 self._router.finish(flow, stream)
                 self.close_unused()
+
+    def _wait(self, flow: HTTPFlow) -> None:
+        """The request is complete: from now on its backend has so much time to begin an answer."""
+        if seconds := self._router.patience(flow):
+            self._clocks[flow.id] = asyncio.get_running_loop().call_later(seconds, self._late, flow)
+
+    def _in_time(self, flow: HTTPFlow) -> None:
+        if clock := self._clocks.pop(flow.id, None):
+            clock.cancel()
+
+    def _late(self, flow: HTTPFlow) -> None:
+        del self._clocks[flow.id]
+        self._router.late(flow)
+        task = asyncio.get_running_loop().create_task(self.server_event(AnswerLate(flow)))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def close_unused(self) -> None:
         """Close the idle connections to backends that no route leads to any more: nothing will be asked there."""

@@ -41,6 +41,7 @@ class Exchange:
     headers_forwarded: Headers | None = None
     websocket: bool = False
     error: str | None = None
+    tried: list[str] = field(default_factory=list)  # "api1: why it failed", before the backend that was asked last
 
 
 class Journal:

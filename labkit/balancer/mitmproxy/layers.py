@@ -24,7 +24,6 @@ from mitmproxy.proxy.layers.http import (
     GetHttpConnectionCompleted,
     HttpLayer,
     HTTPMode,
-    HttpStream,
     _http1,
     _http2,
 )
@@ -43,6 +42,7 @@ from mitmproxy.proxy.layers.http._events import (
 from labkit.balancer.mitmproxy.answers import raw_answer
 from labkit.balancer.mitmproxy.http2 import FrontHttp2
 from labkit.balancer.mitmproxy.journal import Exchange
+from labkit.balancer.mitmproxy.retrying import AnswerLate, RetryingStream
 from labkit.balancer.mitmproxy.rewrite import as_http1
 from labkit.balancer.mitmproxy.router import BODILESS, STREAM, Router, body_size, front_side, record
 
@@ -64,10 +64,15 @@ class FrontHttp(HttpLayer):
             self.front = self.connections[self.context.client] = kind(self.context.fork(), self)
         elif isinstance(event, events.ConnectionEvent) and event.connection not in self.connections:
             return  # of a connection that failed and was forgotten
+        elif isinstance(event, AnswerLate):
+            stream = self.streams.get(event.flow.metadata[STREAM])
+            if stream and stream.flow is event.flow:
+                yield from self.event_to_child(stream, event)
+            return
         yield from super()._handle_event(event)
 
     def make_stream(self, stream_id: int) -> Commands:
-        self.streams[stream_id] = stream = Stream(self.context.fork(), stream_id)
+        self.streams[stream_id] = stream = Stream(self.context.fork(), stream_id, self.router)
         yield from self.event_to_child(stream, events.Start())
 
     def get_connection(self, event: GetHttpConnection, *, reuse: bool = True) -> Commands:
@@ -139,7 +144,7 @@ class FrontConnection(_http1.Http1Server):
                 record(self._http.streams[self.stream_id].flow).status = 400
 
 
-class Stream(HttpStream):
+class Stream(RetryingStream):
     """One request and its response."""
 
     _bodiless = False
@@ -152,6 +157,9 @@ class Stream(HttpStream):
             event = replace(event, request=event.request.copy())  # what is edited here, the connection has still to see
         elif isinstance(event, ResponseHeaders):
             event = replace(event, response=event.response.copy())
+        elif isinstance(event, AnswerLate):
+            yield from self.late("no answer in time")
+            return
         yield from super()._handle_event(event)
 
     def check_invalid(self, request: bool) -> Generator[commands.Command, Any, bool]:
@@ -160,8 +168,9 @@ class Stream(HttpStream):
         return (yield from super().check_invalid(request))
 
     def make_server_connection(self) -> Generator[commands.Command, Any, bool]:
-        opened: bool = yield from super().make_server_connection()
-        if opened and self.context.client.alpn == b"h2" and self.context.server.alpn != b"h2":
+        opened = yield from super().make_server_connection()
+        multiplexed = self.flow.request.is_http2  # not if it is asked again, and was changed before
+        if opened and multiplexed and self.context.server.alpn != b"h2":
             as_http1(self.flow.request, framed=body_size(self.flow) is not None)
         return opened
 

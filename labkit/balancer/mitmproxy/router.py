@@ -42,6 +42,7 @@ class Way:
     listener: Listener
     target: Target
     tried: list[str] = field(default_factory=list)
+    left: bool = False  # it no longer counts as under way
 
 
 class Router:
@@ -98,6 +99,9 @@ class Router:
                 flow.response.headers.add("Set-Cookie", cookie)
             self._upstream.spread.judged(way.target.name, failed=flow.response.status_code >= 500)
 
+    async def websocket_end(self, flow: http.HTTPFlow) -> None:
+        self._left(flow)
+
     async def websocket_message(self, flow: http.HTTPFlow) -> None:
         assert flow.websocket
         flow.websocket.messages.clear()  # passed on, not collected
@@ -112,14 +116,62 @@ class Router:
         if exchange.status is None and flow.response:  # no answer of our own took its place
             exchange.status = flow.response.status_code
         exchange.websocket = flow.websocket is not None
-        exchange.error = failure or (flow.error.msg if flow.error else None)
+        exchange.error = failure or (flow.error.msg if flow.error else None) or exchange.error
         exchange.back_stream = back_stream
         if flow.server_conn.sockname and flow.server_conn.peername:
             exchange.back = _side(flow.server_conn, own=flow.server_conn.sockname, peer=flow.server_conn.peername)
             exchange.headers_forwarded = _headers(flow.request)
-        if way := way_of(flow):
-            self._upstream.spread.ended(way.pool, way.target.name)
+        if not exchange.websocket or failure:
+            self._left(flow)
         self.journal.finish(exchange)
+
+    def patience(self, flow: http.HTTPFlow) -> float | None:
+        """Seconds that the backend has to begin its answer; None if none is asked."""
+        way = way_of(flow)
+        if way is None or flow.response or flow.error:
+            return None
+        return way.route.timeout or way.policy.timeouts.answer
+
+    def late(self, flow: http.HTTPFlow) -> None:
+        """It has taken longer: the balancer answers."""
+        way = way_of(flow)
+        assert way
+        self.failed(flow)
+        reason = f"{way.target.name} did not begin its answer within {self.patience(flow):g} s"
+        flow.response = answer(504, reason, head=flow.request.method == "HEAD")
+        record(flow).error = reason
+
+    def failed(self, flow: http.HTTPFlow) -> None:
+        """The backend did not answer this request as it should."""
+        if way := way_of(flow):
+            self._upstream.spread.judged(way.target.name, failed=True)
+
+    def again(self, flow: http.HTTPFlow, reason: str) -> bool:
+        """The backend failed this request: have it go to another one. False if it may not be asked again."""
+        way = way_of(flow)
+        if way is None:
+            return False
+        retries = way.policy.retries
+        if retries is None or len(way.tried) >= retries.times:
+            return False
+        way.tried.append(way.target.name)
+        record(flow).tried.append(f"{way.target.name}: {reason}")
+        target = self._upstream.choose(way.pool, way.watched, way.listener, frozenset(way.tried))
+        if target is None:
+            return False
+        self._upstream.spread.ended(way.pool, way.target.name)
+        self._upstream.spread.begun(way.pool, target.name)
+        way.target = target
+        record(flow).backend = target.name
+        self._upstream.address(flow.request, target, way.watched, way.listener)
+        return True
+
+    def _left(self, flow: http.HTTPFlow) -> None:
+        """It is no longer under way."""
+        way = way_of(flow)
+        if way and not way.left:
+            way.left = True
+            self._upstream.spread.ended(way.pool, way.target.name)
 
     async def _decide(self, flow: http.HTTPFlow, size: int | None, *, held: bool) -> None:
         exchange, policy = record(flow), self.policy

@@ -74,8 +74,9 @@ def test_refused_requests_and_upgrades_never_reach_the_back_link(lab: Lab, l7: C
             pass
     packets = cap.packets()
     assert len(packets[packets["vantage"] == "lb:front"]) > 20
-    back = packets[packets["vantage"] == "lb:back"]
-    assert list(back.index) == []
+    back = packets[packets["vantage"] == "lb:back"]  # at most the end of what earlier requests left there
+    assert set(back["flags"]) & {"S", "SA"} == set()
+    assert back["payload_length"].sum() == 0
     assert set(cap.exchanges()["status"]) == {401}
 
 
@@ -127,4 +128,4 @@ def test_large_bodies_are_refused(lab: Lab, l7: Callable[..., None]) -> None:
         refused = lab.alice.post("http://lb/", body=b"x" * 1001)
     assert (refused.status, refused.backend) == (413, None)
     packets = cap.packets()
-    assert len(packets[packets["vantage"] == "lb:back"]) == 0
+    assert packets[packets["vantage"] == "lb:back"]["payload_length"].sum() == 0

@@ -116,8 +116,8 @@ def test_a_session_stays_by_the_applications_own_cookie(lab: Lab, l7: Callable[.
         assert set(again) == {f"{owner} session=4711"}
         assert lab.alice.get("http://lb/", cookies={"session": "4711"}).text.endswith(" session=4711")
     finally:
-        lab.api1.restore()
-        lab.api2.restore()
+        lab.api1.serve(None)
+        lab.api2.serve(None)
 
 
 def _application(name: str):  # type: ignore[no-untyped-def]
