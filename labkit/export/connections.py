@@ -48,6 +48,10 @@ class Ends:
             **self._tls(connection),
         )
 
+    def hidden(self, connection: int) -> bool:
+        """Whether who opened it cannot be seen: a balancer that rewrites the source did so before its first packet."""
+        return self._routes.all[connection - 1].source == self._study.nodes.balancer
+
     def _server(self, connection: int) -> tuple[Server, str | None]:
         """Whom *connection* reached, as its last vantage point saw it; and what its packets do not tell, or None."""
         study = self._study
@@ -64,8 +68,8 @@ class Ends:
             timestamp_end=self._ended(last),
             **self._tls(connection),
         )
-        route = self._routes.all[connection - 1]
-        if route.passed or (not route.via and route.target != study.nodes.balancer):
+        balancer = study.nodes.balancer
+        if self._routes.all[connection - 1].passed or balancer is None or study.nodes.at(peer[0]) != balancer:
             return server, None
         record = self._routes.forwarded.get(connection, {})
         if not record.get("backend_address"):
@@ -126,7 +130,7 @@ def by_record(event: Mapping[str, Any]) -> Client:
         timestamp_start=began,
         tls=bool(side.get("tls")),
         tls_version=side.get("tls") if side.get("tls") in _VERSIONS.values() else None,
-        sni=event.get("sni"),
+        sni=event["sni"] if isinstance(event.get("sni"), str) else None,
     )
 
 

@@ -75,6 +75,8 @@ class _Maker:
         number = dialogue.front.connection
         if dialogue.exchange is None and self._routes.all[number - 1].mode == "l7":
             yield "the balancer's record does not tell of this request"
+        if dialogue.exchange is None and self._ends.hidden(number):
+            yield "what lies before the balancer was not captured: client_conn is the balancer's own side"
         if self._study.story.opened_ns[self._study.connections.home(number)] < 0:
             yield "the beginning of the client's connection was not captured: client_conn's times are not from its SYN"
 

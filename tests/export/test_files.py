@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from mitmproxy.io import FlowReader
 from labkit import Capture, Lab
 from labkit.errors import CaptureError, NotACapture
 from labkit.traffic.open_things import WebSocket
+from tests.analysis.messages.test_mutants import mutants
 from tests.analysis.wire import Nat, Talk, get, l4_wire, l7_wire
 
 from .har12 import check
@@ -161,6 +163,19 @@ def test_an_early_answer_makes_no_negative_times(tmp_path: Path) -> None:
     talk.send(1, "PA", b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n")
     talk.send(0, "PA", b"ab")
     check(json.loads(Capture(wire.recording()).save(tmp_path / "a.har").read_bytes()))
+
+
+def test_of_damaged_messages_and_strange_records_files_are_written_that_read_back(tmp_path: Path) -> None:
+    asked = (
+        b"POST http://[::1]:99999/a?x=%ff HTTP/1.1\r\nHost: [\r\nCookie: =;\r\nContent-Type: text/html; charset=foo\r\n"
+    )
+    asked += b"Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\n\xff\0"
+    for damaged in islice(mutants(asked, seed=5), 12):
+        wire = l7_wire(1, received=damaged or b"x", sni=5, method="\ud800ä\u20ac", host=None, version=None)
+        cap = Capture(wire.recording())
+        check(json.loads(cap.save(tmp_path / "a.har").read_bytes()))
+        with open(cap.save(tmp_path / "a.mitm"), "rb") as file:
+            assert list(map(state, FlowReader(file).stream())) == list(map(state, cap.flows()))
 
 
 @pytest.mark.parametrize("name", ["a.mitm", "a.HAR"])

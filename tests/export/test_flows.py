@@ -144,6 +144,33 @@ def test_without_the_backend_s_packets_the_address_is_by_record_or_as_the_client
     assert "server_conn is the address that the client wrote" in lacks(flow)[0]
 
 
+def test_seen_at_one_end_alone_what_the_other_was_is_by_record_or_unknown() -> None:
+    wire = l4_wire(1)
+    every = wire.seen
+    wire.seen = [one for one in every if one[1] == "alice"]
+    assert only(wire).server_conn.address == (API1, 80)
+    assert lacks(only(wire)) == [
+        "what lies behind the balancer was not captured: server_conn is by the balancer's record"
+    ]
+    wire.seen = [one for one in every if one[1] == "api1"]
+    assert (only(wire).client_conn.peername, lacks(only(wire))) == (("10.0.1.11", 40000), [])
+    full = l4_wire(0)
+    Talk(full, Nat(full=True)).open().ask(get()).close()
+    full.seen = [one for one in full.seen if one[1] == "api1"]
+    assert only(full).client_conn.peername == (LB_BACK, 40000)
+    assert lacks(only(full)) == [
+        "what lies before the balancer was not captured: client_conn is the balancer's own side"
+    ]
+
+
+def test_a_connection_in_whose_rest_no_request_is_found_is_named() -> None:
+    wire = on_nat(POST, ANSWER)
+    wire.seen = [one for one in wire.seen if b"POST" not in one[2]][13:]
+    found = flows(wire)
+    assert len(found) == 0
+    assert found.lacks == ("connection 1: its beginning was not captured, and no request is found in the rest",)
+
+
 def test_a_body_that_was_cut_is_said_to_be() -> None:
     wire = on_nat(POST, ANSWER)
     wire.seen = [(at, vantage, raw[:-2] if b"he\0lo" in raw else raw, *rest) for at, vantage, raw, *rest in wire.seen]  # type: ignore[misc]

@@ -69,6 +69,8 @@ def _on(study: Study, connection: int, claimed: set[tuple[int, tuple[int, int]]]
             yield Dialogue(leg, websocket=_websocket(study, leg, None), lacks=_lacks(study, leg, None, None))
     if content.why and (spoken or not content.opened):
         yield Dialogue(Leg(connection), lacks=(content.why,))
+    elif not spoken and content.begun_before:
+        yield Dialogue(Leg(connection), lacks=("its beginning was not captured, and no request is found in the rest",))
 
 
 def _leg(connection: int | None, carried: Carried) -> Leg | None:

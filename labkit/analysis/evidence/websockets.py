@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import pandas as pd
 
+from labkit.analysis.events.carriage import messages
 from labkit.analysis.messages.upgraded import Said
 from labkit.analysis.packets.tables import records
 from labkit.analysis.routes import Route, Routes
@@ -28,6 +29,8 @@ def table(study: Study, routes: Routes) -> pd.DataFrame:
         found, content = study.websocket(route.connection), study.content(route.connection)
         if found is None:
             unread = [] if content.opened else [content.why]
+            if content.begun_before and not messages(content):
+                unread.append("its beginning was not captured, so WebSocket messages in it cannot be told from others")
         else:
             rows += _rows(study, route, found.said, asked.get(route.connection))
             unread = list(found.lacks)

@@ -75,6 +75,16 @@ def test_inside_tls_with_the_keys_and_without() -> None:
     assert closed.attrs["lacks"] == ("connection 1: encrypted: TLS 1.3, and this file has no keys for it",)
 
 
+def test_a_connection_that_was_open_before_is_told_to_be_unreadable() -> None:
+    wire = on_wire(conversation(), Link())
+    wire.seen = wire.seen[-20:]
+    frame = told(wire)
+    assert len(frame) == 0
+    assert frame.attrs["lacks"] == (
+        "connection 1: its beginning was not captured, so WebSocket messages in it cannot be told from others",
+    )
+
+
 def test_without_any_the_columns_stay() -> None:
     frame = told(l4_wire(1))
     assert (len(frame), tuple(frame.columns), frame.attrs) == (0, COLUMNS, {"lacks": ()})
