@@ -9,6 +9,7 @@ from html import escape
 from numbers import Integral
 from operator import index
 from os import PathLike
+from os.path import splitext
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from labkit.errors import CaptureError
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from labkit.analysis.routes import Routes
     from labkit.analysis.study import Study
+    from labkit.export.flows import Flows
     from labkit.views.follow import Conversation
     from labkit.views.headers import Headers
     from labkit.views.picture import Picture
@@ -52,10 +54,19 @@ class Capture:
         return Capture(read_pcapng(_path(path), MOST_PACKETS if packets is None else index(packets)))
 
     def save(self, path: str | PathLike[str]) -> Any:
-        """Write a pcapng file with all the evidence; gives its path. CaptureError if it cannot be written."""
+        """Write a pcapng file with all the evidence; gives its path. CaptureError if it cannot be written.
+
+        A path that ends in .mitm becomes a flow file of mitmproxy's (``mitmproxy -r``), one in .har a HAR 1.2 file:
+        both keep the requests (`flows`) and not the packets, so `load` reads neither.
+        """
         from labkit.recording.pcapng import write_pcapng
 
-        return write_pcapng(self._with_probes, _path(path))
+        everything, suffix = self._with_probes, splitext(_path(path))[1]
+        if suffix.lower() in (".mitm", ".har"):
+            from labkit.export.files import save
+
+            return save(self.flows(), path, suffix.lower())
+        return write_pcapng(everything, path)
 
     def fill(self, recording: Recording) -> None:
         """Give a capture that was being made what it recorded."""
@@ -151,10 +162,36 @@ class Capture:
         return self._study.trajectories_table()
 
     def exchanges(self) -> "pd.DataFrame":
-        """One row per request that a terminating balancer handled, with its connections; empty at L4."""
-        from labkit.analysis.events.exchanges import table
+        """One row per request that a terminating balancer handled, with its connections; empty at L4.
 
-        return table(self._study.exchanges)
+        messages: of a WebSocket how many text and binary messages went both ways, by the packets of the client's
+        connection (else the backend's); None where it is none, or its packets cannot be read.
+        """
+        return self._study.exchanges_table()
+
+    def messages(self) -> "pd.DataFrame":
+        """One row per WebSocket message, control frames too, on each connection that carried it; also at L4 and in TLS.
+
+        At L7 a message has two rows: "client → balancer" and "balancer → backend". length: bytes, unpacked where
+        permessage-deflate packed them. text: at most 1,000 characters, harmless to show; None of what is no text. note:
+        what else must be known. `.attrs["lacks"]`: what could not be read. exchanges() counts without control frames.
+        """
+        from labkit.analysis.evidence.websockets import table
+
+        return table(self._study, self._routes)
+
+    def flows(self) -> "Flows":
+        """The HTTP requests as mitmproxy's own flow objects, in order of time, from packets and recorded events.
+
+        One `mitmproxy.http.HTTPFlow` a request, at L7 and at L4: the request as the client sent it, the response as the
+        client got it; client_conn is the client's connection as the client saw it, server_conn the backend's as the
+        backend did. ``flow.metadata`` has what mitmproxy has no place for (docs/flows.md), among it "labkit.forwarded",
+        the request as the backend got it at L7, and "labkit.lacks", what the capture does not tell, in words; a body
+        that is not known is None. The list's own ``lacks`` tells of connections that cannot be read at all.
+        """
+        from labkit.export.flows import flows
+
+        return flows(self._study, self._routes)
 
     def decisions(self) -> "pd.DataFrame":
         """When the balancer chose, what it had read, and the last packet it held then (`packet`, at `vantage`)."""
@@ -202,11 +239,12 @@ class Capture:
         request: an id from `exchanges()`, or the number of a row there (from 0); without one, the first request.
         CaptureError if there is none such.
         """
+        from labkit.analysis.events.exchanges import asked
         from labkit.analysis.evidence.headerdiff import diff
         from labkit.views.headers import Headers
 
         study = self._study
-        exchange = study.exchanges[self._exchange(request)]
+        exchange = asked(study.exchanges, request)
         sides = (("sent", exchange.front), ("received", exchange.back))
         known = ((name, study.content(number)) for name, number in sides if number is not None)
         why = [f"{name}: {content.why}" for name, content in known if content.why and not content.opened]
@@ -308,23 +346,6 @@ class Capture:
             return connection
         has = f"connections 1 to {known}" if known else "no connections"
         raise CaptureError(f"This capture has no connection {shown(connection)}; it has {has}. See cap.connections().")
-
-    def _exchange(self, request: str | int | None) -> int:
-        """The row of `exchanges()` that *request* means."""
-        known = [str(exchange.event.get("request")) for exchange in self._study.exchanges]
-        if not known:
-            raise CaptureError(
-                "This capture has no requests of a terminating balancer, so no header was rewritten by one. "
-                "cap.follow(connection) shows the headers on a connection."
-            )
-        if request is None:
-            return 0
-        if isinstance(request, str) and request in known:
-            return known.index(request)
-        if _is_number(request) and 0 <= index(request) < len(known):  # type: ignore[arg-type]
-            return index(request)  # type: ignore[arg-type]
-        has = f"rows 0 to {len(known) - 1}, the first with the id {known[0]!r}"
-        raise CaptureError(f"This capture has no request {shown(request)}; it has {has}. See cap.exchanges().")
 
     def _vantage(self, name: str) -> int:
         names = self._study.vantages

@@ -29,6 +29,7 @@ def test_it_has_every_table_with_the_promised_columns() -> None:
         "exchanges": "request method target host status rule backend front_connection back_connection front back "
         "seconds",
         "decisions": "time mode connection read rule backend",
+        "messages": "request time direction kind length text connection vantage packet note",
         "visibility": "layer field",
         "loss": "vantage captured dropped",
     }
@@ -37,6 +38,7 @@ def test_it_has_every_table_with_the_promised_columns() -> None:
         assert isinstance(frame, pd.DataFrame)
         assert list(frame.columns)[: len(columns.split())] == columns.split()
     assert cap.packets().columns[-1] == "comment"
+    assert cap.exchanges().columns[-1] == "messages"
     assert str(cap.packets()["time"].dtype) == "datetime64[ns]"
     assert list(cap.visibility().columns)[-2:] == ["state", "rewritten"]
 
@@ -102,7 +104,7 @@ def test_headers_by_the_request_s_id_by_its_row_and_of_the_first() -> None:
 
 def test_an_empty_capture_answers_everything() -> None:
     cap = capture(Wire())
-    for name in ("packets", "connections", "trajectories", "exchanges", "decisions", "visibility"):
+    for name in ("packets", "connections", "trajectories", "exchanges", "decisions", "visibility", "messages", "flows"):
         assert len(getattr(cap, name)()) == 0
     assert (cap.mode, cap.finding, cap.graph().number_of_edges()) == (None, "No connections", 0)
     with pytest.raises(CaptureError, match="it has no packets"):
@@ -116,7 +118,8 @@ def test_until_it_has_ended_it_says_so() -> None:
     assert not cap.complete
     assert repr(cap) == "Capture: still being made"
     assert cap._repr_mimebundle_() == {"text/plain": "Capture: still being made"}
-    for ask in (cap.packets, cap.connections, cap.graph, cap.summary, lambda: cap.mode, lambda: cap.save("x")):
+    asked = cap.packets, cap.connections, cap.graph, cap.summary, cap.messages, cap.flows
+    for ask in (*asked, lambda: cap.mode, lambda: cap.save("x"), lambda: cap.save("x.har")):
         with pytest.raises(CaptureError, match="has not ended yet"):
             ask()
     cap.fill(l4_wire(1).recording())

@@ -3,8 +3,9 @@
 Judged by where its packets were seen, by whose its addresses are, and by the balancer's own record of its choice.
 """
 
+from collections.abc import Mapping
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +39,11 @@ class Routes:
     @cached_property
     def all(self) -> list[Route]:
         return [self._route(number) for number in range(1, len(self._study.connections) + 1)]
+
+    @cached_property
+    def forwarded(self) -> Mapping[int, Mapping[str, Any]]:
+        """The balancer's record of each connection that it forwarded."""
+        return {connection: event for event, connection in self._study.forwarded if connection is not None}
 
     @cached_property
     def _chosen(self) -> dict[int, str]:

@@ -24,7 +24,7 @@ from .events import decisions as decisions_
 from .events import exchanges as exchanges_
 from .events.finder import Finder
 from .events.nodes import Nodes
-from .messages import clear
+from .messages import clear, upgraded
 from .messages import content as content_
 from .packets import headers, index
 from .packets.frames import Ints
@@ -119,6 +119,28 @@ class Study:
             return content_.content(self.index, self.sightings, self.connections.members[connection - 1], self.keys)
 
         return of
+
+    @cached_property
+    def websocket(self) -> Callable[[int], upgraded.Upgraded | None]:
+        """Gives what was said on a connection (by its id) after an upgrade to WebSocket; None if there was none."""
+
+        @lru_cache(_KEPT)
+        def on(connection: int) -> upgraded.Upgraded | None:
+            content = self.content(connection)
+            spoken = carriage_.messages(content)
+            return upgraded.upgraded(content, *spoken[-1]) if spoken else None
+
+        return on
+
+    def exchanges_table(self) -> pd.DataFrame:
+        return exchanges_.table(self.exchanges, list(map(self._messages, self.exchanges)))
+
+    def _messages(self, exchange: exchanges_.Exchange) -> int | None:
+        """The WebSocket messages that followed an exchange, by the client's packets or else the backend's."""
+        if not exchange.event.get("websocket"):
+            return None
+        sides = (self.websocket(one) for one in (exchange.front, exchange.back) if one is not None)
+        return next((found.count for found in sides if found), None)
 
     def packets_table(self, at: int | None = None) -> pd.DataFrame:
         """One row per packet, in time order; *at*: number of a vantage point, for its packets alone."""

@@ -41,6 +41,11 @@ _PACKED: Final[Mapping[bytes, str]] = {
     b"PK\x03\x04": "zip",
 }
 
+_REQUESTS: Final[Mapping[str, tuple[str, str]]] = {
+    ".mitm": ("a flow file of mitmproxy's", "open it with mitmproxy -r"),
+    ".har": ("a HAR file", "open it in a browser's network tools"),
+}
+
 
 def read_pcapng(path: str | os.PathLike[str], packets: int = MOST_PACKETS) -> Recording:
     """Read a pcapng or classic pcap file. What is damaged or missing stands in the recording's ``lacks``.
@@ -80,6 +85,9 @@ def _map(path: Path) -> tuple[Any, int]:
         if start.startswith(magic):
             raise NotACapture(f"it is packed with {packer}; unpack it first")
     if start[:4] not in pcapng_classic.MAGICS and start[:4] != pcapng.SECTION.to_bytes(4, "little"):
+        if path.suffix.lower() in _REQUESTS:
+            kind, reader = _REQUESTS[path.suffix.lower()]
+            raise NotACapture(f"{kind} keeps requests, not packets; load the .pcapng of the same capture, or {reader}")
         raise NotACapture("it begins with neither pcapng's nor pcap's magic number")
     return data, size
 

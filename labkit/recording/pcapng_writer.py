@@ -1,17 +1,12 @@
 """A recording as a pcapng file that Wireshark opens and that keeps all the evidence. See docs/pcapng.md.
 
-`render` is pure and gives the file piece by piece; `write_pcapng` puts it in place in one step, so that a failure never
-damages what was there.
+`render` is pure and gives the file piece by piece; `write_pcapng` puts it in place in one step (`atomic`).
 """
 
-import errno
 import json
 import os
-import secrets
-import stat
 import struct
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
@@ -20,29 +15,17 @@ import numpy as np
 import numpy.typing as npt
 
 from labkit.errors import CaptureError
-from labkit.wording import printable
 
 from . import event_table
 from . import pcapng_format as pcapng
 from . import secrets as tls_secrets
+from .atomic import write_atomically
 from .model import Loss, Recording, Vantage
 
 ROWS_AT_ONCE: Final = 4096
 TOLD_AT_ONCE: Final = 1 << 16  # packets whose offsets stand in one block
 MOST_COUNTED: Final = 2**64 - 1
 _PACKET_ID_AND_FLAGS: Final = 24  # bytes of the two options and their end mark
-_REMEDIES: Final[Mapping[int, str]] = {
-    errno.ENOSPC: "the disk is full; free some space or save to another disk",
-    errno.EDQUOT: "your quota is used up; free some space or save to another disk",
-    errno.EFBIG: "the file would be larger than allowed here; save to another disk or capture less",
-    errno.EACCES: "you may not write there; choose a folder of your own",
-    errno.EPERM: "you may not write there; choose a folder of your own",
-    errno.EROFS: "that disk is read-only; choose another folder",
-    errno.ENOENT: "its folder does not exist; create the folder first",
-    errno.ENOTDIR: "a part of its path is a file, not a folder; choose another path",
-    errno.EISDIR: "that is a folder; add a file name",
-    errno.ENAMETOOLONG: "its name is too long; choose a shorter one",
-}
 
 
 def write_pcapng(recording: Recording, path: str | os.PathLike[str]) -> Path:
@@ -51,48 +34,7 @@ def write_pcapng(recording: Recording, path: str | os.PathLike[str]) -> Path:
     Atomic: written beside the target and renamed; an existing file stays whole until then. CaptureError with the
     remedy when it cannot be written.
     """
-    target = Path(path)
-    try:
-        _replace(Path(os.path.realpath(target)), render(recording))
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-        number = error.errno if isinstance(error, OSError) else None
-        remedy = _REMEDIES.get(number or 0, f"{getattr(error, 'strerror', None) or error}; choose another path")
-        raise CaptureError(f"The capture was not saved to {printable(str(target))}: {remedy}.") from error
-    return target
-
-
-def _replace(target: Path, pieces: Iterator[bytes]) -> None:
-    mode = _mode_of_existing(target)
-    beside = target.parent / f".labkit-{secrets.token_hex(6)}.part"
-    handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-    try:
-        with open(handle, "wb", buffering=0) as file:
-            if mode is not None:
-                os.chmod(beside, mode)
-            for piece in pieces:
-                _write_all(file.fileno(), piece)
-        os.replace(beside, target)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            os.unlink(beside)
-        raise
-
-
-def _mode_of_existing(target: Path) -> int | None:
-    """Permissions to keep when a file is replaced. Only ordinary files may be: never a folder, never /dev/null."""
-    try:
-        mode = os.stat(target).st_mode
-    except FileNotFoundError:
-        return None
-    if not stat.S_ISREG(mode):
-        raise OSError(errno.EISDIR if stat.S_ISDIR(mode) else errno.ENOTSUP, "what is there is not an ordinary file")
-    return stat.S_IMODE(mode)
-
-
-def _write_all(handle: int, piece: bytes) -> None:
-    view = memoryview(piece)
-    while view:
-        view = view[os.write(handle, view) :]
+    return write_atomically(path, render(recording))
 
 
 def render(recording: Recording) -> Iterator[bytes]:

@@ -7,18 +7,22 @@ captured keeps its own words and has no connection: nothing is guessed.
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral
+from operator import index
 from typing import Any
 
 import pandas as pd
 
 from labkit.analysis.packets.tables import records
+from labkit.errors import CaptureError
+from labkit.wording import shown
 
 from .finder import Finder, connection_of, endpoint_of
 from .nodes import endpoint
 
 COLUMNS = (
     "request", "method", "target", "host", "status", "rule", "backend", "front_connection", "back_connection",
-    "front", "back", "seconds", "time", "version", "websocket", "error",
+    "front", "back", "seconds", "time", "version", "websocket", "error", "messages",
 )  # fmt: skip
 
 
@@ -46,6 +50,24 @@ def _began(event: Mapping[str, Any]) -> int:
     return int(event.get("started_ns") or event["time_ns"])
 
 
+def asked(found: Sequence[Exchange], request: object) -> Exchange:
+    """The exchange that *request* means: its id, its row, or None for the first. CaptureError if there is none such."""
+    known = [str(exchange.event.get("request")) for exchange in found]
+    if not known:
+        raise CaptureError(
+            "This capture has no requests of a terminating balancer, so no header was rewritten by one. "
+            "cap.follow(connection) shows the headers on a connection."
+        )
+    if request is None:
+        return found[0]
+    if isinstance(request, str) and request in known:
+        return found[known.index(request)]
+    if isinstance(request, Integral) and not isinstance(request, bool) and 0 <= index(request) < len(known):
+        return found[index(request)]
+    has = f"rows 0 to {len(known) - 1}, the first with the id {known[0]!r}"
+    raise CaptureError(f"This capture has no request {shown(request)}; it has {has}. See cap.exchanges().")
+
+
 def pairs(found: Sequence[Exchange]) -> dict[int, set[int]]:
     """For each connection of a terminating proxy the ones on its other side that carried its requests."""
     paired: dict[int, set[int]] = defaultdict(set)
@@ -56,15 +78,17 @@ def pairs(found: Sequence[Exchange]) -> dict[int, set[int]]:
     return dict(paired)
 
 
-def table(found: Sequence[Exchange]) -> pd.DataFrame:
-    """One row per exchange; without any, the same columns and no rows."""
-    frame = records([_row(exchange) for exchange in found], COLUMNS)
+def table(found: Sequence[Exchange], messages: Sequence[int | None] | None = None) -> pd.DataFrame:
+    """One row per exchange, with the WebSocket *messages* of each; without any, the same columns and no rows."""
+    counts = [None] * len(found) if messages is None else messages
+    rows = [_row(exchange, count) for exchange, count in zip(found, counts, strict=True)]
+    frame = records(rows, COLUMNS)
     frame["seconds"] = frame["seconds"].astype("float64")
     frame["time"] = pd.to_datetime(frame["time"], unit="ns").astype("datetime64[ns]")
     return frame
 
 
-def _row(exchange: Exchange) -> dict[str, Any]:
+def _row(exchange: Exchange, messages: int | None) -> dict[str, Any]:
     event = exchange.event
     named = ("request", "method", "target", "host", "status", "rule", "backend", "version", "websocket", "error")
     started, ended = event.get("started_ns"), event.get("ended_ns")
@@ -76,6 +100,7 @@ def _row(exchange: Exchange) -> dict[str, Any]:
         "back": _client(event.get("back")),
         "seconds": (ended - started) / 1e9 if started and ended else None,
         "time": _began(event),
+        "messages": messages,
     }
 
 

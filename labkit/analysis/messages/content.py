@@ -37,6 +37,11 @@ class Content:
         """Whether there is plain text."""
         return self.tls is None or self.tls.why is None
 
+    @property
+    def begun_before(self) -> bool:
+        """Whether there is plain text, but not from the connection's beginning on."""
+        return not self.client.from_start and bool(self.client.data or self.server.data)
+
 
 def content(index: Index, sightings: Sightings, members: Iterable[int], keys: tls.KeyLog) -> Content:
     """The content of a connection: at the first of its sightings, or where most of it was captured."""

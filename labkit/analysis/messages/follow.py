@@ -133,7 +133,7 @@ def _http1(streams: tuple[Stream, Stream], asked: list[http.Request]) -> tuple[s
     items = [_of_request(request) for request in asked] + [_of_response(answer) for answer in answered]
     ends = _end(asked), _end(answered)
     last = answered[-1] if answered else None
-    if last is not None and last.status == 101 and "websocket" in (last.header("upgrade") or "").lower():
+    if last is not None and last.to_websocket:
         extensions = last.header("sec-websocket-extensions")
         for side, stream, end in zip(_BOTH, streams, ends, strict=True):
             items += _websocket(side, stream.data, end, websocket.deflate(extensions, side))
@@ -153,6 +153,7 @@ def _websocket(side: Side, data: bytes, at: int, packing: websocket.Deflate | No
         packed = f", {message.length:,} as sent" if message.length != len(message.payload) else ""
         frames = f", in {message.frames} frames" if message.frames > 1 else ""
         note = f"unpacked up to {websocket.MOST_UNPACKED:,} bytes only" if message.cut else None
+        note = "compressed, not unpacked" if message.packed else note
         body, reason = message.payload, ""
         if message.opcode == "close" and len(body) >= 2:
             reason, body = f" {int.from_bytes(body[:2])}", body[2:]

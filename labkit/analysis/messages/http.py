@@ -65,6 +65,11 @@ class Response:
     def header(self, name: str) -> str | None:
         return _joined(self.headers, name)
 
+    @property
+    def to_websocket(self) -> bool:
+        """Whether WebSocket frames follow it (RFC 6455 §4.2.2)."""
+        return self.status == 101 and "websocket" in (self.header("upgrade") or "").lower()
+
 
 def _joined(headers: Iterable[tuple[str, str]], name: str) -> str | None:
     """All values of a header as one (RFC 9110 §5.3), cookies by semicolons (RFC 9113 §8.2.3), or None."""

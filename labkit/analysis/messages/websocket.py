@@ -19,7 +19,8 @@ class Message:
     """opcode: "text", "binary", "close", "ping", "pong" or "opcode 3". payload: unmasked and unpacked.
 
     length: of the payloads as they were sent. masked: as clients must. complete: its last frame is there; cut: its
-    payload was unpacked in part only. begin, end: from its first frame to its last.
+    payload was unpacked in part only; packed: not at all, though it is compressed. begin, end: from its first frame to
+    its last.
     """
 
     opcode: str
@@ -31,6 +32,7 @@ class Message:
     frames: int = 1
     complete: bool = True
     cut: bool = False
+    packed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +99,11 @@ def messages(data: bytes, at: int, packing: Deflate | None = None) -> Iterator[M
 def _message(parts: list[_Frame], packing: Deflate | None, *, complete: bool = True) -> Message:
     first, last = parts[0], parts[-1]
     payload, cut = b"".join(part.payload for part in parts), False
-    length = len(payload)
+    length, packed = len(payload), first.packed and packing is None
     if first.packed and packing is not None:
         payload, cut = packing.unpack(payload)
     name = OPCODES.get(first.opcode, f"opcode {first.opcode}")
-    return Message(name, payload, length, first.masked, first.begin, last.end, len(parts), complete, cut)
+    return Message(name, payload, length, first.masked, first.begin, last.end, len(parts), complete, cut, packed)
 
 
 def _frames(data: bytes, at: int) -> Iterator[_Frame]:

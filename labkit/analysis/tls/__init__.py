@@ -8,10 +8,12 @@ said by `labkit.analysis.messages.content`.
 
 from .hello import ClientHello, ServerHello, client_hello, is_tls, server_hello
 from .keylog import KeyLog
-from .records import is_record, records
+from .records import APPLICATION, HANDSHAKE, is_record, records
 from .session import Direction, Plain, Session, open_session
 
 __all__ = [
+    "APPLICATION",
+    "HANDSHAKE",
     "ClientHello",
     "Direction",
     "KeyLog",

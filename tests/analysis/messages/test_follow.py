@@ -50,6 +50,13 @@ def test_http_in_clear_turn_by_turn() -> None:
     assert (found.why, found.tls) == (None, None)
 
 
+def test_what_is_compressed_without_an_agreement_is_said_to_be() -> None:
+    asked = b"GET /ws HTTP/1.1\r\nUpgrade: websocket\r\n\r\n"
+    answered = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n"
+    found = followed(on_wire([(0, asked), (1, answered), (1, b"\xc1\x01x")], Link()))
+    assert (found.turns[-1].head, found.turns[-1].note) == (("WebSocket text, 1 bytes",), "compressed, not unpacked")
+
+
 def test_turns_name_the_packets_that_carried_them_at_one_vantage_point() -> None:
     wire = Wire()
     carry(Talk(wire, Link()).open(), [(0, ASKED), (1, ANSWERED)], size=20)
