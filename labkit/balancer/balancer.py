@@ -128,6 +128,7 @@ class Balancer(Operations):
         hash_on: object = None,
         forwarded: object = False,
         request_id: object = False,
+        compress: object = False,
         retries: object = None,
         timeouts: object = None,
         ejection: object = None,
@@ -143,17 +144,13 @@ class Balancer(Operations):
         pool, or by pool: ``"round_robin"``, ``"random"``, ``"least_requests"``, ``"random_of_two"``,
         ``"consistent_hash"``, made of hash_on (``"client"``, ``"header:NAME"``, ``"cookie:NAME"``). weights: shares by
         name, as in ``{"api1": 3}``. forwarded: backends are told of the client (X-Forwarded-For, -Proto, -Host), or a
-        `Forwarded`. request_id: and get an X-Request-Id, the number of the exchange in the record. What happens when
+        `Forwarded`. request_id: and get an X-Request-Id, the number of the exchange in the record. compress:
+        text goes to who takes gzip as gzip. What happens when
         backends fail: retries (`Retries`), timeouts (`Timeouts`), ejection (`Ejection`), circuit (`Circuit`). Starts
         the proxy if it died. Raises PolicyError for what cannot be done, EngineError if the proxy does not come up;
         then the mode stays what it was.
         """
-        asked = {
-            "routes": routes, "engine": engine, "tls": tls, "reencrypt": reencrypt, "sticky": sticky,
-            "algorithm": algorithm, "weights": weights, "hash_on": hash_on, "forwarded": forwarded,
-            "request_id": request_id, "retries": retries, "timeouts": timeouts, "ejection": ejection,
-            "circuit": circuit, **unknown,
-        }  # fmt: skip
+        asked = {name: value for name, value in locals().items() if name not in ("self", "unknown")} | unknown
         plan_l7(self._topology, (), **asked)  # what is wrong is said also when no lab runs
         live = self._running()
         live.proxy.start()

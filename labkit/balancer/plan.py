@@ -69,6 +69,7 @@ def plan_l7(
     hash_on: object = None,
     forwarded: object = False,
     request_id: object = False,
+    compress: object = False,
     retries: object = None,
     timeouts: object = None,
     ejection: object = None,
@@ -79,7 +80,7 @@ def plan_l7(
 
     routes: a list of `Route`; None for one route ``/<pool>/*`` a pool, then everything else over all backends.
     tls: HTTPS listeners are ended too; reencrypt: and what they carried goes on over TLS. sticky, algorithm, weights,
-    hash_on, forwarded, request_id, retries, timeouts, ejection, circuit: as `Balancer.l7` takes them.
+    hash_on, forwarded, request_id, compress, retries, timeouts, ejection, circuit: as `Balancer.l7` takes them.
     """
     for name in unknown:
         raise PolicyError(l7_refusal(name))
@@ -110,6 +111,7 @@ def plan_l7(
         sticky_of(sticky),
         forwarded_of(forwarded),
         _flag("request_id", request_id, "every request gets an X-Request-Id of its own, or none does"),
+        _flag("compress", compress, "answers that are text go to who takes gzip as gzip, or as the backend sent them"),
         one_of("retries", retries, Retries, "Retries(2)"),
         one_of("timeouts", timeouts, Timeouts, "Timeouts(connect=1, answer=10)") or Timeouts(),
         one_of("ejection", ejection, Ejection, "Ejection(failures=3, seconds=10)"),

@@ -72,6 +72,7 @@ class L7Policy:
     sticky: Sticky | None = None
     forwarded: Forwarded | None = None
     request_id: bool = False
+    compress: bool = False
     retries: Retries | None = None
     timeouts: Timeouts = field(default_factory=Timeouts)
     ejection: Ejection | None = None

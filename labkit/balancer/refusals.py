@@ -8,9 +8,9 @@ from labkit.wording import near_miss
 
 L4_TAKES = ("algorithm", "backends", "pool", "weights", "style")
 L7_TAKES = (
-    "routes", "engine", "tls", "reencrypt", "sticky", "algorithm", "weights", "hash_on", "forwarded", "request_id",
-    "retries", "timeouts", "ejection", "circuit",
-)  # fmt: skip
+    *("routes", "engine", "tls", "reencrypt", "sticky", "algorithm", "weights", "hash_on", "forwarded", "request_id"),
+    *("compress", "retries", "timeouts", "ejection", "circuit"),
+)
 
 _AT_L4 = dict(ONLY_AT_L7)
 _AT_L4["engine"] = "L4 has no engine to choose: the kernel's nftables forward. lab.balancer.l7(engine=...) has."

@@ -63,10 +63,14 @@ def test_when_all_are_out_the_forward_stays_and_has_nobody() -> None:
     assert names(in_force((WEB, ECHO), nobody)) == [[], []]
 
 
-def test_pools_lose_who_was_taken_out_but_not_whose_checks_fail() -> None:
+def test_pools_lose_who_was_taken_out_and_whose_checks_fail() -> None:
     policy = L7Policy((Listener(80),), (Route("*", "api"),), {"api": (API1, API2)}, (ECHO,))
     found = routed(policy, Rotation().taken_out("api1", "draining").failing([("api2", "tcp", 80)]))
-    assert (found.pools["api"], names(found.forwards)) == ((API2,), [["api2"]])
+    assert (found.pools["api"], names(found.forwards)) == ((), [["api2"]])
+    elsewhere = routed(
+        policy, Rotation().taken_out("api1", "draining").failing([("api2", "tcp", 8080), ("api2", "udp", 80)])
+    )
+    assert elsewhere.pools["api"] == (API2,)
     assert policy.pools["api"] == (API1, API2)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from mitmproxy import http
 
-from labkit.balancer.l7 import hopbyhop, sticky
+from labkit.balancer.l7 import compression, hopbyhop, sticky
 from labkit.balancer.l7.admission import granted
 from labkit.balancer.l7.request import Watched
 from labkit.balancer.l7.rewriting import rewritten
@@ -13,6 +13,12 @@ from labkit.balancer.policy import L7Policy, Target
 
 Lines = list[tuple[str, str]]
 REQUEST_ID = "X-Request-Id"
+NAME = "labkit-balancer"  # the pseudonym in Via
+
+
+def received(request: http.Request) -> str:
+    """The protocol that *request* came in, as Via says it (RFC 9110 §7.6.3)."""
+    return "HTTP/2" if request.is_http2 else request.http_version
 
 
 def lines_of(message: http.Message) -> Lines:
@@ -41,6 +47,7 @@ def send_on(
         lines = [*_but(REQUEST_ID, lines), (REQUEST_ID, number)]
     if route.auth and route.auth.user:
         lines = [*_but(route.auth.user, lines), *([(route.auth.user, user)] if user else [])]
+    lines.append(("Via", f"{received(request)} {NAME}"))
     if route.request:
         lines = route.request.made(lines)
     put(request, lines)
@@ -48,16 +55,30 @@ def send_on(
         request.data.path = rewritten(route.rewrite, route.path, asked.target).encode("latin-1")
 
 
-def send_back(response: http.Response, policy: L7Policy, route: Route | None, watched: Watched, target: Target) -> None:
-    """Make *target*'s *response* what the client is to see."""
+def send_back(flow: http.HTTPFlow, policy: L7Policy, route: Route, watched: Watched, target: Target) -> None:
+    """Make *target*'s answer what the client is to see; its body is passed on as it comes."""
+    response = flow.response
+    assert response
+    chunked = flow.client_conn.alpn != b"h2"  # frames end bodies there (RFC 9113 §8.2.2)
     upgrading = response.status_code == 101
     lines = lines_of(response) if upgrading else hopbyhop.without(lines_of(response))
     lines += granted(route, watched)
     if policy.sticky and policy.sticky.application:
         lines = sticky.answered(policy.sticky, lines, target.name)
-    if route and route.response:
+    if policy.compress and flow.request.http_version != "HTTP/1.0" and _compressible(response, lines, watched):
+        lines = [*_but("transfer-encoding", compression.compressed(lines)), ("transfer-encoding", "chunked")]
+        response.stream = compression.Gzip()
+    if not chunked:
+        lines = _but("transfer-encoding", lines)
+    if route.response:
         lines = route.response.made(lines)
     put(response, lines)
+
+
+def _compressible(response: http.Response, lines: Lines, watched: Watched) -> bool:
+    asked = watched.unwatched
+    takes = asked.method != "HEAD" and compression.accepts_gzip(asked.headers.get("accept-encoding", ""))
+    return takes and compression.worth(response.status_code, lines)
 
 
 def _but(name: str, lines: Sequence[tuple[str, str]]) -> Lines:

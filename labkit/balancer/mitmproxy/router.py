@@ -93,7 +93,7 @@ class Router:
         flow.response.stream = True  # the body is passed on as it comes
         way = way_of(flow)
         if way and flow.server_conn.peername:
-            send_back(flow.response, way.policy, way.route, way.watched, way.target)
+            send_back(flow, way.policy, way.route, way.watched, way.target)
             cookie = self._upstream.cookie(way.watched, way.target, way.listener)
             if cookie:
                 flow.response.headers.add("Set-Cookie", cookie)

@@ -99,7 +99,7 @@ def test_a_request_becomes_one_of_http1_with_host_first_and_one_cookie_field(sec
         headers, body = connection.answer(1)
     seen = json.loads(body)
     assert headers[":status"] == "200"
-    forwarded = [["Host", "lb"], ["cookie", "a=1; b=2"], ["x-one", "1"]]
+    forwarded = [["Host", "lb"], ["cookie", "a=1; b=2"], ["x-one", "1"], ["Via", "HTTP/2 labkit-balancer"]]
     assert seen["headers"] == forwarded
     (event,) = told(secure, before, 1)
     assert (event["version"], event["front_stream"], event["back_stream"]) == ("HTTP/2", 1, None)

@@ -13,6 +13,9 @@ from .conftest import NAMES, Stand
 pytestmark = pytest.mark.measured
 
 
+VIA = ["Via", "HTTP/1.1 labkit-balancer"]  # what every request gets (RFC 9110 §7.6.3)
+
+
 def get(path: str, *headers: str) -> bytes:
     lines = [f"GET {path} HTTP/1.1", "Host: lb", *headers, "", ""]
     return "\r\n".join(lines).encode()
@@ -44,10 +47,10 @@ def test_event_has_everything_the_recording_promises(stand: Stand) -> None:
         "websocket": False,
         "error": None,
         "headers_received": headers,
-        "headers_forwarded": headers,
+        "headers_forwarded": [*headers, VIA],
     }
     assert {name: event[name] for name in expected} == expected
-    assert seen["headers"] == headers
+    assert seen["headers"] == [*headers, VIA]
     assert seen["target"] == "/api/users?id=1"
     assert event["front"]["client"] == seen["local"]
     assert event["front"]["server"] == ["127.0.0.1", stand.port]
@@ -131,10 +134,10 @@ def test_an_absolute_form_target_goes_on_in_origin_form_with_its_authority_as_ho
     bodies: list[bytes] = []
     (event,) = stand.during(lambda: bodies.append(stand.ask(raw)[2]))
     seen = json.loads(bodies[0])
-    assert (seen["target"], seen["headers"]) == ("/api/x?y", [["Host", "shop.example"]])
+    assert (seen["target"], seen["headers"]) == ("/api/x?y", [["Host", "shop.example"], VIA])
     assert (event["target"], event["host"]) == ("http://shop.example/api/x?y", "shop.example")
     assert event["headers_received"] == [["Host", "other"]]
-    assert event["headers_forwarded"] == [["Host", "shop.example"]]
+    assert event["headers_forwarded"] == [["Host", "shop.example"], VIA]
 
 
 def test_a_small_body_is_held_when_the_decision_falls_and_a_large_one_is_not(stand: Stand) -> None:
@@ -157,4 +160,4 @@ def test_dot_segments_are_resolved_for_the_choice_and_left_in_the_request(stand:
 def test_an_offer_of_clear_http2_is_not_passed_on(stand: Stand) -> None:
     stand.route()
     raw = get("/api/x", "Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AA")
-    assert json.loads(stand.ask(raw)[2])["headers"] == [["Host", "lb"]]
+    assert json.loads(stand.ask(raw)[2])["headers"] == [["Host", "lb"], VIA]

@@ -1,0 +1,56 @@
+"""Answers that are made smaller on their way: which, and how their header fields change. Pure.
+
+An answer is compressed where it is text, long enough, not compressed yet, and whole (RFC 9110 §8.4, §14), where its
+sender does not forbid it (``no-transform``, RFC 9111 §5.2.2.6), and where the client takes gzip (§12.5.3).
+"""
+
+import re
+import zlib
+from collections.abc import Sequence
+
+LEAST = 256  # bytes; shorter ones would hardly become smaller
+_TEXT = re.compile(r"text/|application/(json|javascript|xml|xhtml\+xml)|image/svg\+xml|.*\+(json|xml)$", re.IGNORECASE)
+_GZIP = 16 + zlib.MAX_WBITS
+Lines = list[tuple[str, str]]
+
+
+def accepts_gzip(accepted: str) -> bool:
+    """Whether Accept-Encoding says that gzip is taken, and not with a quality of 0."""
+    for part in accepted.lower().split(","):
+        coding, _, parameters = part.partition(";")
+        if coding.strip() in ("gzip", "x-gzip", "*"):
+            quality = re.fullmatch(r"\s*q\s*=\s*([\d.]+)\s*", parameters) if parameters else None
+            return quality is None or float(quality[1].strip(".") or 0) > 0
+    return False
+
+
+def worth(status: int, lines: Sequence[tuple[str, str]]) -> bool:
+    """Whether an answer with these header fields is one to compress."""
+    fields = {name.lower(): value for name, value in lines}
+    length = fields.get("content-length", "")
+    return (
+        status not in (101, 204, 205, 206, 304)
+        and "content-encoding" not in fields
+        and "no-transform" not in fields.get("cache-control", "").lower()
+        and _TEXT.match(fields.get("content-type", "").strip()) is not None
+        and not (length.isdecimal() and int(length) < LEAST)
+    )
+
+
+def compressed(lines: Sequence[tuple[str, str]]) -> Lines:
+    """The header fields of an answer that is compressed now: another length, another validator (RFC 9110 §8.8.1)."""
+    kept = [(name, value) for name, value in lines if name.lower() not in ("content-length", "accept-ranges")]
+    weak = [
+        (name, f"W/{value}" if name.lower() == "etag" and not value.startswith("W/") else value) for name, value in kept
+    ]
+    return [*weak, ("content-encoding", "gzip"), ("vary", "Accept-Encoding")]
+
+
+class Gzip:
+    """A body on its way: call it with each piece, and with nothing at the end."""
+
+    def __init__(self) -> None:
+        self._stream = zlib.compressobj(6, zlib.DEFLATED, _GZIP)
+
+    def __call__(self, piece: bytes) -> bytes:
+        return self._stream.compress(piece) if piece else self._stream.flush()
