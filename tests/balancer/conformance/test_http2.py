@@ -11,8 +11,8 @@ pytestmark = pytest.mark.needs("netns")
 
 
 def backends(lab: Lab, count: int) -> Counter[str]:
-    with lab.alice.session(http2=True) as session:
-        replies = [session.get(f"https://lb/api/{number}") for number in range(count)]
+    with lab.alice.session() as session:
+        replies = [session.get(f"https://lb/api/{number}", http2=True) for number in range(count)]
     assert {reply.version for reply in replies} == {"HTTP/2"}
     return Counter(str(reply.backend) for reply in replies)
 
@@ -36,6 +36,6 @@ def test_at_l4_they_all_stick_to_one(lab: Lab) -> None:
 
 def test_what_is_refused_ends_its_stream_and_nothing_else(lab: Lab, l7: Callable[..., None]) -> None:
     l7(routes=[Route("/few", pool="api", limit=RateLimit(1, seconds=60)), Route("/api/*", pool="api")], tls=True)
-    with lab.alice.session(http2=True) as session:
-        statuses = [session.get(f"https://lb{path}").status for path in ("/few", "/few", "/none", "/api/x", "/few")]
+    with lab.alice.session() as session:
+        statuses = [session.get(f"https://lb{path}", http2=True).status for path in ("/few", "/few", "/none", "/api/x", "/few")]
     assert statuses == [200, 429, 404, 200, 429]
