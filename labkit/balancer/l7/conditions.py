@@ -6,6 +6,7 @@ into it. A condition that is not asked for is not looked at.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from labkit.balancer.l7.paths import ANYTHING, matches, unescaped
@@ -41,14 +42,12 @@ def _failing(route: Route, request: Watched) -> Iterator[Failed]:
     if route.websocket is not None and request.upgrades is not route.websocket:
         what = "has to be a WebSocket upgrade" if route.websocket else "must be no WebSocket upgrade"
         yield Failed(f"it {what}", "it is one" if request.unwatched.upgrades else "it is none")
-    for kind, tests, look in (
-        ("header", route.headers, request.header),
-        ("query", route.query, request.query),
-        ("cookie", route.cookies, request.cookie),
-    ):
-        for name, test in tests:
-            if not fits(test, value := look(name)):
-                yield Failed(f"asks that {kind} {name} {wanted(test)}", _had(value))
+    looks = [("header", name, test, request.header) for name, test in route.headers]
+    looks += [("query", name, test, partial(request.query, raw=isinstance(test, Regex))) for name, test in route.query]
+    looks += [("cookie", name, test, request.cookie) for name, test in route.cookies]
+    for kind, name, test, look in looks:
+        if not fits(test, value := look(name)):
+            yield Failed(f"asks that {kind} {name} {wanted(test)}", _had(value))
     yield from _failing_body(route, request)
 
 

@@ -80,9 +80,19 @@ class Request:
         return name.partition(":")[0]
 
     @cached_property
+    def raw_query(self) -> Mapping[str, str]:
+        """Names and values of the query, as sent; of several of one name the first."""
+        found: dict[str, str] = {}
+        for part in query_of(self.target).split("&"):
+            name, _, value = part.partition("=")
+            if name:
+                found.setdefault(name, value)
+        return MappingProxyType(found)
+
+    @cached_property
     def query(self) -> Mapping[str, str]:
-        """The values of the query, decoded, by their names as sent; of several of one name the first."""
-        return _first(query_of(self.target))
+        """The same with the values decoded."""
+        return MappingProxyType({name: unquote_plus(value) for name, value in self.raw_query.items()})
 
     @cached_property
     def cookies(self) -> Mapping[str, str]:
@@ -177,10 +187,10 @@ class Watched:
         self.note(field_of(name))
         return self.unwatched.headers.get(name)
 
-    def query(self, name: str) -> str | None:
-        """The value of a name of the query; None if it is not there."""
+    def query(self, name: str, *, raw: bool = False) -> str | None:
+        """The value of a name of the query, decoded or *raw*; None if it is not there."""
         self.note("http.target")
-        return self.unwatched.query.get(name)
+        return (self.unwatched.raw_query if raw else self.unwatched.query).get(name)
 
     def cookie(self, name: str) -> str | None:
         """The value of a cookie; None if it is not there."""
@@ -212,12 +222,3 @@ def field_of(header: str) -> str:
     """What a header field is called in recordings."""
     name = header.lower()
     return {"host": "http.host", "cookie": "http.cookie"}.get(name, f"http.header.{name}")
-
-
-def _first(query: str) -> Mapping[str, str]:
-    found: dict[str, str] = {}
-    for part in query.split("&"):
-        name, _, value = part.partition("=")
-        if name:
-            found.setdefault(name, unquote_plus(value, "latin-1" if not value.isascii() else "utf-8"))
-    return MappingProxyType(found)
