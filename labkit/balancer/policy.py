@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal, get_args
 
+from labkit.balancer.limits import Limits
 from labkit.balancer.route_refusals import missing_refusal, unknown_refusal
 from labkit.errors import PolicyError
 from labkit.topology import Listener
@@ -83,7 +84,7 @@ class L7Policy:
     """Terminate *listeners*, route each request, forward the rest (*forwards*) as L4 does.
 
     pools: name -> targets, for every pool a route names. reencrypt: what came over TLS goes on over TLS, to its
-    listener's port on the backends; otherwise in clear to *http_port* there.
+    listener's port on the backends; otherwise in clear to *http_port* there. limits: of a request from a client.
     """
 
     listeners: tuple[Listener, ...]
@@ -92,3 +93,4 @@ class L7Policy:
     forwards: tuple[Forward, ...] = ()
     reencrypt: bool = False
     http_port: int = 80
+    limits: Limits = field(default_factory=Limits)

@@ -4,6 +4,7 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
 import h2.errors
+from mitmproxy import http
 from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.http import _http2
@@ -14,6 +15,7 @@ from mitmproxy.proxy.layers.http._events import (
     ResponseProtocolError,
 )
 
+from labkit.balancer import syntax
 from labkit.balancer.mitmproxy.answers import answer
 from labkit.balancer.mitmproxy.journal import Exchange
 from labkit.balancer.mitmproxy.router import front_side, record
@@ -63,3 +65,9 @@ class FrontHttp2(_http2.Http2Server):
             exchange = Exchange(front_side(self.context.client), version="HTTP/2", error=message)
             self._http.router.journal.finish(exchange)
         yield from super().protocol_error(message, error_code)
+
+
+def in_http1(request: http.Request) -> None:
+    """Raise `BadRequest` if *request* could be read as another one, or as several, once it is written in HTTP/1.1."""
+    data = request.data
+    syntax.multiplexed(data.method, data.path, data.authority, data.headers.fields)

@@ -2,9 +2,10 @@
 
 - A refused or failed request is answered in the balancer's own words, naming the backend, and the status
   is put on record (mitmproxy's HTML pages name neither).
-- A request that cannot be parsed is answered 400 and put on record; mitmproxy tells no hook of it.
+- What the client sends in HTTP/1 passes a `guard` first, and an HTTP/2 request a check of the same kind.
 - The body of a request that is already answered is thrown away as it comes, not collected.
-- Trailer fields are discarded, as RFC 9110 §6.5.1 allows; mitmproxy crashes on them in HTTP/1.1.
+- A body in chunks is waited for like any other, up to a size: until then its framing may still turn out to be wrong.
+- Trailer fields are discarded, as RFC 9110 §6.5.1 allows; mitmproxy crashes on a backend's in HTTP/1.1.
 - A connection to a backend that failed is forgotten, so that the next request tries again; an idle one in HTTP/1.1
   carries the next request also where the client speaks HTTP/2 (mitmproxy opens one a request).
 """
@@ -15,6 +16,7 @@ from typing import Any
 import h11
 from h11._readers import ChunkedReader
 from mitmproxy.connection import Connection, ConnectionState
+from mitmproxy.flow import Error
 from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layer import Layer
@@ -24,10 +26,11 @@ from mitmproxy.proxy.layers.http import (
     HttpLayer,
     HTTPMode,
     HttpStream,
+    SendHttp,
     _http1,
     _http2,
 )
-from mitmproxy.proxy.layers.http._base import HttpEvent, ReceiveHttp
+from mitmproxy.proxy.layers.http._base import HttpEvent
 from mitmproxy.proxy.layers.http._events import (
     ErrorCode,
     RequestData,
@@ -37,12 +40,14 @@ from mitmproxy.proxy.layers.http._events import (
     ResponseProtocolError,
     ResponseTrailers,
 )
+from mitmproxy.proxy.layers.http._hooks import HttpErrorHook, HttpRequestHeadersHook
 
 from labkit.balancer.mitmproxy.answers import raw_answer
-from labkit.balancer.mitmproxy.http2 import FrontHttp2
-from labkit.balancer.mitmproxy.journal import Exchange
+from labkit.balancer.mitmproxy.guard import Guard
+from labkit.balancer.mitmproxy.http2 import FrontHttp2, in_http1
 from labkit.balancer.mitmproxy.rewrite import as_http1
-from labkit.balancer.mitmproxy.router import BODILESS, STREAM, Router, body_size, front_side, record
+from labkit.balancer.mitmproxy.router import BODILESS, HELD_BODY, STREAM, Router, body_size, record
+from labkit.balancer.syntax import BadRequest
 
 Commands = Generator[commands.Command, Any, None]
 
@@ -58,14 +63,17 @@ class FrontHttp(HttpLayer):
 
     def _handle_event(self, event: events.Event) -> Commands:
         if isinstance(event, events.Start):
-            kind = FrontHttp2 if self.context.client.alpn == b"h2" else FrontConnection
-            self.front = self.connections[self.context.client] = kind(self.context.fork(), self)
+            if self.context.client.alpn == b"h2":
+                self.front = self.connections[self.context.client] = FrontHttp2(self.context.fork(), self)
+            else:
+                self.front = FrontConnection(self.context.fork(), self)
+                self.connections[self.context.client] = Guard(self.context.fork(), self, self.front)
         elif isinstance(event, events.ConnectionEvent) and event.connection not in self.connections:
             return  # of a connection that failed and was forgotten
         yield from super()._handle_event(event)
 
     def make_stream(self, stream_id: int) -> Commands:
-        self.streams[stream_id] = stream = Stream(self.context.fork(), stream_id)
+        self.streams[stream_id] = stream = Stream(self.context.fork(), stream_id, self.router)
         yield from self.event_to_child(stream, events.Start())
 
     def get_connection(self, event: GetHttpConnection, *, reuse: bool = True) -> Commands:
@@ -121,26 +129,15 @@ class FrontConnection(_http1.Http1Server):
             record(stream.flow).status = status
         return raw_answer(status, reason, head=self.request is not None and self.request.method == "HEAD")
 
-    def read_headers(self, event: events.ConnectionEvent) -> Commands:
-        refused = False
-        for command in super().read_headers(event):
-            if isinstance(command, commands.SendData):  # only ever a 400
-                refused = True
-                yield commands.SendData(self.conn, raw_answer(400, "the balancer cannot parse this request"))
-                continue
-            if refused and isinstance(command, commands.Log):  # nothing of it could be parsed
-                self._http.router.journal.finish(
-                    Exchange(front_side(self.context.client), status=400, error=command.message)
-                )
-            yield command
-            if refused and isinstance(command, ReceiveHttp) and isinstance(command.event, RequestProtocolError):
-                record(self._http.streams[self.stream_id].flow).status = 400
-
 
 class Stream(HttpStream):
     """One request and its response."""
 
     _bodiless = False
+
+    def __init__(self, context: Context, stream_id: int, router: Router) -> None:
+        super().__init__(context, stream_id)
+        self._router = router
 
     def _handle_event(self, event: events.Event) -> Commands:
         if isinstance(event, RequestTrailers | ResponseTrailers):
@@ -152,7 +149,24 @@ class Stream(HttpStream):
     def check_invalid(self, request: bool) -> Generator[commands.Command, Any, bool]:
         if request:  # the flow has just been made, and no hook has seen it
             self.flow.metadata |= {STREAM: self.stream_id, BODILESS: self._bodiless}
+            if self.context.client.alpn == b"h2":
+                try:
+                    in_http1(self.flow.request)
+                except BadRequest as fault:
+                    yield from self._refuse(fault)
+                    return True
         return (yield from super().check_invalid(request))
+
+    def _refuse(self, fault: BadRequest) -> Commands:
+        """As `check_invalid` refuses what it finds itself."""
+        self.flow.error = Error(fault.rule)
+        yield HttpRequestHeadersHook(self.flow)
+        record(self.flow).status = fault.status
+        yield HttpErrorHook(self.flow)
+        code = ErrorCode.REQUEST_VALIDATION_FAILED
+        yield SendHttp(ResponseProtocolError(self.stream_id, fault.rule, code), self.context.client)
+        self.flow.live = False
+        self.client_state = self.server_state = self.state_errored
 
     def make_server_connection(self) -> Generator[commands.Command, Any, bool]:
         opened: bool = yield from super().make_server_connection()
@@ -172,6 +186,19 @@ class Stream(HttpStream):
         if isinstance(event, RequestData) and self.flow.response:
             return
         yield from super().state_consume_request_body(event)
+        if isinstance(event, RequestData) and len(self.request_body_buf) > HELD_BODY:  # one in chunks
+            self._router.decide(self.flow)
+            if self.flow.response is None:
+                yield from self._stream_on()
+
+    def _stream_on(self) -> Commands:
+        """Pass on what has been collected of the body, and the rest as it comes."""
+        self.flow.request.stream = True
+        collected = bytes(self.request_body_buf)
+        self.request_body_buf.clear()  # type: ignore[no-untyped-call]
+        yield from self.start_request_stream()
+        if self.client_state == self.state_stream_request_body:
+            yield from self.state_stream_request_body(RequestData(self.stream_id, collected))
 
 
 def _innermost(layer: Layer | None) -> Layer | None:
@@ -194,5 +221,5 @@ class _TrailersDiscarded(ChunkedReader):
 
 
 def discard_trailers() -> None:
-    """Make mitmproxy's HTTP/1 parser skip trailer fields, on both sides, in this process."""
+    """Make mitmproxy's HTTP/1 parser skip a backend's trailer fields; clients' do not get that far."""
     _http1.ChunkedReader = _TrailersDiscarded  # type: ignore[attr-defined]

@@ -8,9 +8,11 @@ Proxy to owner: ``{"kind": "ready", "listening": [[ip, port]]}``; one ``{"kind":
 operation; ``request`` events and the messages of `tls`, the former as `labkit.recording.model` writes them.
 """
 
+from dataclasses import asdict
 from types import MappingProxyType
 from typing import Any
 
+from labkit.balancer.limits import Limits
 from labkit.balancer.policy import L7Policy, Route, Target
 from labkit.topology import Listener
 
@@ -23,6 +25,7 @@ def policy_to_plain(policy: L7Policy) -> Plain:
         "listeners": [listener_to_plain(listener) for listener in policy.listeners],
         "reencrypt": policy.reencrypt,
         "http_port": policy.http_port,
+        "limits": asdict(policy.limits),
         "routes": [[route.path, route.pool] for route in policy.routes],
         "pools": {
             name: [[target.name, target.address4, target.address6] for target in targets]
@@ -39,6 +42,7 @@ def policy_from_plain(plain: Plain) -> L7Policy:
         MappingProxyType(pools),
         reencrypt=plain["reencrypt"],
         http_port=plain["http_port"],
+        limits=Limits(**plain["limits"]),
     )
 
 

@@ -1,8 +1,9 @@
 """Decides every request and keeps the record of it: mitmproxy's hooks on one side, our policy on the other.
 
-A small body is waited for, so that the whole request is held when the decision falls; a large or chunked
-one is not: the request is decided on its head and the body streamed. Answering here (no route) opens no
-connection to any backend.
+A small body is waited for, so that the whole request is held when the decision falls. A large one is not: the
+request is decided on its head and the body streamed. One of unknown length is waited for in HTTP/1.1 until it has
+become a large one; in HTTP/2 it is streamed, as a call may last as long as its stream. Answering here (no route)
+opens no connection to any backend.
 """
 
 import time
@@ -52,20 +53,17 @@ class Router:
             return  # refused by the parser; the error hook follows
         if _multiplexed(flow):
             without_second_host(flow.request)
-        elif flow.request.http_version.startswith("HTTP/1."):
+        else:
             without_h2c(flow.request)
             in_origin_form(flow.request)
-        else:
-            flow.response = answer(505, "the balancer speaks HTTP/1.0 and HTTP/1.1 here", close=True)
-            return
         size = body_size(flow)
-        if size is None or size > HELD_BODY:
-            self._decide(flow)
+        if _multiplexed(flow) if size is None else size > HELD_BODY:
+            self.decide(flow)
             flow.request.stream = flow.response is None
 
     def request(self, flow: http.HTTPFlow) -> None:
         if record(flow).decided_ns is None and flow.response is None:
-            self._decide(flow)
+            self.decide(flow)
 
     def responseheaders(self, flow: http.HTTPFlow) -> None:
         assert flow.response
@@ -92,7 +90,8 @@ class Router:
             exchange.headers_forwarded = _headers(flow.request)
         self.journal.finish(exchange)
 
-    def _decide(self, flow: http.HTTPFlow) -> None:
+    def decide(self, flow: http.HTTPFlow) -> None:
+        """Where *flow* goes, by what is held of it; or the answer that it gets here."""
         exchange = record(flow)
         exchange.held = _held(exchange, bool(flow.request.raw_content))
         head = RequestHead(

@@ -1,0 +1,182 @@
+"""What stands before mitmproxy's HTTP/1 parser: only whole lines and lengths that `framing` has read reach it.
+
+A layer between `layers.FrontHttp` and `layers.FrontConnection`. It takes the client's bytes (after TLS) and gives the
+parser one request at a time, the next one when the last is answered: so a refusal follows the answers before it, and
+what follows an upgrade is passed on raw if the backend agrees (101), or else read as the next request. A refused
+request is answered and put on record here, its connection closed; nothing of it is passed on from there.
+
+Deadlines are checked by one wake-up at a time: it is asked for when none is due before the deadline.
+"""
+
+import time
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any
+
+from mitmproxy.connection import ConnectionState
+from mitmproxy.proxy import commands, events
+from mitmproxy.proxy.context import Context
+from mitmproxy.proxy.layer import Layer
+from mitmproxy.proxy.layers.http._base import ReceiveHttp
+from mitmproxy.proxy.layers.http._events import ErrorCode, RequestProtocolError
+
+from labkit.balancer.framing import Framer, Refusal
+from labkit.balancer.mitmproxy.answers import raw_answer
+from labkit.balancer.mitmproxy.journal import Exchange
+from labkit.balancer.mitmproxy.router import front_side
+
+if TYPE_CHECKING:
+    from labkit.balancer.mitmproxy.layers import FrontConnection, FrontHttp
+
+Commands = Generator[commands.Command, Any, None]
+_LINGER = 1.0  # seconds that a refused client has to read the answer and close (RFC 9112 §9.6)
+_NEVER = float("inf")
+
+
+class Guard(Layer):
+    """Frames what the client of one connection sends to *front*."""
+
+    def __init__(self, context: Context, http: "FrontHttp", front: "FrontConnection") -> None:
+        super().__init__(context)
+        self._http = http
+        self._front = front
+        self._client = context.client
+        self._framer = Framer(http.router.policy.limits)
+        self._raw = False  # another protocol has been agreed on
+        self._refused = False
+        self._passing = False
+        self._phase = ""
+        self._deadline = self._wake = _NEVER
+
+    def _handle_event(self, event: events.Event) -> Commands:
+        if isinstance(event, events.Wakeup):
+            yield from self._woken()
+        elif isinstance(event, events.DataReceived):
+            yield from self._received(event)
+        elif isinstance(event, events.ConnectionClosed):
+            yield from self._closed(event)
+        else:
+            yield from self._tell(event)
+            yield from self._pass_on()
+        yield from self._set_deadline(moved=isinstance(event, events.DataReceived))
+
+    def _received(self, event: events.DataReceived) -> Commands:
+        if self._raw:
+            yield from self._tell(event)
+        elif not self._refused:
+            self._framer.feed(event.data)
+            yield from self._pass_on()
+
+    def _closed(self, event: events.ConnectionClosed) -> Commands:
+        if self._refused:
+            yield commands.CloseConnection(self._client)
+            return
+        by_the_client = self._client.state & ConnectionState.CAN_WRITE
+        if by_the_client and not self._raw and self._wanted and (refusal := self._framer.end()):
+            yield from self._refuse(refusal)
+        else:
+            yield from self._tell(event)
+
+    @property
+    def _wanted(self) -> bool:
+        """It is the client's turn: a request can begin, or goes on."""
+        front = self._front
+        return not self._framer.between or (front.request is None and front.state == front.read_headers)
+
+    def _pass_on(self) -> Commands:
+        """Give the parser what is framed, as far as it is its turn."""
+        if self._passing or self._raw or self._refused:
+            return  # the parser's answer to what it is just being given, or nothing more to do
+        self._passing = True
+        while self._wanted:
+            if self._framer.between:
+                self._framer.limits = self._http.router.policy.limits
+            piece = self._framer.next()
+            if isinstance(piece, Refusal):
+                yield from self._refuse(piece)
+                break
+            if piece is None:
+                break
+            if piece.raw:
+                yield from self._tell(events.DataReceived(self._client, piece.raw))
+        self._passing = False
+        if self._front.state == self._front.passthrough:
+            self._raw = True
+            if rest := self._framer.rest():
+                yield from self._tell(events.DataReceived(self._client, rest))
+
+    def _tell(self, event: events.Event) -> Commands:
+        for command in self._front.handle_event(event):
+            if self._refused and isinstance(command, commands.ConnectionCommand) and command.connection is self._client:
+                continue  # the last word has been said
+            yield command
+
+    def _refuse(self, refusal: Refusal) -> Commands:
+        self._refused = True
+        front = self._front
+        under_way = front.request is not None
+        answer = b""
+        if not under_way:
+            self._http.router.journal.finish(self._exchange(refusal))
+            answer = raw_answer(refusal.status, refusal.rule, head=refusal.head.method == b"HEAD")
+        elif not front.answering:
+            answer = front.refusal(refusal.status, refusal.rule)
+        front.state = front.done
+        if answer:
+            yield commands.SendData(self._client, answer)
+        if self._client.state & ConnectionState.CAN_READ:
+            yield commands.CloseTcpConnection(self._client, half_close=True)
+        else:
+            yield commands.CloseConnection(self._client)
+        if under_way:
+            error = RequestProtocolError(front.stream_id, refusal.rule, ErrorCode.GENERIC_CLIENT_ERROR)
+            yield ReceiveHttp(error)
+
+    def _exchange(self, refusal: Refusal) -> Exchange:
+        head = refusal.head
+        return Exchange(
+            front_side(self._client),
+            method=_text(head.method),
+            target=_text(head.target),
+            host=_text(head.value(b"host")),
+            version=_text(head.version),
+            sni=self._client.sni,
+            headers_received=[[_text(name), _text(value)] for name, value in head.fields],
+            status=refusal.status,
+            error=refusal.rule,
+        )
+
+    def _set_deadline(self, moved: bool) -> Commands:
+        """Until when the client has to send something now; *moved*: it just has."""
+        phase, seconds = self._patience()
+        if phase != self._phase or (moved and phase == "body"):
+            self._phase = phase
+            self._deadline = time.monotonic() + seconds
+        if self._deadline < self._wake:
+            self._wake = self._deadline
+            yield commands.RequestWakeup(max(0.0, self._deadline - time.monotonic()))
+
+    def _patience(self) -> tuple[str, float]:
+        if self._refused:
+            return "refused", _LINGER
+        if self._raw or not self._wanted:
+            return "balancer", _NEVER
+        limits = self._framer.limits
+        waiting = self._framer.waiting
+        return waiting, {"idle": limits.idle_seconds, "head": limits.header_seconds, "body": limits.body_seconds}[
+            waiting
+        ]
+
+    def _woken(self) -> Commands:
+        now = time.monotonic()
+        if now >= self._wake:
+            self._wake = _NEVER
+        if now < self._deadline:
+            return
+        if self._phase in ("idle", "refused"):
+            yield commands.CloseConnection(self._client)
+        else:
+            yield from self._refuse(self._framer.late())
+
+
+def _text(data: bytes) -> str:
+    return data.decode("latin-1")
