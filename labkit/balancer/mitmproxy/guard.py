@@ -116,7 +116,9 @@ class Guard(Layer):
         under_way = front.request is not None
         answer = b""
         if not under_way:
-            self._http.router.journal.finish(self._exchange(refusal))
+            exchange = self._exchange(refusal)
+            exchange.refuse(refusal.status)
+            self._http.router.journal.finish(exchange)
             answer = raw_answer(refusal.status, refusal.rule, head=refusal.head.method == b"HEAD")
         elif not front.answering:
             answer = front.refusal(refusal.status, refusal.rule)
@@ -141,7 +143,6 @@ class Guard(Layer):
             version=_text(head.version),
             sni=self._client.sni,
             headers_received=[[_text(name), _text(value)] for name, value in head.fields],
-            status=refusal.status,
             error=refusal.rule,
         )
 

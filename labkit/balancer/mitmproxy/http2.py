@@ -51,7 +51,7 @@ class FrontHttp2(_http2.Http2Server):
         stream = self._http.streams.get(stream_id)
         head = False
         if stream:
-            record(stream.flow).status = status
+            record(stream.flow).refuse(status)
             head = stream.flow.request.method == "HEAD"
         response = answer(status, reason, head=head)
         content = response.raw_content or b""

@@ -42,6 +42,12 @@ class Exchange:
     websocket: bool = False
     error: str | None = None
 
+    def refuse(self, status: int) -> None:
+        """The balancer answers in its own name; that is its decision, unless another one came first."""
+        self.status = status
+        if self.decided_ns is None:
+            self.decided_ns = time.time_ns()
+
 
 class Journal:
     """Exchanges under way, and what has been told to the owner. Used from the proxy's event loop alone."""

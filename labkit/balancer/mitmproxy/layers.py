@@ -126,7 +126,7 @@ class FrontConnection(_http1.Http1Server):
         """An answer of our own, as bytes; its status goes on the record of the request it answers."""
         stream = self._http.streams.get(self.stream_id)
         if stream:
-            record(stream.flow).status = status
+            record(stream.flow).refuse(status)
         return raw_answer(status, reason, head=self.request is not None and self.request.method == "HEAD")
 
 
@@ -161,7 +161,7 @@ class Stream(HttpStream):
         """As `check_invalid` refuses what it finds itself."""
         self.flow.error = Error(fault.rule)
         yield HttpRequestHeadersHook(self.flow)
-        record(self.flow).status = fault.status
+        record(self.flow).refuse(fault.status)
         yield HttpErrorHook(self.flow)
         code = ErrorCode.REQUEST_VALIDATION_FAILED
         yield SendHttp(ResponseProtocolError(self.stream_id, fault.rule, code), self.context.client)
