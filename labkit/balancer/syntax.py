@@ -207,8 +207,8 @@ def trailer(line: bytes) -> None:
         raise BadRequest(400, f"RFC 9110 §6.5.1: {name.decode()} is no field for a trailer section")
 
 
-def multiplexed(verb: bytes, path: bytes, authority: bytes, fields: Sequence[Field]) -> None:
-    """A request of HTTP/2 that can be said in HTTP/1.1 (RFC 9113 §8.2.1, §8.3.1, §10.3)."""
+def multiplexed(verb: bytes, path: bytes, authority: bytes, fields: Sequence[Field], *, ended: bool) -> None:
+    """A request of HTTP/2 that means the same in HTTP/1.1 (RFC 9113 §8.1.1, §8.3.1, §10.3). ended: without a body."""
     method(verb)
     if path != b"*" and not path.startswith(b"/"):
         raise BadRequest(400, "RFC 9113 §8.3.1: :path does not begin with a slash")
@@ -224,4 +224,5 @@ def multiplexed(verb: bytes, path: bytes, authority: bytes, fields: Sequence[Fie
         if not _TOKEN.fullmatch(name):
             raise BadRequest(400, "RFC 9113 §8.2.1: a field's name is no token")
         no_controls(value, "a field")
-    body_length(b"HTTP/1.1", fields)
+    if body_length(b"HTTP/1.1", fields) and ended:
+        raise BadRequest(400, "RFC 9113 §8.1.1: Content-Length announces a body, and there is none")

@@ -57,12 +57,13 @@ class ClientConnection(LiveConnectionHandler):
         super().__init__(reader, writer, options, mode)
         context = self.layer.context
         context.server.address = UNDECIDED
-        tunnel = FrontTls(context) if secure else None
+        tunnel = FrontTls(context, router.policy.limits.header_seconds) if secure else None
         self.layer = self._http = FrontHttp(context, router)
         if tunnel:
             self.layer, tunnel.child_layer = tunnel, self._http
         self._tls = tls
         self._router = router
+        self._room = asyncio.Event()
         self._under_way: dict[str, HTTPFlow] = {}
         self.max_conns = defaultdict(lambda: asyncio.Semaphore(_BACK_CONNECTIONS))
 
@@ -88,6 +89,22 @@ class ClientConnection(LiveConnectionHandler):
                 stream = self._http.back_stream(flow.server_conn, flow.metadata[STREAM])
                 self._router.finish(flow, stream)
                 self.close_unused()
+        if self._http.guard and not self._http.guard.full:
+            self._room.set()
+
+    async def drain_writers(self) -> None:
+        """Wait before reading on from a connection: until what came can go on, so that TCP slows its sender down."""
+        client = self.transports.get(self.client)
+        mine = client is not None and asyncio.current_task() is client.handler
+        self._http.blocked |= mine
+        try:
+            await super().drain_writers()  # type: ignore[no-untyped-call]
+            if mine and self._http.guard and self._http.guard.full:
+                self._room.clear()
+                await self._room.wait()
+        finally:
+            if mine:
+                self._http.blocked = False
 
     def close_unused(self) -> None:
         """Close the idle connections to backends that no route leads to any more: nothing will be asked there."""

@@ -4,11 +4,8 @@ A layer between `layers.FrontHttp` and `layers.FrontConnection`. It takes the cl
 parser one request at a time, the next one when the last is answered: so a refusal follows the answers before it, and
 what follows an upgrade is passed on raw if the backend agrees (101), or else read as the next request. A refused
 request is answered and put on record here, its connection closed; nothing of it is passed on from there.
-
-Deadlines are checked by one wake-up at a time: it is asked for when none is due before the deadline.
 """
 
-import time
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +18,7 @@ from mitmproxy.proxy.layers.http._events import ErrorCode, RequestProtocolError
 
 from labkit.balancer.framing import Framer, Refusal
 from labkit.balancer.mitmproxy.answers import raw_answer
+from labkit.balancer.mitmproxy.deadline import Deadline
 from labkit.balancer.mitmproxy.journal import Exchange
 from labkit.balancer.mitmproxy.router import front_side
 
@@ -29,7 +27,7 @@ if TYPE_CHECKING:
 
 Commands = Generator[commands.Command, Any, None]
 _LINGER = 1.0  # seconds that a refused client has to read the answer and close (RFC 9112 §9.6)
-_NEVER = float("inf")
+_AHEAD = 64 * 1024  # bytes of later requests that are read while one is answered
 
 
 class Guard(Layer):
@@ -45,7 +43,7 @@ class Guard(Layer):
         self._refused = False
         self._passing = False
         self._phase = ""
-        self._deadline = self._wake = _NEVER
+        self._deadline = Deadline()
 
     def _handle_event(self, event: events.Event) -> Commands:
         if isinstance(event, events.Wakeup):
@@ -81,6 +79,11 @@ class Guard(Layer):
         """It is the client's turn: a request can begin, or goes on."""
         front = self._front
         return not self._framer.between or (front.request is None and front.state == front.read_headers)
+
+    @property
+    def full(self) -> bool:
+        """So much has come ahead of its turn that no more should be read."""
+        return self._framer.unread > _AHEAD and not self._wanted
 
     def _pass_on(self) -> Commands:
         """Give the parser what is framed, as far as it is its turn."""
@@ -151,30 +154,29 @@ class Guard(Layer):
         phase, seconds = self._patience()
         if phase != self._phase or (moved and phase == "body"):
             self._phase = phase
-            self._deadline = time.monotonic() + seconds
-        if self._deadline < self._wake:
-            self._wake = self._deadline
-            yield commands.RequestWakeup(max(0.0, self._deadline - time.monotonic()))
+            self._deadline.after(seconds)
+        yield from self._deadline.wakeups()
 
-    def _patience(self) -> tuple[str, float]:
+    def _patience(self) -> tuple[str, float | None]:
         if self._refused:
             return "refused", _LINGER
         if self._raw or not self._wanted:
-            return "balancer", _NEVER
+            return "balancer", None
         limits = self._framer.limits
-        waiting = self._framer.waiting
-        return waiting, {"idle": limits.idle_seconds, "head": limits.header_seconds, "body": limits.body_seconds}[
-            waiting
-        ]
+        match self._framer.waiting:
+            case "idle":
+                return "idle", limits.idle_seconds
+            case "head":
+                return "head", limits.header_seconds
+        return "body", limits.body_seconds
 
     def _woken(self) -> Commands:
-        now = time.monotonic()
-        if now >= self._wake:
-            self._wake = _NEVER
-        if now < self._deadline:
+        if not self._deadline.passed():
             return
         if self._phase in ("idle", "refused"):
             yield commands.CloseConnection(self._client)
+        elif self._phase == "body" and self._http.blocked:
+            self._phase = ""  # a backend is slow, and not the client: it has as long again
         else:
             yield from self._refuse(self._framer.late())
 

@@ -2,7 +2,7 @@
 
 - A refused or failed request is answered in the balancer's own words, naming the backend, and the status
   is put on record (mitmproxy's HTML pages name neither).
-- What the client sends in HTTP/1 passes a `guard` first, and an HTTP/2 request a check of the same kind.
+- What the client sends in HTTP/1 passes a `guard` first, and an HTTP/2 request a check of its own (`http2`).
 - The body of a request that is already answered is thrown away as it comes, not collected.
 - A body in chunks is waited for like any other, up to a size: until then its framing may still turn out to be wrong.
 - Trailer fields are discarded, as RFC 9110 §6.5.1 allows; mitmproxy crashes on a backend's in HTTP/1.1.
@@ -16,7 +16,6 @@ from typing import Any
 import h11
 from h11._readers import ChunkedReader
 from mitmproxy.connection import Connection, ConnectionState
-from mitmproxy.flow import Error
 from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layer import Layer
@@ -26,7 +25,6 @@ from mitmproxy.proxy.layers.http import (
     HttpLayer,
     HTTPMode,
     HttpStream,
-    SendHttp,
     _http1,
     _http2,
 )
@@ -40,14 +38,12 @@ from mitmproxy.proxy.layers.http._events import (
     ResponseProtocolError,
     ResponseTrailers,
 )
-from mitmproxy.proxy.layers.http._hooks import HttpErrorHook, HttpRequestHeadersHook
 
 from labkit.balancer.mitmproxy.answers import raw_answer
 from labkit.balancer.mitmproxy.guard import Guard
-from labkit.balancer.mitmproxy.http2 import FrontHttp2, in_http1
+from labkit.balancer.mitmproxy.http2 import FrontHttp2
 from labkit.balancer.mitmproxy.rewrite import as_http1
 from labkit.balancer.mitmproxy.router import BODILESS, HELD_BODY, STREAM, Router, body_size, record
-from labkit.balancer.syntax import BadRequest
 
 Commands = Generator[commands.Command, Any, None]
 
@@ -56,6 +52,8 @@ class FrontHttp(HttpLayer):
     """HTTP of one client connection and of the backend connections made for it."""
 
     front: "FrontConnection | FrontHttp2 | None" = None  # from the start on
+    guard: Guard | None = None  # in HTTP/1
+    blocked = False  # what the client sent cannot go on yet
 
     def __init__(self, context: Context, router: Router) -> None:
         super().__init__(context, HTTPMode.transparent)
@@ -67,7 +65,7 @@ class FrontHttp(HttpLayer):
                 self.front = self.connections[self.context.client] = FrontHttp2(self.context.fork(), self)
             else:
                 self.front = FrontConnection(self.context.fork(), self)
-                self.connections[self.context.client] = Guard(self.context.fork(), self, self.front)
+                self.guard = self.connections[self.context.client] = Guard(self.context.fork(), self, self.front)
         elif isinstance(event, events.ConnectionEvent) and event.connection not in self.connections:
             return  # of a connection that failed and was forgotten
         yield from super()._handle_event(event)
@@ -149,24 +147,7 @@ class Stream(HttpStream):
     def check_invalid(self, request: bool) -> Generator[commands.Command, Any, bool]:
         if request:  # the flow has just been made, and no hook has seen it
             self.flow.metadata |= {STREAM: self.stream_id, BODILESS: self._bodiless}
-            if self.context.client.alpn == b"h2":
-                try:
-                    in_http1(self.flow.request)
-                except BadRequest as fault:
-                    yield from self._refuse(fault)
-                    return True
         return (yield from super().check_invalid(request))
-
-    def _refuse(self, fault: BadRequest) -> Commands:
-        """As `check_invalid` refuses what it finds itself."""
-        self.flow.error = Error(fault.rule)
-        yield HttpRequestHeadersHook(self.flow)
-        record(self.flow).refuse(fault.status)
-        yield HttpErrorHook(self.flow)
-        code = ErrorCode.REQUEST_VALIDATION_FAILED
-        yield SendHttp(ResponseProtocolError(self.stream_id, fault.rule, code), self.context.client)
-        self.flow.live = False
-        self.client_state = self.server_state = self.state_errored
 
     def make_server_connection(self) -> Generator[commands.Command, Any, bool]:
         opened: bool = yield from super().make_server_connection()
