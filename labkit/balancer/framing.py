@@ -168,7 +168,7 @@ class Framer:
             self._skipped = True
         if not buffer or (not self._skipped and buffer == b"\r"):
             return None
-        if not syntax.is_token_byte(buffer[0]):
+        if buffer[0] not in syntax.TOKEN_BYTES:
             if buffer[0] == _HELLO:
                 raise BadRequest(400, "RFC 9112 §3: this is TLS, on a port that speaks HTTP in clear")
             raise BadRequest(400, "RFC 9112 §2.2: a request does not begin with its method")

@@ -12,6 +12,7 @@ Field = tuple[bytes, bytes]  # name and value, as received
 
 _TCHAR = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
 _TOKEN = re.compile(_TCHAR + rb"+")
+TOKEN_BYTES = frozenset(byte for byte in range(128) if _TOKEN.fullmatch(bytes([byte])))  # a method begins with one
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _TARGET = re.compile(rb"[\x21\x22\x24-\x7e]+")  # visible ASCII but "#"
 _VERSION = re.compile(rb"HTTP/[0-9]\.[0-9]")
@@ -41,11 +42,6 @@ class BadRequest(Exception):
         super().__init__(rule)
         self.status = status
         self.rule = rule
-
-
-def is_token_byte(byte: int) -> bool:
-    """Whether a method may begin with *byte*."""
-    return _TOKEN.fullmatch(bytes([byte])) is not None
 
 
 def request_line(line: bytes) -> tuple[bytes, bytes, bytes]:

@@ -63,7 +63,7 @@ class ClientConnection(LiveConnectionHandler):
             self.layer, tunnel.child_layer = tunnel, self._http
         self._tls = tls
         self._router = router
-        self._room = asyncio.Event()
+        self._full: asyncio.Future[None] | None = None  # done when there is room for more requests
         self._under_way: dict[str, HTTPFlow] = {}
         self.max_conns = defaultdict(lambda: asyncio.Semaphore(_BACK_CONNECTIONS))
 
@@ -89,8 +89,8 @@ class ClientConnection(LiveConnectionHandler):
                 stream = self._http.back_stream(flow.server_conn, flow.metadata[STREAM])
                 self._router.finish(flow, stream)
                 self.close_unused()
-        if self._http.guard and not self._http.guard.full:
-            self._room.set()
+        if self._full and not self._full.done() and not self._http.full:
+            self._full.set_result(None)
 
     async def drain_writers(self) -> None:
         """Wait before reading on from a connection: until what came can go on, so that TCP slows its sender down."""
@@ -99,12 +99,12 @@ class ClientConnection(LiveConnectionHandler):
         self._http.blocked |= mine
         try:
             await super().drain_writers()  # type: ignore[no-untyped-call]
-            if mine and self._http.guard and self._http.guard.full:
-                self._room.clear()
-                await self._room.wait()
+            if mine and self._http.full:
+                self._full = asyncio.get_running_loop().create_future()
+                await self._full
         finally:
             if mine:
-                self._http.blocked = False
+                self._http.blocked, self._full = False, None
 
     def close_unused(self) -> None:
         """Close the idle connections to backends that no route leads to any more: nothing will be asked there."""

@@ -14,7 +14,7 @@ from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layer import Layer
 from mitmproxy.proxy.layers.http._base import ReceiveHttp
-from mitmproxy.proxy.layers.http._events import ErrorCode, RequestProtocolError
+from mitmproxy.proxy.layers.http._events import ErrorCode, RequestProtocolError, ResponseData, ResponseHeaders
 
 from labkit.balancer.framing import Framer, Refusal
 from labkit.balancer.mitmproxy.answers import raw_answer
@@ -41,21 +41,30 @@ class Guard(Layer):
         self._framer = Framer(http.router.policy.limits)
         self._raw = False  # another protocol has been agreed on
         self._refused = False
-        self._passing = False
+        self._passing = False  # the parser is being given something; its answer to that may come meanwhile
         self._phase = ""
         self._deadline = Deadline()
 
+    def handle_event(self, event: events.Event) -> Commands:
+        """Never waits for a reply, so nothing has to be kept back here, as `Layer` would for those who do."""
+        if isinstance(event, ResponseHeaders | ResponseData) and not self._refused:
+            return self._front.handle_event(event)  # an answer on its way changes nothing here
+        return self._handle_event(event)
+
     def _handle_event(self, event: events.Event) -> Commands:
-        if isinstance(event, events.Wakeup):
-            yield from self._woken()
-        elif isinstance(event, events.DataReceived):
+        if isinstance(event, events.DataReceived):
             yield from self._received(event)
+        elif isinstance(event, events.Wakeup):
+            yield from self._woken()
         elif isinstance(event, events.ConnectionClosed):
             yield from self._closed(event)
         else:
             yield from self._tell(event)
-            yield from self._pass_on()
-        yield from self._set_deadline(moved=isinstance(event, events.DataReceived))
+            if not self._passing:
+                yield from self._pass_on()
+        if not self._passing:
+            self._set_deadline(moved=isinstance(event, events.DataReceived))
+            yield from self._deadline.wakeups()
 
     def _received(self, event: events.DataReceived) -> Commands:
         if self._raw:
@@ -87,8 +96,8 @@ class Guard(Layer):
 
     def _pass_on(self) -> Commands:
         """Give the parser what is framed, as far as it is its turn."""
-        if self._passing or self._raw or self._refused:
-            return  # the parser's answer to what it is just being given, or nothing more to do
+        if self._raw or self._refused:
+            return
         self._passing = True
         while self._wanted:
             if self._framer.between:
@@ -108,10 +117,12 @@ class Guard(Layer):
                 yield from self._tell(events.DataReceived(self._client, rest))
 
     def _tell(self, event: events.Event) -> Commands:
-        for command in self._front.handle_event(event):
-            if self._refused and isinstance(command, commands.ConnectionCommand) and command.connection is self._client:
-                continue  # the last word has been said
-            yield command
+        if not self._refused:
+            yield from self._front.handle_event(event)
+            return
+        for command in self._front.handle_event(event):  # to the client the last word has been said
+            if not isinstance(command, commands.ConnectionCommand) or command.connection is not self._client:
+                yield command
 
     def _refuse(self, refusal: Refusal) -> Commands:
         self._refused = True
@@ -149,13 +160,12 @@ class Guard(Layer):
             error=refusal.rule,
         )
 
-    def _set_deadline(self, moved: bool) -> Commands:
+    def _set_deadline(self, moved: bool) -> None:
         """Until when the client has to send something now; *moved*: it just has."""
         phase, seconds = self._patience()
         if phase != self._phase or (moved and phase == "body"):
             self._phase = phase
             self._deadline.after(seconds)
-        yield from self._deadline.wakeups()
 
     def _patience(self) -> tuple[str, float | None]:
         if self._refused:

@@ -52,8 +52,8 @@ class FrontHttp(HttpLayer):
     """HTTP of one client connection and of the backend connections made for it."""
 
     front: "FrontConnection | FrontHttp2 | None" = None  # from the start on
-    guard: Guard | None = None  # in HTTP/1
     blocked = False  # what the client sent cannot go on yet
+    _guard: Guard | None = None  # in HTTP/1
 
     def __init__(self, context: Context, router: Router) -> None:
         super().__init__(context, HTTPMode.transparent)
@@ -65,10 +65,15 @@ class FrontHttp(HttpLayer):
                 self.front = self.connections[self.context.client] = FrontHttp2(self.context.fork(), self)
             else:
                 self.front = FrontConnection(self.context.fork(), self)
-                self.guard = self.connections[self.context.client] = Guard(self.context.fork(), self, self.front)
+                self._guard = self.connections[self.context.client] = Guard(self.context.fork(), self, self.front)
         elif isinstance(event, events.ConnectionEvent) and event.connection not in self.connections:
             return  # of a connection that failed and was forgotten
         yield from super()._handle_event(event)
+
+    @property
+    def full(self) -> bool:
+        """So much has come ahead of its turn that no more should be read from the client."""
+        return self._guard is not None and self._guard.full
 
     def make_stream(self, stream_id: int) -> Commands:
         self.streams[stream_id] = stream = Stream(self.context.fork(), stream_id, self.router)
