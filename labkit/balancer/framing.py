@@ -146,7 +146,7 @@ class Framer:
             self._searched = len(self._buffer)
             return None
         if end == 0 or self._buffer[end - 1] != 0x0D:
-            raise BadRequest(400, f"RFC 9112 §2.2: {what} ends with a bare LF")
+            raise BadRequest(400, "RFC 9112 §2.2: a line ends with a bare LF")
         line = bytes(self._buffer[: end - 1])
         del self._buffer[: end + 1]
         self._searched = 0

@@ -1,5 +1,6 @@
 """Every payload of the table through the framer alone: what it gives is the same however the bytes are split."""
 
+import random
 from collections.abc import Iterable
 from itertools import batched
 
@@ -51,6 +52,22 @@ def test_what_is_right_passes_and_what_is_wrong_is_refused_however_it_is_split(p
     assert one_by_one == whole
     for position in range(1, len(raw)) if len(raw) < _SHORT else ():
         assert framed([raw[:position], raw[position:]], ended=not payload.whole) == whole
+
+
+def test_random_damage_is_read_alike_however_it_is_split() -> None:
+    chance = random.Random(7)
+    raws = [payload.raw + AFTER for payload in TABLE if len(payload.raw) < _SHORT]
+    for _ in range(1000):
+        raw = bytearray(chance.choice(raws))
+        for _ in range(chance.randint(1, 3)):
+            place = chance.randrange(len(raw))
+            raw[place : place + chance.randrange(3)] = bytes(
+                chance.choices(b"\x00\r\n \t:;,\x0b\xff0a/#", k=chance.randrange(3))
+            )
+        cut = chance.randrange(len(raw))
+        whole = framed([bytes(raw)])
+        assert framed([bytes(raw[:cut]), bytes(raw[cut:])]) == whole
+        assert framed(bytes([byte]) for byte in raw) == whole
 
 
 def test_the_table_is_large_and_names_are_unique() -> None:
