@@ -16,7 +16,7 @@ def decisions_table(events: Iterable[Mapping[str, Any]]) -> "pd.DataFrame":
 
     Columns: time (datetime64[ns], UTC), mode, connection ("10.0.1.11:40000 → 10.0.1.10:80", client first), read
     (tuple of field names), rule (a listener at L4, a pattern at L7, None if none matched), backend (None if the
-    balancer answered itself), request (method and target; None at L4).
+    balancer answered itself), request (method and target, as far as they could be read; None at L4).
     """
     import pandas as pd
 
@@ -56,7 +56,7 @@ def _of_request(event: Mapping[str, Any]) -> dict[str, Any]:
         "read": tuple(event["read"]),
         "rule": event["rule"],
         "backend": event["backend"],
-        "request": f"{event['method']} {event['target']}",
+        "request": f"{event['method']} {event['target']}".strip(),
     }
 
 

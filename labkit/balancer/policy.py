@@ -14,6 +14,7 @@ from labkit.balancer.l7.forwarded import Forwarded
 from labkit.balancer.l7.resilience import Circuit, Ejection, Retries, Timeouts
 from labkit.balancer.l7.route import Route
 from labkit.balancer.l7.sticky import Sticky
+from labkit.balancer.limits import Limits
 from labkit.topology import Listener
 
 Algorithm = Literal["round_robin", "random", "source_hash", "flow_hash", "maglev"]
@@ -59,7 +60,7 @@ class L7Policy:
 
     pools: name -> targets, for every pool a route names. reencrypt: what came over TLS goes on over TLS, to its
     listener's port on the backends; otherwise in clear to *http_port* there. balance: by pool, round robin for those
-    not named. The rest is for every request: see what each of the values says.
+    not named. limits: of a request from a client. The rest is for every request: see what each of the values says.
     """
 
     listeners: tuple[Listener, ...]
@@ -77,3 +78,4 @@ class L7Policy:
     timeouts: Timeouts = field(default_factory=Timeouts)
     ejection: Ejection | None = None
     circuit: Circuit | None = None
+    limits: Limits = field(default_factory=Limits)

@@ -9,15 +9,16 @@ _ALWAYS = frozenset(
 _KEPT = frozenset({"host", "content-length", "transfer-encoding", "cookie", "set-cookie", "authorization"})
 
 
-def without(lines: Sequence[tuple[str, str]], *, upgrading: bool = False) -> Lines:
-    """*lines* without the fields of this connection, and those that Connection names. upgrading: to a WebSocket, which
-    the next connection is asked for too. What frames a message or says whom it is for cannot be named away."""
+def without(lines: Sequence[tuple[str, str]]) -> Lines:
+    """*lines* without the fields of this connection, and those that Connection names.
+
+    An offer of another protocol is made to the next connection too (§7.8). What frames a message or says whom it is for
+    cannot be named away.
+    """
     named = {
         token.strip().lower() for name, value in lines if name.lower() == "connection" for token in value.split(",")
     }
     gone = (_ALWAYS | named) - _KEPT
     kept = [(name, value) for name, value in lines if name.lower() not in gone]
-    if upgrading:
-        protocol = next(value for name, value in lines if name.lower() == "upgrade")
-        kept += [("Connection", "Upgrade"), ("Upgrade", protocol)]
-    return kept
+    offered = [value for name, value in lines if name.lower() == "upgrade"] if "upgrade" in named else []
+    return [*kept, ("Connection", "Upgrade"), ("Upgrade", ", ".join(offered))] if offered else kept

@@ -38,6 +38,7 @@ _AT_ONCE = struct.pack("ii", 1, 0)  # linger: on, 0 s; closing sends RST instead
 _HOOKS: dict[str, Callable[[Router, HTTPFlow], Awaitable[None]]] = {
     "requestheaders": Router.requestheaders,
     "request": Router.request,
+    "decide": Router.decide,
     "responseheaders": Router.responseheaders,
     "websocket_message": Router.websocket_message,
     "websocket_end": Router.websocket_end,
@@ -65,12 +66,13 @@ class ClientConnection(LiveConnectionHandler):
         super().__init__(reader, writer, options, mode)
         context = self.layer.context
         context.server.address = UNDECIDED
-        tunnel = FrontTls(context) if secure else None
+        tunnel = FrontTls(context, router.policy.limits.header_seconds) if secure else None
         self.layer = self._http = FrontHttp(context, router)
         if tunnel:
             self.layer, tunnel.child_layer = tunnel, self._http
         self._tls = tls
         self._router = router
+        self._full: asyncio.Future[None] | None = None  # done when there is room for more requests
         self._under_way: dict[str, HTTPFlow] = {}
         self._clocks: dict[str, asyncio.TimerHandle] = {}  # of requests whose answers are waited for
         self._tasks: set[asyncio.Task[None]] = set()
@@ -102,6 +104,22 @@ class ClientConnection(LiveConnectionHandler):
                 stream = self._http.back_stream(flow.server_conn, flow.metadata[STREAM])
                 self._router.finish(flow, stream)
                 self.close_unused()
+        if self._full and not self._full.done() and not self._http.full:
+            self._full.set_result(None)
+
+    async def drain_writers(self) -> None:
+        """Wait before reading on from a connection: until what came can go on, so that TCP slows its sender down."""
+        client = self.transports.get(self.client)
+        mine = client is not None and asyncio.current_task() is client.handler
+        self._http.blocked |= mine
+        try:
+            await super().drain_writers()  # type: ignore[no-untyped-call]
+            if mine and self._http.full:
+                self._full = asyncio.get_running_loop().create_future()
+                await self._full
+        finally:
+            if mine:
+                self._http.blocked, self._full = False, None
 
     def _wait(self, flow: HTTPFlow) -> None:
         """The request is complete: from now on its backend has so much time to begin an answer."""

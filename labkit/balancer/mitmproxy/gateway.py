@@ -36,7 +36,7 @@ def send_on(
 ) -> None:
     """Make *request* what the backend is to see. number: of the exchange, which is the request's id."""
     asked = watched.unwatched
-    lines = hopbyhop.without(lines_of(request), upgrading=asked.upgrades)
+    lines = hopbyhop.without(lines_of(request))
     if policy.sticky:
         lines = sticky.forwarded(policy.sticky, lines)
     if policy.forwarded:

@@ -1,9 +1,15 @@
-"""The client's side of HTTP/2 (RFC 9113), with the balancer's own words where mitmproxy's would name nobody."""
+"""The client's side of HTTP/2 (RFC 9113), with the balancer's own words where mitmproxy's would name nobody.
 
-from collections.abc import Generator
+A request that would mean something else in HTTP/1.1 is answered here, on its stream; hyper-h2 ends the whole connection
+for those that HTTP/2 itself forbids.
+"""
+
+from collections.abc import Generator, Iterable
 from typing import TYPE_CHECKING, Any
 
 import h2.errors
+import h2.events
+from mitmproxy import http
 from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.http import _http2
@@ -14,9 +20,12 @@ from mitmproxy.proxy.layers.http._events import (
     ResponseProtocolError,
 )
 
+from labkit.balancer import syntax
 from labkit.balancer.mitmproxy.answers import answer
+from labkit.balancer.mitmproxy.deadline import Deadline
 from labkit.balancer.mitmproxy.journal import Exchange
 from labkit.balancer.mitmproxy.router import front_side, record
+from labkit.balancer.syntax import Field
 
 if TYPE_CHECKING:
     from labkit.balancer.mitmproxy.layers import FrontHttp
@@ -32,8 +41,20 @@ class FrontHttp2(_http2.Http2Server):
     def __init__(self, context: Context, http: "FrontHttp") -> None:
         super().__init__(context)
         self._http = http
+        self._idle = Deadline()
 
     def _handle_event(self, event: events.Event) -> Commands:
+        if not isinstance(event, events.Wakeup):
+            yield from self._handle_own(event)
+            self._idle.after(None if self._http.streams else self._http.router.policy.limits.idle_seconds)
+        elif self._idle.passed():
+            self.h2_conn.close_connection()  # GOAWAY without an error (RFC 9113 §9.1)
+            yield commands.SendData(self.conn, self.h2_conn.data_to_send())
+            yield from self.close_connection("idle")
+            return
+        yield from self._idle.wakeups()
+
+    def _handle_own(self, event: events.Event) -> Commands:
         status = event.code.http_status_code() if isinstance(event, ResponseProtocolError) else None
         if isinstance(event, ResponseProtocolError) and status and self._answerable(event.stream_id):
             yield from self._refuse(event.stream_id, status, event.message)
@@ -49,17 +70,62 @@ class FrontHttp2(_http2.Http2Server):
         stream = self._http.streams.get(stream_id)
         head = False
         if stream:
-            record(stream.flow).status = status
+            record(stream.flow).refuse(status)
             head = stream.flow.request.method == "HEAD"
-        response = answer(status, reason, head=head)
+        yield from self._answer(stream_id, answer(status, reason, head=head))
+
+    def _answer(self, stream_id: int, response: http.Response) -> Commands:
         content = response.raw_content or b""
         parts: list[events.Event] = [ResponseHeaders(stream_id, response, end_stream=False)]
         parts += [ResponseData(stream_id, content)] if content else []
         for part in (*parts, ResponseEndOfMessage(stream_id)):
             yield from super()._handle_event(part)
 
+    def handle_h2_event(self, event: h2.events.Event) -> Generator[commands.Command, Any, bool]:
+        if isinstance(event, h2.events.RequestReceived):
+            pseudo, fields = _parted(event.headers)
+            asked = pseudo[b":method"], pseudo[b":path"], pseudo.get(b":authority", b"")
+            try:
+                syntax.multiplexed(*asked, fields, ended=event.stream_ended is not None)
+            except syntax.BadRequest as fault:
+                yield from self._turn_away(event.stream_id, *asked, fields, fault)
+                return False
+        return (yield from super().handle_h2_event(event))
+
+    def _turn_away(
+        self,
+        stream_id: int,
+        method: bytes,
+        path: bytes,
+        authority: bytes,
+        fields: list[Field],
+        fault: syntax.BadRequest,
+    ) -> Commands:
+        """Answer and put on record what no other part shall see."""
+        host = authority or next((value for name, value in fields if name == b"host"), b"")
+        exchange = Exchange(
+            front_side(self.context.client),
+            front_stream=stream_id,
+            method=method.decode("latin-1"),
+            target=path.decode("latin-1"),
+            host=host.decode("latin-1"),
+            version="HTTP/2",
+            sni=self.context.client.sni,
+            headers_received=[[name.decode("latin-1"), value.decode("latin-1")] for name, value in fields],
+            error=fault.rule,
+        )
+        exchange.refuse(fault.status)
+        self._http.router.journal.finish(exchange)
+        yield from self._answer(stream_id, answer(fault.status, fault.rule, head=method == b"HEAD"))
+
     def protocol_error(self, message: str, error_code: int = h2.errors.ErrorCodes.PROTOCOL_ERROR) -> Commands:
         if not self.streams:  # otherwise each open stream's request is told to have failed
             exchange = Exchange(front_side(self.context.client), version="HTTP/2", error=message)
             self._http.router.journal.finish(exchange)
         yield from super().protocol_error(message, error_code)
+
+
+def _parted(headers: Iterable[Field]) -> tuple[dict[bytes, bytes], list[Field]]:
+    """The pseudo-headers, and the fields."""
+    pseudo = {name: value for name, value in headers if name.startswith(b":")}
+    return pseudo, [(name, value) for name, value in headers if not name.startswith(b":")]

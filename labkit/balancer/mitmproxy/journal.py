@@ -43,6 +43,12 @@ class Exchange:
     error: str | None = None
     tried: list[str] = field(default_factory=list)  # "api1: why it failed", before the backend that was asked last
 
+    def refuse(self, status: int) -> None:
+        """The balancer answers in its own name; that is its decision, unless another one came first."""
+        self.status = status
+        if self.decided_ns is None:
+            self.decided_ns = time.time_ns()
+
 
 class Journal:
     """Exchanges under way, and what has been told to the owner. Used from the proxy's event loop alone."""

@@ -2,20 +2,22 @@
 
 - A refused or failed request is answered in the balancer's own words, naming the backend, and the status
   is put on record (mitmproxy's HTML pages name neither).
-- A request that cannot be parsed is answered 400 and put on record; mitmproxy tells no hook of it.
+- What the client sends in HTTP/1 passes a `guard` first, and an HTTP/2 request a check of its own (`http2`).
 - The body of a request that is already answered is thrown away as it comes, not collected.
-- Trailer fields are discarded, as RFC 9110 §6.5.1 allows; mitmproxy crashes on them in HTTP/1.1.
+- A body in chunks is waited for like any other, up to a size: until then its framing may still turn out to be wrong.
+- Trailer fields are discarded, as RFC 9110 §6.5.1 allows; mitmproxy crashes on a backend's in HTTP/1.1.
 - A connection to a backend that failed is forgotten, so that the next request tries again; an idle one in HTTP/1.1
   carries the next request also where the client speaks HTTP/2 (mitmproxy opens one a request).
 """
 
 from collections.abc import Generator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import h11
 from h11._readers import ChunkedReader
 from mitmproxy.connection import Connection, ConnectionState
+from mitmproxy.http import HTTPFlow
 from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layer import Layer
@@ -27,7 +29,7 @@ from mitmproxy.proxy.layers.http import (
     _http1,
     _http2,
 )
-from mitmproxy.proxy.layers.http._base import HttpEvent, ReceiveHttp
+from mitmproxy.proxy.layers.http._base import HttpEvent
 from mitmproxy.proxy.layers.http._events import (
     ErrorCode,
     RequestData,
@@ -39,12 +41,13 @@ from mitmproxy.proxy.layers.http._events import (
     ResponseTrailers,
 )
 
+from labkit.balancer.l7.request import HELD_BODY
 from labkit.balancer.mitmproxy.answers import raw_answer
+from labkit.balancer.mitmproxy.guard import Guard
 from labkit.balancer.mitmproxy.http2 import FrontHttp2
-from labkit.balancer.mitmproxy.journal import Exchange
 from labkit.balancer.mitmproxy.retrying import AnswerLate, RetryingStream
 from labkit.balancer.mitmproxy.rewrite import as_http1
-from labkit.balancer.mitmproxy.router import BODILESS, STREAM, Router, body_size, front_side, record
+from labkit.balancer.mitmproxy.router import BODILESS, STREAM, Router, body_size, record
 
 Commands = Generator[commands.Command, Any, None]
 
@@ -53,6 +56,8 @@ class FrontHttp(HttpLayer):
     """HTTP of one client connection and of the backend connections made for it."""
 
     front: "FrontConnection | FrontHttp2 | None" = None  # from the start on
+    blocked = False  # what the client sent cannot go on yet
+    _guard: Guard | None = None  # in HTTP/1
 
     def __init__(self, context: Context, router: Router) -> None:
         super().__init__(context, HTTPMode.transparent)
@@ -60,8 +65,11 @@ class FrontHttp(HttpLayer):
 
     def _handle_event(self, event: events.Event) -> Commands:
         if isinstance(event, events.Start):
-            kind = FrontHttp2 if self.context.client.alpn == b"h2" else FrontConnection
-            self.front = self.connections[self.context.client] = kind(self.context.fork(), self)
+            if self.context.client.alpn == b"h2":
+                self.front = self.connections[self.context.client] = FrontHttp2(self.context.fork(), self)
+            else:
+                self.front = FrontConnection(self.context.fork(), self)
+                self._guard = self.connections[self.context.client] = Guard(self.context.fork(), self, self.front)
         elif isinstance(event, events.ConnectionEvent) and event.connection not in self.connections:
             return  # of a connection that failed and was forgotten
         elif isinstance(event, AnswerLate):
@@ -70,6 +78,11 @@ class FrontHttp(HttpLayer):
                 yield from self.event_to_child(stream, event)
             return
         yield from super()._handle_event(event)
+
+    @property
+    def full(self) -> bool:
+        """So much has come ahead of its turn that no more should be read from the client."""
+        return self._guard is not None and self._guard.full
 
     def make_stream(self, stream_id: int) -> Commands:
         self.streams[stream_id] = stream = Stream(self.context.fork(), stream_id, self.router)
@@ -125,23 +138,15 @@ class FrontConnection(_http1.Http1Server):
         """An answer of our own, as bytes; its status goes on the record of the request it answers."""
         stream = self._http.streams.get(self.stream_id)
         if stream:
-            record(stream.flow).status = status
+            record(stream.flow).refuse(status)
         return raw_answer(status, reason, head=self.request is not None and self.request.method == "HEAD")
 
-    def read_headers(self, event: events.ConnectionEvent) -> Commands:
-        refused = False
-        for command in super().read_headers(event):
-            if isinstance(command, commands.SendData):  # only ever a 400
-                refused = True
-                yield commands.SendData(self.conn, raw_answer(400, "the balancer cannot parse this request"))
-                continue
-            if refused and isinstance(command, commands.Log):  # nothing of it could be parsed
-                self._http.router.journal.finish(
-                    Exchange(front_side(self.context.client), status=400, error=command.message)
-                )
-            yield command
-            if refused and isinstance(command, ReceiveHttp) and isinstance(command.event, RequestProtocolError):
-                record(self._http.streams[self.stream_id].flow).status = 400
+
+@dataclass
+class DecideHook(commands.StartHook):  # type: ignore[no-untyped-call]
+    """A body turned out to be too large to be held: what becomes of its request is decided now."""
+
+    flow: HTTPFlow
 
 
 class Stream(RetryingStream):
@@ -186,6 +191,19 @@ class Stream(RetryingStream):
         if isinstance(event, RequestData) and self.flow.response:
             return
         yield from super().state_consume_request_body(event)
+        if isinstance(event, RequestData) and len(self.request_body_buf) > HELD_BODY:  # one in chunks
+            yield DecideHook(self.flow)
+            if self.flow.response is None:
+                yield from self._stream_on()
+
+    def _stream_on(self) -> Commands:
+        """Pass on what has been collected of the body, and the rest as it comes."""
+        self.flow.request.stream = True
+        collected = bytes(self.request_body_buf)
+        self.request_body_buf.clear()  # type: ignore[no-untyped-call]
+        yield from self.start_request_stream()
+        if self.client_state == self.state_stream_request_body:
+            yield from self.state_stream_request_body(RequestData(self.stream_id, collected))
 
 
 def _innermost(layer: Layer | None) -> Layer | None:
@@ -208,5 +226,5 @@ class _TrailersDiscarded(ChunkedReader):
 
 
 def discard_trailers() -> None:
-    """Make mitmproxy's HTTP/1 parser skip trailer fields, on both sides, in this process."""
+    """Make mitmproxy's HTTP/1 parser skip a backend's trailer fields; clients' do not get that far."""
     _http1.ChunkedReader = _TrailersDiscarded  # type: ignore[attr-defined]

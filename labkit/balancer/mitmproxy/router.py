@@ -1,8 +1,9 @@
 """Decides every request and keeps the record of it: mitmproxy's hooks on one side, our policy on the other.
 
-A small body is waited for, so that the whole request is held when the decision falls; a large or chunked
-one is not: the request is decided on its head and the body streamed. Answering here (no route) opens no
-connection to any backend.
+A small body is waited for, so that the whole request is held when the decision falls. A large one is not: the
+request is decided on its head and the body streamed. One of unknown length is waited for in HTTP/1.1 until it has
+become a large one; in HTTP/2 it is streamed, as a call may last as long as its stream. Answering here (no route)
+opens no connection to any backend.
 """
 
 import time
@@ -73,14 +74,11 @@ class Router:
             return  # refused by the parser; the error hook follows
         if _multiplexed(flow):
             without_second_host(flow.request)
-        elif flow.request.http_version.startswith("HTTP/1."):
+        else:
             without_h2c(flow.request)
             in_origin_form(flow.request)
-        else:
-            flow.response = answer(505, "the balancer speaks HTTP/1.0 and HTTP/1.1 here", close=True)
-            return
         size = body_size(flow)
-        if (size is None and not self._opens_bodies) or (size or 0) > HELD_BODY:
+        if _multiplexed(flow) and not self._opens_bodies if size is None else size > HELD_BODY:
             await self._decide(flow, size, held=False)
             flow.request.stream = flow.response is None
 
@@ -124,6 +122,10 @@ class Router:
         if not exchange.websocket or failure:
             self._left(flow)
         self.journal.finish(exchange)
+
+    async def decide(self, flow: http.HTTPFlow) -> None:
+        """Where *flow* goes, whose body turned out to be larger than what is held; or the answer that it gets here."""
+        await self._decide(flow, None, held=False)
 
     def patience(self, flow: http.HTTPFlow) -> float | None:
         """Seconds that the backend has to begin its answer; None if none is asked."""

@@ -13,9 +13,10 @@ from ipaddress import ip_address
 from typing import Any
 
 from mitmproxy.connection import Connection, Server
-from mitmproxy.proxy import commands
+from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.tls import ClientTLSLayer
+from mitmproxy.proxy.tunnel import TunnelState
 from mitmproxy.tls import TlsData
 from OpenSSL import SSL, crypto
 
@@ -108,11 +109,23 @@ class Tls:
 
 
 class FrontTls(ClientTLSLayer):
-    """The client's TLS; says goodbye before it closes (close_notify, RFC 8446 §6.1), which mitmproxy leaves out."""
+    """The client's TLS; says goodbye before it closes (close_notify, RFC 8446 §6.1), which mitmproxy leaves out.
 
-    def __init__(self, context: Context) -> None:
+    seconds: for the whole handshake; then the connection is closed.
+    """
+
+    def __init__(self, context: Context, seconds: float) -> None:
         context.layers.append(self)  # mitmproxy looks at what lies below, which is the socket here
         super().__init__(context)
+        self._wakeup = commands.RequestWakeup(seconds)
+
+    def _handle_event(self, event: events.Event) -> Generator[commands.Command, Any, None]:
+        if isinstance(event, events.Start):
+            yield self._wakeup
+        if not isinstance(event, events.Wakeup) or event.command is not self._wakeup:
+            yield from super()._handle_event(event)
+        elif self.tunnel_state is TunnelState.ESTABLISHING:
+            yield commands.CloseConnection(self.conn)
 
     def send_close(self, command: commands.CloseConnection) -> Generator[commands.Command, Any, None]:
         with contextlib.suppress(SSL.Error):

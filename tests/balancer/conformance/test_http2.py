@@ -37,5 +37,7 @@ def test_at_l4_they_all_stick_to_one(lab: Lab) -> None:
 def test_what_is_refused_ends_its_stream_and_nothing_else(lab: Lab, l7: Callable[..., None]) -> None:
     l7(routes=[Route("/few", pool="api", limit=RateLimit(1, seconds=60)), Route("/api/*", pool="api")], tls=True)
     with lab.alice.session() as session:
-        statuses = [session.get(f"https://lb{path}", http2=True).status for path in ("/few", "/few", "/none", "/api/x", "/few")]
+        statuses = [
+            session.get(f"https://lb{path}", http2=True).status for path in ("/few", "/few", "/none", "/api/x", "/few")
+        ]
     assert statuses == [200, 429, 404, 200, 429]

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from labkit.balancer.limits import Limits
 from labkit.balancer.mitmproxy.engine import MitmproxyEngine
 from labkit.balancer.policy import L7Policy, Route, Target
 from labkit.topology import Listener
@@ -29,14 +30,15 @@ class Stand:
     def port(self) -> int:
         return self.listener.port
 
-    def route(self, *routes: Route, **pools: str) -> L7Policy:
+    def route(self, *routes: Route, limits: Limits | None = None, **pools: str) -> L7Policy:
         """Apply *routes* over the standing pools, or over pools of the one address given by name."""
         made: dict[str, tuple[Target, ...]] = {
             "api": (Target("api1", NAMES["api1"]), Target("api2", NAMES["api2"])),
             "images": (Target("images1", NAMES["images1"]), Target("images2", NAMES["images2"])),
         } | {name: (Target(name, address),) for name, address in pools.items()}
         chosen = routes or (Route("/api/*", "api"), Route("/images/*", "images"))
-        policy = L7Policy((self.listener,), chosen, {route.pool: made[route.pool] for route in chosen})
+        used = {route.pool: made[route.pool] for route in chosen}
+        policy = L7Policy((self.listener,), chosen, used, limits=limits or Limits())
         self.engine.apply(policy)
         return policy
 

@@ -203,6 +203,10 @@ class Client:
             return status, headers, body
         return status, headers, self._file.read(int(headers["content-length"]))
 
+    def read(self, count: int) -> bytes:
+        """The next *count* bytes."""
+        return self._file.read(count)
+
     def at_end(self) -> bool:
         """Whether the other side has closed, after whatever it sent."""
         try:

@@ -179,17 +179,19 @@ def test_a_refused_request_is_answered_in_our_words_and_on_record(
     assert [backend.accepted for backend in stand.backends.values()] == accepted
 
 
-def test_a_broken_chunk_ends_the_connection_and_is_on_record(stand: Stand) -> None:
+def test_a_broken_chunk_is_refused_before_any_backend_and_on_record(stand: Stand) -> None:
     stand.route()
 
     def act() -> None:
         with stand.client() as client:
-            client.send(b"POST /api/x HTTP/1.1\r\nHost: lb\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n")
-            client.at_end()
+            client.send(b"POST /api/x HTTP/1.1\r\nHost: lb\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nzz\r\n")
+            status, headers, body = client.reply()
+            assert (status, headers["connection"], b"RFC 9112 \xc2\xa77.1" in body) == (400, "close", True)
+            assert client.at_end()
 
     (event,) = stand.during(act)
-    assert (event["status"], event["backend"]) == (None, "api1")
-    assert "protocol error" in event["error"]
+    assert (event["status"], event["method"], event["backend"], event["back"]) == (400, "POST", None, None)
+    assert "RFC 9112 §7.1" in event["error"]
 
 
 def test_requests_sent_in_one_go_are_answered_in_order(stand: Stand) -> None:
