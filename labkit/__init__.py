@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from labkit.balancer.l7.resilience import Circuit, Ejection, Retries, Timeouts
     from labkit.balancer.l7.route import Route
     from labkit.balancer.l7.sticky import Sticky
+    from labkit.balancer.limits import Limits
     from labkit.capture import Capture
     from labkit.comparison import compare
     from labkit.errors import LabError
@@ -43,6 +44,7 @@ _HOMES = {
     "Jwt": "labkit.balancer.l7.auth",
     "Lab": "labkit.lab",
     "LabError": "labkit.errors",
+    "Limits": "labkit.balancer.limits",
     "Link": "labkit.topology",
     "Listener": "labkit.topology",
     "Node": "labkit.topology",
@@ -71,6 +73,7 @@ __all__ = [
     "Jwt",
     "Lab",
     "LabError",
+    "Limits",
     "Link",
     "Listener",
     "Node",

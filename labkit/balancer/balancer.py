@@ -133,6 +133,7 @@ class Balancer(Operations):
         timeouts: object = None,
         ejection: object = None,
         circuit: object = None,
+        limits: object = None,
         **unknown: object,
     ) -> None:
         """End connections here and route each request, from the next connection on; those that exist go on as they are.
@@ -146,7 +147,8 @@ class Balancer(Operations):
         name, as in ``{"api1": 3}``. forwarded: backends are told of the client (X-Forwarded-For, -Proto, -Host), or a
         `Forwarded`. request_id: and get an X-Request-Id, the number of the exchange in the record. compress:
         text goes to who takes gzip as gzip. What happens when
-        backends fail: retries (`Retries`), timeouts (`Timeouts`), ejection (`Ejection`), circuit (`Circuit`). Starts
+        backends fail: retries (`Retries`), timeouts (`Timeouts`), ejection (`Ejection`), circuit (`Circuit`). limits: what a client may ask of
+        the balancer's patience and memory (`Limits`). Starts
         the proxy if it died. Raises PolicyError for what cannot be done, EngineError if the proxy does not come up;
         then the mode stays what it was.
         """

@@ -13,6 +13,7 @@ from labkit.balancer.l7.forwarded import forwarded_of
 from labkit.balancer.l7.resilience import Circuit, Ejection, Retries, Timeouts, one_of
 from labkit.balancer.l7.route import Route
 from labkit.balancer.l7.sticky import sticky_of
+from labkit.balancer.limits import Limits
 from labkit.balancer.policy import Forward, L4Policy, L7Policy, Target
 from labkit.balancer.refusals import l4_refusal, l7_refusal
 from labkit.balancer.shares import algorithm_of, weighed
@@ -74,13 +75,14 @@ def plan_l7(
     timeouts: object = None,
     ejection: object = None,
     circuit: object = None,
+    limits: object = None,
     **unknown: object,
 ) -> L7Policy:
     """The HTTP listeners ended and routed by *routes*; the others forwarded as in *forwards*. Raises PolicyError.
 
     routes: a list of `Route`; None for one route ``/<pool>/*`` a pool, then everything else over all backends.
     tls: HTTPS listeners are ended too; reencrypt: and what they carried goes on over TLS. sticky, algorithm, weights,
-    hash_on, forwarded, request_id, compress, retries, timeouts, ejection, circuit: as `Balancer.l7` takes them.
+    hash_on, forwarded, request_id, compress, retries, timeouts, ejection, circuit, limits: as `Balancer.l7` takes them.
     """
     for name in unknown:
         raise PolicyError(l7_refusal(name))
@@ -116,6 +118,7 @@ def plan_l7(
         one_of("timeouts", timeouts, Timeouts, "Timeouts(connect=1, answer=10)") or Timeouts(),
         one_of("ejection", ejection, Ejection, "Ejection(failures=3, seconds=10)"),
         one_of("circuit", circuit, Circuit, "Circuit(100)"),
+        one_of("limits", limits, Limits, "Limits(header_seconds=2)") or Limits(),
     )
 
 

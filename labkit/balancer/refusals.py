@@ -9,7 +9,7 @@ from labkit.wording import near_miss
 L4_TAKES = ("algorithm", "backends", "pool", "weights", "style")
 L7_TAKES = (
     *("routes", "engine", "tls", "reencrypt", "sticky", "algorithm", "weights", "hash_on", "forwarded", "request_id"),
-    *("compress", "retries", "timeouts", "ejection", "circuit"),
+    *("compress", "retries", "timeouts", "ejection", "circuit", "limits"),
 )
 
 _AT_L4 = dict(ONLY_AT_L7)
@@ -60,7 +60,7 @@ _SAME = {
     **dict.fromkeys(("algo", "balance", "scheduler"), "algorithm"),
 }
 
-_NOT_BUILT = frozenset({*_AT_L4, "health", "limits", "seed"})
+_NOT_BUILT = frozenset({*_AT_L4, "health", "seed"})
 
 
 def l4_refusal(name: str) -> str:
