@@ -1,4 +1,4 @@
-"""What the proxy told of its TLS secrets, kept at the owner's side until a capture asks for it. No mitmproxy here."""
+"""What a proxy told of its TLS secrets, kept at the owner's side until a capture asks for it."""
 
 from collections import deque
 from typing import Any
