@@ -19,7 +19,9 @@ class KeyLog:
         self._told.append(message)
         self._open[message["connection"]] = message
         if len(self._told) > _KEPT:
-            self._forgotten_ns = int(self._told.popleft()["time_ns"])
+            oldest = self._told.popleft()
+            self._forgotten_ns = int(oldest["time_ns"])
+            self._open.pop(oldest["connection"], None)
 
     def close(self, connection: str, time_ns: int) -> None:
         """The connection has ended."""

@@ -17,7 +17,7 @@ from labkit.wording import near_miss, shown
 
 ALL = "all"  # the pool of every backend; no topology may use the name for another
 HTTP_PORT = 80  # where backends serve HTTP in clear, in a topology that does not say
-ENGINES = ("mitmproxy",)
+ENGINES = ("mitmproxy", "envoy")
 
 
 def plan_l4(
@@ -62,7 +62,7 @@ def plan_l7(
     """The HTTP listeners ended and routed by *routes*; the others forwarded as in *forwards*. Raises PolicyError.
 
     routes: a list of `Route`; None for one route ``/<pool>/*`` a pool, then everything else over all backends.
-    tls: HTTPS listeners are ended too; reencrypt: and what they carried goes on over TLS.
+    engine: of `ENGINES`. tls: HTTPS listeners are ended too; reencrypt: and what they carried goes on over TLS.
     """
     for name in unknown:
         raise PolicyError(l7_refusal(name))
@@ -78,9 +78,8 @@ def plan_l7(
     }
     others = tuple(forward for forward in forwards if forward.listener not in listeners)
     in_clear = [listener.target_port for listener in topology.listeners if listener.protocol == "http"]
-    return L7Policy(
-        listeners, chosen, MappingProxyType(pools), others, reencrypt is True, in_clear[0] if in_clear else HTTP_PORT
-    )
+    http_port = in_clear[0] if in_clear else HTTP_PORT
+    return L7Policy(listeners, chosen, MappingProxyType(pools), others, reencrypt is True, http_port, str(engine))
 
 
 def _ended(topology: Topology, tls: bool, reencrypt: bool) -> tuple[Listener, ...]:

@@ -83,7 +83,8 @@ class L7Policy:
     """Terminate *listeners*, route each request, forward the rest (*forwards*) as L4 does.
 
     pools: name -> targets, for every pool a route names. reencrypt: what came over TLS goes on over TLS, to its
-    listener's port on the backends; otherwise in clear to *http_port* there.
+    listener's port on the backends; otherwise in clear to *http_port* there. engine: which of `plan.ENGINES`
+    carries it out.
     """
 
     listeners: tuple[Listener, ...]
@@ -92,3 +93,4 @@ class L7Policy:
     forwards: tuple[Forward, ...] = ()
     reencrypt: bool = False
     http_port: int = 80
+    engine: str = "mitmproxy"

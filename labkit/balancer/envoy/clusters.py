@@ -19,10 +19,10 @@ UPSTREAM_TLS = f"{TYPES}envoy.extensions.transport_sockets.tls.v3.UpstreamTlsCon
 
 
 def reached(policy: L7Policy, places: Iterable[names.Place]) -> dict[names.Reach, tuple[Target, ...]]:
-    """Every way in which the policy reaches a pool from *places* that it ends, and who is in the pool."""
-    ended = [place for place in places if place.listener in policy.listeners]
+    """Every way in which the policy reaches a pool, and who is in it; also from where it ends nothing new, for those
+    who came there before."""
     return {
-        names.reach(policy, route.pool, place): policy.pools[route.pool] for place in ended for route in policy.routes
+        names.reach(policy, route.pool, place): policy.pools[route.pool] for place in places for route in policy.routes
     }
 
 

@@ -17,6 +17,7 @@ class Configuration:
     """Files in the order in which they take effect: clusters and endpoints, then routes that lead there, then the
     endpoints of clusters to which none leads any more. reaches: all clusters there are by then."""
 
+    version: int
     before: tuple[File, ...]
     routes: tuple[File, ...]
     after: tuple[File, ...]
@@ -35,6 +36,7 @@ def configuration(
     wanted = reached(policy, places)
     every = tuple(dict.fromkeys([*reaches, *wanted]))
     return Configuration(
+        version,
         (clusters_file(folder, every, identity), *(endpoints_file(each, wanted[each]) for each in wanted)),
         tuple(routes_file(policy, version, place) for place in places),
         tuple(endpoints_file(each, ()) for each in every if each not in wanted),

@@ -36,7 +36,7 @@ def file(name: str, kind: str, resources: Sequence[dict[str, Any]], told_by: str
 def source(folder: str, name: str) -> dict[str, Any]:
     """Where to read a file from, and that it may be replaced by another of the same name."""
     return {
-        "path_config_source": {"path": f"{folder}/{name}", "watched_directory": {"path": folder}},
+        "path_config_source": {"path": f"{folder}/{name}"},  # followed when another file takes its place
         "resource_api_version": "V3",
         "initial_fetch_timeout": "5s",
     }
