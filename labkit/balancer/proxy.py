@@ -4,7 +4,9 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from labkit.balancer.inward import Inward
 from labkit.balancer.policy import L7Policy
+from labkit.topology import Listener
 
 Served = tuple[L7Policy, list[tuple[str, int]]]  # the policy without its forwards; where the proxy listens for it
 KEPT = 50_000  # request events, about 200 MB at most; the oldest go first
@@ -14,6 +16,7 @@ class Proxy(Protocol):
     """An engine that carries out L7 policies in a node. Thread-safe."""
 
     name: str
+    remedy: str  # what starts it, in words
 
     def start(self) -> None:
         """Begin starting the proxy, if none runs; `ready` waits for it. LabNotRunning if the node is gone."""
@@ -23,6 +26,9 @@ class Proxy(Protocol):
 
     @property
     def alive(self) -> bool: ...
+
+    def inward(self, listeners: Sequence[Listener]) -> tuple[Inward, ...]:
+        """Where the kernel must send what comes for *listeners*; nothing for a proxy that listens there itself."""
 
     def apply(self, policy: L7Policy) -> Served:
         """Route by *policy*: in force for every request begun after this returns. EngineError."""

@@ -7,6 +7,7 @@ once, `on_death` is called once with the reason, and `start` starts another.
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from labkit.balancer.inward import Inward
 from labkit.balancer.mitmproxy.messages import listener_to_plain, policy_from_plain, policy_to_plain
 from labkit.balancer.policy import L7Policy
 from labkit.balancer.proxy import Served
@@ -52,6 +53,10 @@ class MitmproxyEngine(Owner):
         super().ready(timeout)
         if identity := self._identity:
             self._current().once("identity", lambda: {"identity": list(identity())})
+
+    def inward(self, _: Sequence[Listener]) -> tuple[Inward, ...]:
+        """Nothing: it listens at the listeners' own ports."""
+        return ()
 
     def apply(self, policy: L7Policy) -> Served:
         """Route by *policy*: in force for every request begun after this returns. Gives `routes` as they are then.
