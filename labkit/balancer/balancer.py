@@ -61,7 +61,7 @@ class Balancer(Operations):
         self._live: Live | None = None
 
     def start(self) -> None:
-        """Begin in L4, round robin over all backends; mitmproxy warms up in the background, Envoy begins when asked for."""
+        """Begin in L4, round robin over all backends; mitmproxy warms up, Envoy begins when it is asked for."""
         with self._lock:
             node, topology = self._node(), self._topology
             kernel = NftablesEngine(node, topology, self._kernel_task_died)
@@ -136,10 +136,11 @@ class Balancer(Operations):
         """End connections here and route each request, from the next connection on; those that exist go on as they are.
 
         routes: a list of `Route`, the first match wins; unless given, ``/<pool>/*`` for each pool and then everything
-        else over all backends. engine: ``"mitmproxy"``, which inspects, or ``"envoy"``, which is made for speed. tls: end TLS too, with the lab's own certificate, on HTTPS listeners; without it they
-        stay forwarded. reencrypt: what came over TLS goes on over TLS to the backends, not in clear. Starts the proxy
-        if it died. Raises PolicyError for what cannot be done, EngineError if the proxy does not come up; then the mode
-        stays what it was.
+        else over all backends. engine: ``"mitmproxy"``, which inspects, or ``"envoy"``, which is made for speed (see
+        docs/engines.md). tls: end TLS too, with the lab's own certificate, on HTTPS listeners; without it they stay
+        forwarded. reencrypt: what came over TLS goes on over TLS to the backends, not in clear. Starts the proxy if it
+        does not run. Raises PolicyError for what cannot be done, EngineError if the proxy does not come up; then the
+        mode stays what it was.
         """
         wanted = plan_l7(
             self._topology, (), routes, engine, tls, reencrypt, **unknown

@@ -1,6 +1,7 @@
-"""Who came at L7 and stays, whatever the mode or the engine is now: their proxy routes their requests until they leave.
+"""Who came at L7 and stays, whatever the mode or engine is now: their proxy routes their requests until they leave.
 
-So a backend that is taken out at L4 is taken out of the proxies' pools too, and its connections are ended there as well.
+So a backend that is taken out at L4 is taken out of the proxies' pools too, and its connections are ended there as
+well.
 """
 
 from collections.abc import Callable, Sequence

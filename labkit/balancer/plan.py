@@ -68,7 +68,7 @@ def plan_l7(
         raise PolicyError(l7_refusal(name))
     if engine not in ENGINES:
         raise PolicyError(
-            f"lab.balancer.l7() does not know the engine {shown(engine)}: built now is {', '.join(ENGINES)}."
+            f"lab.balancer.l7() does not know the engine {shown(engine)}: built now are {', '.join(ENGINES)}."
         )
     listeners = _ended(topology, _flag("tls", tls), _flag("reencrypt", reencrypt))
     chosen = default_routes(topology) if routes is None else _checked_routes(routes)

@@ -42,9 +42,7 @@ class Life:
             self.task.send({"op": operation, "id": number, **fields})
             reply = answer.get(timeout=SECONDS)
         except queue.Empty:
-            raise EngineError(
-                f"L7 engine {self._engine} did not answer {operation!r} within {SECONDS:g} s."
-            ) from None
+            raise EngineError(f"L7 engine {self._engine} did not answer {operation!r} within {SECONDS:g} s.") from None
         except TaskError as error:
             raise EngineError(f"L7 engine {self._engine} died ({error}).") from error
         finally:

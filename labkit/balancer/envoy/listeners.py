@@ -19,6 +19,10 @@ PRESERVE_CASE = {
         },
     }
 }
+HELLO = {  # reads the ClientHello before TLS begins: without it the name asked for is not on record
+    "name": "hello",
+    "typed_config": {"@type": f"{TYPES}envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector"},
+}
 TLS_VERSIONS = {"tls_minimum_protocol_version": "TLSv1_2", "tls_maximum_protocol_version": "TLSv1_3"}
 
 
@@ -41,6 +45,7 @@ def listener(folder: str, place: names.Place, identity: Identity | None) -> dict
         "address": {"socket_address": {"address": place.address, "port_value": place.port}},
         "freebind": True,  # an IPv6 address is tentative at first
         "tcp_backlog_size": 4096,
+        "listener_filters": [HELLO] if "transport_socket" in chain else [],
         "filter_chains": [chain],
     }
 
@@ -90,7 +95,10 @@ def _manager(folder: str, place: names.Place) -> dict[str, Any]:
 
 
 def _tls(folder: str, identity: Identity) -> dict[str, Any]:
-    certificate = {"certificate_chain": {"inline_string": identity.chain}, "private_key": {"inline_string": identity.key}}
+    certificate = {
+        "certificate_chain": {"inline_string": identity.chain},
+        "private_key": {"inline_string": identity.key},
+    }
     return {
         "name": "tls",
         "typed_config": {

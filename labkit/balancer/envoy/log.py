@@ -19,6 +19,7 @@ _FIELDS = {
     "began": "%START_TIME(%s%9f)%",
     "asked": "%COMMON_DURATION(DS_RX_BEG:DS_RX_END:ns)%",
     "answering": "%COMMON_DURATION(DS_RX_BEG:DS_TX_BEG:ns)%",
+    "heard": "%COMMON_DURATION(DS_RX_BEG:US_RX_BEG:ns)%",
     "answered": "%COMMON_DURATION(DS_RX_BEG:DS_TX_END:ns)%",
     "front": "%CONNECTION_ID%",
     "client": "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS%",

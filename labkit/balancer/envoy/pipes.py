@@ -33,7 +33,9 @@ class Kept:
         with self._changed:
             oldest = self._total - len(self._lines)
             start = max(serial, oldest)
-            return start, [self._lines[place] for place in range(start - oldest, min(start - oldest + most, len(self._lines)))]
+            return start, [
+                self._lines[place] for place in range(start - oldest, min(start - oldest + most, len(self._lines)))
+            ]
 
     def drop(self, serial: int) -> None:
         """Everything before *serial* has been asked for."""

@@ -54,7 +54,7 @@ def event_of(
     began = int(told["began"])
     asked = told.get("asked") if not told.get("body") else None
     policy, number = _route(told.get("route") or "", policies)
-    ended = began + (told.get("answered") or told.get("answering") or asked or 0)
+    ended = began + (told.get("answered") or told.get("answering") or told.get("heard") or asked or 0)
     front = _side(told, life, "front", ("client", "server", "tls"))
     assert front
     front["server"][1] = ports.get(front["server"][1], front["server"][1])
@@ -96,9 +96,7 @@ def _route(name: str, policies: Mapping[int, L7Policy]) -> tuple[L7Policy | None
     return policy, int(place) if policy and place != NO_ROUTE else None
 
 
-def _reads(
-    policy: L7Policy, number: int | None, told: Mapping[str, Any], headers: list[list[str]]
-) -> tuple[str, ...]:
+def _reads(policy: L7Policy, number: int | None, told: Mapping[str, Any], headers: list[list[str]]) -> tuple[str, ...]:
     """The fields that the routes up to the matched one look at."""
     walked = _until(policy.routes, number)
     pairs = [(name, value) for name, value in headers]
@@ -132,13 +130,17 @@ def _endpoint(text: str) -> list[Any]:
 
 
 def _held(told: Mapping[str, Any], front: Mapping[str, Any], headers: list[list[str]]) -> list[str]:
-    """Names of all fields in Envoy's hands: what its sockets tell it, and the head. Bodies are passed on as they come."""
+    """Names of all fields in Envoy's hands: what its sockets tell, and the head. Bodies are passed on as they come."""
     network = "ip6" if ":" in front["client"][0] else "ip"
     names = [f"{network}.src", f"{network}.dst", "tcp.sport", "tcp.dport"]
     if "tls" in front:
         names += ["tls.version", *(["tls.sni"] if told.get("sni") else []), "tls.alpn"]
     names += ["http.method", "http.target", *(["http.host"] if told.get("host") else [])]
-    return [*names, *("http.cookie" if name == "cookie" else f"http.header.{name}" for name, _ in headers), "http.header.*"]
+    return [
+        *names,
+        *("http.cookie" if name == "cookie" else f"http.header.{name}" for name, _ in headers),
+        "http.header.*",
+    ]
 
 
 def _error(told: Mapping[str, Any]) -> str | None:

@@ -8,7 +8,6 @@ from . import names, replies
 from .discovery import ROUTES, File, file
 from .paths import path_match
 
-
 _ADDED = ("x-envoy-external-address", "x-envoy-internal")  # by Envoy, for Envoys behind it
 
 

@@ -1,4 +1,4 @@
-"""Ends a process's own TCP connections from outside it, with a reset (SOCK_DESTROY, linux/inet_diag.h, sock_diag(7))."""
+"""Ends a process's own TCP connections from outside it, with a reset (SOCK_DESTROY, see sock_diag(7))."""
 
 import contextlib
 import errno
