@@ -20,6 +20,7 @@ class Owner:
 
     name: str
     remedy: str  # how it is started
+    tells_ends = True  # whether it says which of its TLS connections have ended
 
     def __init__(self, node: Node, on_death: Callable[[str], None]) -> None:
         self._node = node
@@ -27,7 +28,7 @@ class Owner:
         self._starting = threading.Lock()
         self._run: Life | None = None
         self._told = Told(maxlen=KEPT)
-        self._secrets = KeyLog()
+        self._secrets = KeyLog(ends_unknown=not self.tells_ends)
         self._died_ns = 0
 
     def _begin(self, run: Life) -> Task:

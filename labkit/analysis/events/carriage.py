@@ -1,8 +1,8 @@
 """Which message on a connection is an exchange's own: its request and its answer as they stood in the packets.
 
-In HTTP/2 the stream's number says it, if the proxy told that. Otherwise, as in HTTP/1.1, where messages have no
-numbers: if a connection was captured from its beginning and has as many requests as exchanges, their order says it; else
-the times do. On a client's connection a request stands between the decision on the one before and its own; on a backend's,
+In HTTP/2 the stream's number says it, if the proxy told that. Otherwise, as in HTTP/1.1, where messages have none: if a
+connection was captured from its beginning and has as many requests as exchanges, their order says it; else the times
+do. On a client's connection a request stands between the decision on the one before and its own; on a backend's,
 between its own decision and its end. What that leaves open is answered with None.
 """
 

@@ -1,4 +1,4 @@
-"""A policy as the files by which Envoy carries it out. Pure: what was needed before goes in, what is needed comes out."""
+"""A policy as the files by which Envoy carries it out. Pure: what was needed goes in, what is needed comes out."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -42,6 +42,7 @@ class EnvoyEngine(Owner):
 
     name = "envoy"
     remedy = 'lab.balancer.l7(engine="envoy")'
+    tells_ends = False
 
     def __init__(
         self,

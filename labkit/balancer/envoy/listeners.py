@@ -90,7 +90,7 @@ def _manager(folder: str, place: names.Place) -> dict[str, Any]:
         "server_name": SERVER,
         "server_header_transformation": "APPEND_IF_ABSENT",
         "normalize_path": False,  # `filters.PATHS` does it, for the choice alone
-        "delayed_close_timeout": "1s",
+        "delayed_close_timeout": "0.05s",  # a WebSocket's client waits for this end to close first
     }
 
 

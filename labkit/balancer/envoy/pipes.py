@@ -80,7 +80,7 @@ class Reader:
         while not over:
             ready = [fd for fd, _ in waiting.poll()]
             over = self._stopped in ready
-            for fd in self._receivers if over else ready:
+            for fd in [*self._receivers] if over else [fd for fd in ready if fd in self._receivers]:
                 if self._drain(fd):
                     waiting.unregister(fd)
                     del self._receivers[fd]

@@ -1,6 +1,7 @@
 """One real Envoy on loopback in front of four real backends, shared by the tests of a module."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +30,12 @@ class EnvoyStand(Stand):
 
 @pytest.fixture(scope="module")
 def stand() -> Iterator[EnvoyStand]:
+    with envoy_stand() as stand:
+        yield stand
+
+
+@contextmanager
+def envoy_stand() -> Iterator[EnvoyStand]:
     every = ("127.0.0.1", "::1", NOBODY, *NAMES.values())
     listener = Listener(free_port(*every), "http", "http")
     backends = {name: Backend(name, address, listener.port) for name, address in NAMES.items()}
