@@ -13,8 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from labkit import Capture, Lab, Listener, Route, compare
-from labkit.balancer.envoy import names
+from labkit import Capture, Lab, Route, compare
 from labkit.errors import EngineError, LabError, PolicyError, TrafficError
 from tests.balancer.operated import all_in, echo, opened, resets, until
 
@@ -312,12 +311,6 @@ def test_a_comparison_sets_its_speed_beside_l4s(lab: Lab) -> None:
     ratio = rows["l7"]["median"] / rows["l4"]["median"]
     assert rows["l7"]["note"] == f"{ratio:.2f} times the median at L4"
     assert lab.balancer.mode == "l4"
-
-
-def test_its_own_ports_are_none_of_the_labs() -> None:
-    plain, other = Listener(80, "http"), Listener(1080, "http")
-    taken = (plain, other, Listener(15080, "tcp", through=15082))
-    assert names.ports((plain, other), taken) == {plain: 15083, other: 15084}
 
 
 def test_events_of_thousands_of_requests_miss_none(lab: Lab) -> None:
