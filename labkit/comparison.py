@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 MOST = 1_000
 INSPECTING = "inspecting engine: not a speed measurement"
 _NOTES = {"mitmproxy": INSPECTING}
+_MEASURED = ("envoy",)  # engines whose speed may stand for that of L7
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,10 +178,15 @@ class Comparison:
     def latency(self) -> "pd.DataFrame":
         """Columns mode, engine, of ("reply", or "call" of the whole traffic), count, median, least, most (s), note.
 
-        No ratio: the note says where a figure is no measurement of speed.
+        The note says how many times L4's median it is, where the engine is made for speed, and else that the figure is
+        no measurement of speed.
         """
         columns = ("mode", "engine", "of", "count", "median", "least", "most", "note")
-        return _frame(columns, [(mode, *_spread(run)) for mode, run in self._runs.items()])
+        rows = [dict(zip(columns, (mode, *_spread(run)), strict=True)) for mode, run in self._runs.items()]
+        l4, l7 = rows
+        if l7["engine"] in _MEASURED and l7["of"] == l4["of"]:
+            l7["note"] = f"{l7['median'] / l4['median']:.2f} times the median at L4"
+        return _frame(columns, [tuple(row.values()) for row in rows])
 
     def __repr__(self) -> str:
         from labkit.views.comparison import comparison_text
@@ -193,7 +199,7 @@ class Comparison:
         return {"text/html": comparison_html(self), "text/plain": repr(self)}
 
 
-def _spread(run: _Run) -> tuple[object, ...]:
+def _spread(run: _Run) -> tuple[Any, ...]:
     replies = [item for item in run.replies if isinstance(item, Reply)]
     of, seconds = ("reply", [item.seconds for item in replies]) if replies else ("call", list(run.seconds))
     note = _NOTES.get(run.engine, "")

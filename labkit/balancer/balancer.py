@@ -13,19 +13,23 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from labkit.balancer import describe, lingering
 from labkit.balancer.decisions import decisions_table
+from labkit.balancer.envoy.engine import EnvoyEngine
 from labkit.balancer.health import HealthChecks
+from labkit.balancer.inward import Inward
 from labkit.balancer.live import Live, Mode
 from labkit.balancer.mitmproxy.engine import MitmproxyEngine
 from labkit.balancer.nftables import NftablesEngine
 from labkit.balancer.operations import Operations, out_of_rotation
 from labkit.balancer.plan import plan_l4, plan_l7
 from labkit.balancer.policy import Forward, L4Policy, L7Policy
-from labkit.balancer.rotation import Place, Rotation, in_force, routed, somebody
+from labkit.balancer.proxy import Proxy
+from labkit.balancer.rotation import Place, Rotation, in_force, routed, somebody, without
 from labkit.balancer.source import source_of
 from labkit.errors import EngineError, LabError, LabNotRunning, PolicyError
 from labkit.runtime.protocol import Node
@@ -57,22 +61,26 @@ class Balancer(Operations):
         self._live: Live | None = None
 
     def start(self) -> None:
-        """Begin in L4, round robin over all backends; the proxy warms up in the background."""
+        """Begin in L4, round robin over all backends; mitmproxy warms up, Envoy begins when it is asked for."""
         with self._lock:
             node, topology = self._node(), self._topology
             kernel = NftablesEngine(node, topology, self._kernel_task_died)
             addresses = [str(address) for address in (topology.vip4, topology.vip6) if address]
             listeners = [listener for listener in topology.listeners if listener.protocol in ("http", "https")]
             secure = any(listener.protocol == "https" for listener in listeners)
-            proxy = MitmproxyEngine(node, addresses, listeners, self._died, self._identity if secure else None)
+            identity = self._identity if secure else None
+            mitmproxy = MitmproxyEngine(node, addresses, listeners, partial(self._died, "mitmproxy"), identity)
+            died = partial(self._died, "envoy")
+            envoy = EnvoyEngine(node, addresses, listeners, died, identity, topology.listeners)
             policy = plan_l4(topology)
             _, generation = kernel.apply(policy.forwards)
             back = topology.balancer.interface(topology.back.name)
             health = HealthChecks(node, source_of(topology), back.name, self._health_changed)
-            self._live = Live(kernel, proxy, policy, policy.forwards, health, generation)
+            proxies: dict[str, Proxy] = {"mitmproxy": mitmproxy, "envoy": envoy}
+            self._live = Live(kernel, proxies, policy, policy.forwards, health, generation)
             self._record(self._live)
             if listeners:
-                proxy.start()
+                mitmproxy.start()
 
     def begin_checks(self, served: Iterable[Place] = ()) -> None:
         """Check the health of every backend that a listener may be forwarded to, whatever the policy.
@@ -85,7 +93,8 @@ class Balancer(Operations):
         """The node is about to end, or has: what ran in it is no longer this balancer's concern. Never blocks."""
         live, self._live = self._live, None
         if live:
-            live.proxy.abandon()
+            for proxy in live.proxies.values():
+                proxy.abandon()
             live.health.abandon()
 
     def l4(
@@ -139,24 +148,26 @@ class Balancer(Operations):
         """End connections here and route each request, from the next connection on; those that exist go on as they are.
 
         routes: a list of `Route`, the first match wins; unless given, ``/<pool>/*`` for each pool and then everything
-        else over all backends. tls: end TLS too, with the lab's own certificate, on HTTPS listeners; without it they
-        stay forwarded. reencrypt: what came over TLS goes on over TLS to the backends, not in clear. sticky:
-        ``"cookie"``, sessions stay with their backend by a cookie of the balancer's; or a `Sticky`. algorithm: of every
-        pool, or by pool: ``"round_robin"``, ``"random"``, ``"least_requests"``, ``"random_of_two"``,
+        else over all backends. engine: ``"mitmproxy"``, which inspects, or ``"envoy"``, which is made for speed (see
+        docs/engines.md). tls: end TLS too, with the lab's own certificate, on HTTPS listeners; without it they stay
+        forwarded. reencrypt: what came over TLS goes on over TLS to the backends, not in clear.
+
+        sticky: ``"cookie"``, sessions stay with their backend by a cookie of the balancer's; or a `Sticky`. algorithm:
+        of every pool, or by pool: ``"round_robin"``, ``"random"``, ``"least_requests"``, ``"random_of_two"``,
         ``"consistent_hash"``, made of hash_on (``"client"``, ``"header:NAME"``, ``"cookie:NAME"``). weights: shares by
         name, as in ``{"api1": 3}``. forwarded: backends are told of the client (X-Forwarded-For, -Proto, -Host), or a
-        `Forwarded`. request_id: and get an X-Request-Id, the number of the exchange in the record. compress:
-        text goes to who takes gzip as gzip. What happens when
-        backends fail: retries (`Retries`), timeouts (`Timeouts`), ejection (`Ejection`), circuit (`Circuit`). limits: what a client may ask of
-        the balancer's patience and memory (`Limits`). Starts
-        the proxy if it died. Raises PolicyError for what cannot be done, EngineError if the proxy does not come up;
-        then the mode stays what it was.
+        `Forwarded`. request_id: and get an X-Request-Id, the number of the exchange in the record. compress: text goes
+        to who takes gzip as gzip. When backends fail: retries (`Retries`), timeouts (`Timeouts`), ejection
+        (`Ejection`), circuit (`Circuit`). limits: what a client may ask of the balancer's patience and memory
+        (`Limits`). See docs/l7.md.
+
+        Starts the proxy if it does not run. Raises PolicyError for what cannot be done, EngineError if the proxy does
+        not come up; then the mode stays what it was.
         """
         asked = {name: value for name, value in locals().items() if name not in ("self", "unknown")} | unknown
-        plan_l7(self._topology, (), **asked)  # what is wrong is said also when no lab runs
+        wanted = plan_l7(self._topology, (), **asked)  # what is wrong is said also when no lab runs
         live = self._running()
-        live.proxy.start()
-        live.proxy.ready(_READY_SECONDS)
+        _begin(live.proxy_of(wanted))
 
         def switch() -> None:
             with self._lock:
@@ -186,7 +197,8 @@ class Balancer(Operations):
         if live.mode == "l4":
             return live.kernel.text()
         try:
-            routes = describe.routes_text(*live.proxy.routes())
+            assert isinstance(live.policy, L7Policy)
+            routes = describe.routes_text(*live.proxy_of(live.policy).routes())
         except EngineError as error:
             routes = f"# {live.notice or error}\n"
         return describe.rules_text(routes, live.kernel.text())
@@ -198,8 +210,9 @@ class Balancer(Operations):
         reports did not reach us.
         """
         live = self._running()
-        table = decisions_table([*live.kernel.decisions(), *live.proxy.events()])
-        table.attrs |= {"forgotten": live.proxy.forgotten + live.kernel.forgotten, "lost": live.kernel.lost}
+        table = decisions_table([*live.kernel.decisions(), *_of_all(live, lambda proxy: proxy.events())])
+        forgotten = live.kernel.forgotten + sum(proxy.forgotten for proxy in live.proxies.values())
+        table.attrs |= {"forgotten": forgotten, "lost": live.kernel.lost}
         return table
 
     def events(self, since_ns: int) -> list[dict[str, Any]]:
@@ -217,8 +230,10 @@ class Balancer(Operations):
         history = list(live.history)
         in_force = {event["kind"]: event for event in history if event["time_ns"] <= since_ns}
         opening = [{**event, "time_ns": since_ns} for event in in_force.values()]
-        happened = [*live.proxy.events(), *live.kernel.decisions(since_ns), *history, *live.health.events(since_ns)]
-        later = [event for event in happened if event["time_ns"] > since_ns] + live.proxy.secrets(since_ns)
+        requests = _of_all(live, lambda proxy: proxy.events())
+        happened = [*requests, *live.kernel.decisions(since_ns), *history, *live.health.events(since_ns)]
+        secrets = _of_all(live, lambda proxy: proxy.secrets(since_ns))
+        later = [event for event in happened if event["time_ns"] > since_ns] + secrets
         return [*opening, *sorted(later, key=lambda event: int(event["time_ns"]))]
 
     def look(self) -> None:
@@ -233,7 +248,7 @@ class Balancer(Operations):
     def lacks(self, since_ns: int) -> list[str]:
         """What the last `events` could not tell of the time since *since_ns* (Unix time), in words; [] if nothing."""
         live = self._running()
-        return [*live.kernel.lacks(since_ns), *live.proxy.lacks(since_ns)]
+        return [*live.kernel.lacks(since_ns), *_of_all(live, lambda proxy: proxy.lacks(since_ns))]
 
     def __repr__(self) -> str:
         return describe.as_text(self._summary())
@@ -262,8 +277,7 @@ class Balancer(Operations):
             if live.policy is policy:
                 return
             if isinstance(policy, L7Policy):
-                live.proxy.start()
-                live.proxy.ready(_READY_SECONDS)
+                _begin(live.proxy_of(policy))
                 live.rotation = replace(live.rotation, weights=weights)
                 self._to_l7(live, policy)
             else:
@@ -273,22 +287,22 @@ class Balancer(Operations):
     def _to_l4(self, live: Live, policy: L4Policy, weights: Mapping[str, int] = MappingProxyType({})) -> None:
         with self._lock:  # who is out of rotation may change at any time, so it is looked at here and not before
             rotation = replace(live.rotation.failing(live.health.down), weights=weights)
-            self._apply(live, in_force(policy.forwards, rotation))
+            self._apply(live, in_force(policy.forwards, rotation), ())
             live.policy, live.forwards, live.rotation = policy, policy.forwards, rotation
             self._record(live)
 
     def _to_l7(self, live: Live, policy: L7Policy) -> None:
         with self._lock:
-            before, wanted = live.policy, routed(policy, live.rotation)
-            served = live.proxy.apply(wanted)
+            proxy, wanted = live.proxy_of(policy), routed(policy, live.rotation)
+            served = proxy.apply(wanted)
             try:
-                self._apply(live, wanted.forwards)
+                self._apply(live, wanted.forwards, live.inward(policy))
             except BaseException:
-                if isinstance(before, L7Policy):
-                    live.proxy.apply(routed(before, live.rotation))
+                if (before := live.proxied.get(policy.engine)) is not None:
+                    proxy.apply(without(before, live.rotation))
                 raise
             live.policy, live.served, live.notice = policy, served, None
-            live.proxied = policy
+            live.proxied[policy.engine] = policy
             self._record(live)
 
     def _rotate(self, live: Live, rotation: Rotation) -> None:
@@ -299,14 +313,14 @@ class Balancer(Operations):
                 lingering.route(live, rotation)
             forwards = in_force(live.policy.forwards, rotation)
             if forwards != before:
-                self._apply(live, forwards)
+                self._apply(live, forwards, live.inward(live.policy))
             live.rotation = rotation
             if forwards != before or live.mode == "l7":
                 live.history.append(self._rules_event(live, time.time_ns()))
 
-    def _apply(self, live: Live, forwards: Sequence[Forward]) -> None:
+    def _apply(self, live: Live, forwards: Sequence[Forward], inward: Sequence[Inward]) -> None:
         """Into the kernel. Where somebody else has changed rules since we last did, what was read before is stale."""
-        before, after = live.kernel.apply(forwards)
+        before, after = live.kernel.apply(forwards, inward)
         if before != live.generation:
             live.dumps.clear()
         live.generation = after
@@ -314,16 +328,16 @@ class Balancer(Operations):
     def _record(self, live: Live) -> None:
         """Put the mode and the rules that are in force from now on into the history."""
         now = time.time_ns()
-        engine = "mitmproxy" if live.mode == "l7" else "nftables"
+        engine = live.policy.engine if isinstance(live.policy, L7Policy) else "nftables"
         mode = {"kind": "mode", "time_ns": now, "mode": live.mode, "engine": engine}
         live.history += [mode, self._rules_event(live, now)]
 
     def _rules_event(self, live: Live, time_ns: int) -> dict[str, Any]:
         """Reading rules takes longer than swapping them: rules that were in force before are not read again."""
-        forwards = live.in_force
-        if forwards not in live.dumps:
-            live.dumps[forwards] = live.kernel.dump()
-        text, reads = live.dumps[forwards]
+        loaded = live.loaded
+        if loaded not in live.dumps:
+            live.dumps[loaded] = live.kernel.dump()
+        text, reads = live.dumps[loaded]
         if live.mode == "l7" and live.served:
             text = describe.rules_text(describe.routes_text(*live.served), text)
         return {"kind": "rules", "time_ns": time_ns, "text": text, "reads": list(reads)}
@@ -338,12 +352,13 @@ class Balancer(Operations):
             warnings.warn(live.unsaid.pop(0), RuntimeWarning, stacklevel=3)
         return live
 
-    def _died(self, reason: str) -> None:
-        """The proxy ended unasked (the runtime's reader thread)."""
+    def _died(self, engine: str, reason: str) -> None:
+        """A proxy ended unasked (the runtime's reader thread)."""
         live = self._live
         if live is None or not self._lab_runs():
             return  # it went with its lab, which has more to say
-        live.notice = f"L7 engine mitmproxy died ({reason}): call lab.balancer.l7() to start it again."
+        remedy = live.proxies[engine].remedy
+        live.notice = f"L7 engine {engine} died ({reason}): call {remedy} to start it again."
         live.unsaid.append(live.notice)
         _log.warning(live.notice)
 
@@ -385,3 +400,14 @@ class Balancer(Operations):
             return [("balancer", f"{self._topology.balancer.name} of {self._topology.name}: the lab does not run")]
         policy = replace(live.policy, forwards=live.in_force)
         return [*describe.summary(self._topology, policy, live.notice), *out_of_rotation(live.rotation)]
+
+
+def _begin(proxy: Proxy) -> None:
+    """Start it, unless it runs, and wait until it listens."""
+    proxy.start()
+    proxy.ready(_READY_SECONDS)
+
+
+def _of_all[T](live: Live, ask: Callable[[Proxy], list[T]]) -> list[T]:
+    """What all proxies tell, one after the other."""
+    return [told for proxy in live.proxies.values() for told in ask(proxy)]

@@ -57,10 +57,10 @@ def leg(flow: Mapping[str, Any], own: frozenset[str]) -> str:
     ``direct``: passed on to a backend untranslated, its answers going another way."""
     if flow.get("passed"):
         return "direct"
-    if flow["translated"]:
+    if flow["translated"] and flow["reply"][0] not in own:
         return "through"
     if flow["original"][2] in own:
-        return "front"
+        return "front"  # at another port of lb than was asked for, if it is translated
     return "back" if flow["original"][0] in own else "routed"
 
 

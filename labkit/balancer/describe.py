@@ -9,6 +9,7 @@ from labkit.balancer.styles import ABOUT
 from labkit.topology import Listener, Topology
 
 NOT_A_MEASUREMENT = "inspecting engine: not a speed measurement"
+_ABOUT = {"mitmproxy": NOT_A_MEASUREMENT, "envoy": "production engine"}
 Rows = list[tuple[str, str]]
 
 
@@ -24,11 +25,12 @@ def routes_text(policy: L7Policy, listening: Sequence[tuple[str, int]]) -> str:
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
     table = "\n".join(f"{path:{widths[0]}}  {pool:{widths[1]}}  {targets}" for path, pool, targets in rows)
     ports = {listener.port for listener in policy.listeners}
-    where = " and ".join(endpoint(*one) for one in listening if one[1] in ports)
+    at = listening if policy.engine == "envoy" else [one for one in listening if one[1] in ports]
+    where = " and ".join(endpoint(*one) for one in at)
     secure = "".join(
         f"# TLS ends on port {listener.port}; {_onwards(policy, listener)}\n" for listener in _secure(policy)
     )
-    return f"# mitmproxy: routes on {where}; the first match wins, backends take turns\n{secure}{table}\n"
+    return f"# {policy.engine}: routes on {where}; the first match wins, backends take turns\n{secure}{table}\n"
 
 
 def rules_text(routes: str, kernel: str) -> str:
@@ -43,7 +45,7 @@ def summary(topology: Topology, policy: L4Policy | L7Policy, notice: str | None)
         routes = ", ".join(f"{route.label} → {route.pool or 'lb itself'}" for route in policy.routes)
         rows += [
             ("mode", "l7: connections end here, each request is routed"),
-            ("engine", f"mitmproxy ({NOT_A_MEASUREMENT})"),
+            ("engine", f"{policy.engine} ({_ABOUT[policy.engine]})"),
         ]
         rows += [(_called(listener), f"{_ends(policy, listener)} here: {routes}") for listener in policy.listeners]
         rows += [

@@ -1,41 +1,46 @@
-"""Who came at L7 and stays, whatever the mode is now: the proxy routes their requests until they leave.
+"""Who came at L7 and stays, whatever the mode or engine is now: their proxy routes their requests until they leave.
 
-So a backend that is taken out at L4 is taken out of the proxy's pools too, and its connections are ended there as well.
+So a backend that is taken out at L4 is taken out of the proxies' pools too, and its connections are ended there as
+well.
 """
 
 from collections.abc import Callable, Sequence
 
 from labkit.balancer.live import Live
 from labkit.balancer.policy import L7Policy
+from labkit.balancer.proxy import Proxy
 from labkit.balancer.rotation import Rotation, routed, without
 from labkit.errors import EngineError
 
 
 def route(live: Live, rotation: Rotation) -> None:
-    """Have the proxy route by *rotation* from the next request on. PolicyError at L7 where a pool would be empty."""
+    """Have the proxies route by *rotation* from the next request on. PolicyError at L7 where a pool would be empty."""
     if isinstance(live.policy, L7Policy):
-        live.served = live.proxy.apply(routed(live.policy, rotation))
-    elif (policy := live.proxied) is not None:
-        _if_alive(live, lambda: live.proxy.apply(without(policy, rotation)), live.served)
+        live.served = live.proxy_of(live.policy).apply(routed(live.policy, rotation))
+    for name, policy in live.proxied.items():
+        if policy is not live.policy:
+            left = without(policy, rotation)
+            _if_alive(live.proxies[name], lambda proxy, left=left: proxy.apply(left), None)  # type: ignore[misc]
 
 
 def close_unused(live: Live) -> None:
-    """Close what the proxy keeps for requests that will not come: its idle connections to who is drained."""
-    _if_alive(live, live.proxy.close_unused, None)
+    """Close what the proxies keep for requests that will not come: idle connections to who is drained."""
+    for name in live.proxied:
+        _if_alive(live.proxies[name], lambda proxy: proxy.close_unused(), None)
 
 
 def reset(live: Live, addresses: Sequence[str]) -> int:
-    """End the proxy's own connections to the backend at *addresses*. How many there were."""
-    return _if_alive(live, lambda: live.proxy.reset(addresses), 0)
+    """End the proxies' own connections to the backend at *addresses*. How many there were."""
+    return sum(_if_alive(live.proxies[name], lambda proxy: proxy.reset(addresses), 0) for name in live.proxied)
 
 
-def _if_alive[T](live: Live, ask: Callable[[], T], otherwise: T) -> T:
-    """What the proxy answers, if anything was ever routed; dead, it has no connections and routes nothing."""
-    if live.proxied is None or not live.proxy.alive:
+def _if_alive[T](proxy: Proxy, ask: Callable[[Proxy], T], otherwise: T) -> T:
+    """What a proxy answers by which something was ever routed; dead, it has no connections and routes nothing."""
+    if not proxy.alive:
         return otherwise
     try:
-        return ask()
+        return ask(proxy)
     except EngineError:
-        if live.proxy.alive:
+        if proxy.alive:
             raise
         return otherwise

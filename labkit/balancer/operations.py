@@ -58,7 +58,7 @@ class Operations:
 
         All of them, in whatever mode and style they began. Nothing new goes to it until `add`. Of a connection that
         ends in the proxy the side to the backend is reset; its client keeps the other, and has 502 for an answer that
-        was under way; a WebSocket is closed. Of direct server return those are counted that their clients have not
+        was under way; a WebSocket ends. Of direct server return those are counted that their clients have not
         begun to end. UDP knows no resets: its next datagrams go elsewhere. PolicyError at L7 where a pool would have
         nobody left.
         """

@@ -24,7 +24,7 @@ from labkit.wording import near_miss, shown
 
 ALL = "all"  # the pool of every backend; no topology may use the name for another
 HTTP_PORT = 80  # where backends serve HTTP in clear, in a topology that does not say
-ENGINES = ("mitmproxy",)
+ENGINES = ("mitmproxy", "envoy")
 
 
 def plan_l4(
@@ -81,14 +81,15 @@ def plan_l7(
     """The HTTP listeners ended and routed by *routes*; the others forwarded as in *forwards*. Raises PolicyError.
 
     routes: a list of `Route`; None for one route ``/<pool>/*`` a pool, then everything else over all backends.
-    tls: HTTPS listeners are ended too; reencrypt: and what they carried goes on over TLS. sticky, algorithm, weights,
-    hash_on, forwarded, request_id, compress, retries, timeouts, ejection, circuit, limits: as `Balancer.l7` takes them.
+    engine: of `ENGINES`. tls: HTTPS listeners are ended too; reencrypt: and what they carried goes on over TLS. sticky,
+    algorithm, weights, hash_on, forwarded, request_id, compress, retries, timeouts, ejection, circuit, limits: as
+    `Balancer.l7` takes them.
     """
     for name in unknown:
         raise PolicyError(l7_refusal(name))
     if engine not in ENGINES:
         raise PolicyError(
-            f"lab.balancer.l7() does not know the engine {shown(engine)}: built now is {', '.join(ENGINES)}."
+            f"lab.balancer.l7() does not know the engine {shown(engine)}: built now are {', '.join(ENGINES)}."
         )
     listeners = _ended(topology, _flag("tls", tls), _flag("reencrypt", reencrypt))
     chosen = default_routes(topology) if routes is None else checked_routes(routes)
@@ -109,16 +110,17 @@ def plan_l7(
         others,
         reencrypt is True,
         in_clear[0] if in_clear else HTTP_PORT,
-        MappingProxyType(balance_of(algorithm, hash_on, pools)),
-        sticky_of(sticky),
-        forwarded_of(forwarded),
-        _flag("request_id", request_id, "every request gets an X-Request-Id of its own, or none does"),
-        _flag("compress", compress, "answers that are text go to who takes gzip as gzip, or as the backend sent them"),
-        one_of("retries", retries, Retries, "Retries(2)"),
-        one_of("timeouts", timeouts, Timeouts, "Timeouts(connect=1, answer=10)") or Timeouts(),
-        one_of("ejection", ejection, Ejection, "Ejection(failures=3, seconds=10)"),
-        one_of("circuit", circuit, Circuit, "Circuit(100)"),
-        one_of("limits", limits, Limits, "Limits(header_seconds=2)") or Limits(),
+        str(engine),
+        balance=MappingProxyType(balance_of(algorithm, hash_on, pools)),
+        sticky=sticky_of(sticky),
+        forwarded=forwarded_of(forwarded),
+        request_id=_flag("request_id", request_id, "every request gets an X-Request-Id of its own, or none does"),
+        compress=_flag("compress", compress, "text goes to who takes gzip as gzip, or as the backend sent it"),
+        retries=one_of("retries", retries, Retries, "Retries(2)"),
+        timeouts=one_of("timeouts", timeouts, Timeouts, "Timeouts(connect=1, answer=10)") or Timeouts(),
+        ejection=one_of("ejection", ejection, Ejection, "Ejection(failures=3, seconds=10)"),
+        circuit=one_of("circuit", circuit, Circuit, "Circuit(100)"),
+        limits=one_of("limits", limits, Limits, "Limits(header_seconds=2)") or Limits(),
     )
 
 

@@ -59,8 +59,9 @@ class L7Policy:
     """Terminate *listeners*, route each request, forward the rest (*forwards*) as L4 does.
 
     pools: name -> targets, for every pool a route names. reencrypt: what came over TLS goes on over TLS, to its
-    listener's port on the backends; otherwise in clear to *http_port* there. balance: by pool, round robin for those
-    not named. limits: of a request from a client. The rest is for every request: see what each of the values says.
+    listener's port on the backends; otherwise in clear to *http_port* there. engine: which of `plan.ENGINES` carries it
+    out. balance: by pool, round robin for those not named. limits: of a request from a client. The rest is for every
+    request: see what each of the values says.
     """
 
     listeners: tuple[Listener, ...]
@@ -69,6 +70,7 @@ class L7Policy:
     forwards: tuple[Forward, ...] = ()
     reencrypt: bool = False
     http_port: int = 80
+    engine: str = "mitmproxy"
     balance: Mapping[str, Balance] = field(default_factory=lambda: MappingProxyType({}))
     sticky: Sticky | None = None
     forwarded: Forwarded | None = None

@@ -119,6 +119,7 @@ _SHAPES: Final[Mapping[str, tuple[Mapping[str, Check], Mapping[str, Check]]]] = 
             **dict.fromkeys(("front", "back"), _or_none(_SIDE)),
             **dict.fromkeys(("headers_received", "headers_forwarded"), _or_none(_FIELDS)),
             "websocket": _or_none(_flag),
+            "headers_partly": _or_none(_flag),
         },
     ),
 }

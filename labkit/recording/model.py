@@ -7,8 +7,8 @@ Events are JSON-able dictionaries with at least ``kind`` and ``time_ns`` (Unix t
 
 ``topology``  ``nodes``: [{name, role, addresses: [str], interfaces: [str]}], ``pools``: {name: [backend]},
               ``vip``: [str], ``runtime``: str
-``mode``      ``mode``: "l4" | "l7", ``engine``: "nftables" | "mitmproxy"; the first one says what was in force
-              when the capture began
+``mode``      ``mode``: "l4" | "l7", ``engine``: "nftables" | "mitmproxy" | "envoy"; the first one says what was in
+              force when the capture began
 ``rules``     ``text``: the data plane's rules, ``reads``: the names of the fields that they load
 ``decision``  at L4, one a connection: ``mode`` "l4", ``proto`` "TCP" | "UDP", ``client``, ``client_port``,
               ``server``, ``server_port`` (the original tuple), ``backend`` (name), ``backend_address``,
@@ -18,7 +18,8 @@ Events are JSON-able dictionaries with at least ``kind`` and ``time_ns`` (Unix t
               None), ``backend`` (name or None), ``read``: [fields used to choose], ``held``: [fields the proxy held
               when it decided], ``started_ns``, ``decided_ns``, ``ended_ns``, ``front``: {id, client: [ip, port],
               server: [ip, port]}, ``back``: the same shape (its client is the proxy) or None,
-              ``headers_received``: [[name, value]], ``headers_forwarded``: the same or None, ``websocket``: bool,
+              ``headers_received``: [[name, value]], ``headers_partly``: whether there were others too (then ``held``
+              has "http.header.*"), ``headers_forwarded``: the same or None, ``websocket``: bool,
               ``error``: str or None; ``front_stream``, ``back_stream``: stream ids where HTTP/2 was spoken, or None;
               ``sni``: str or None; where a side was TLS it has also ``tls``: "TLSv1.3". Header lists hold no
               pseudo-header fields: ``method``, ``target`` and ``host`` say what they said

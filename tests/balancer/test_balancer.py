@@ -231,7 +231,7 @@ def test_a_swap_the_kernel_refuses_leaves_the_mode_and_the_routes_as_they_were(
     live = lab.balancer._live
     assert live
 
-    def refuse(_: object) -> None:
+    def refuse(*_: object) -> None:
         raise EngineError("the kernel refuses")
 
     for routes in ([Route("*", "api")], [Route("*", "images")]):

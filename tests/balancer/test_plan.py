@@ -192,7 +192,7 @@ def test_l4_refuses_with_a_lesson(asked: dict[str, Any], words: list[str]) -> No
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
-        ({"engine": "envoy"}, ["'envoy'", "mitmproxy"]),
+        ({"engine": "nginx"}, ["'nginx'", "built now are mitmproxy, envoy"]),
         ({"routes": []}, ["404", 'Route("/api/*", pool="api")']),
         ({"routes": Route("*", "api")}, ["a list of Route values"]),
         ({"routes": "/api/*"}, ["a list of Route values"]),

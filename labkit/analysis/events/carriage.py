@@ -1,9 +1,9 @@
 """Which message on a connection is an exchange's own: its request and its answer as they stood in the packets.
 
-In HTTP/2 the stream's number says it. In HTTP/1.1 messages have no numbers: where a connection was captured from its
-beginning and has as many requests as exchanges, their order says it; else the times do. On a client's connection a
-request stands between the decision on the one before and its own; on a backend's, between its own decision and its end.
-What that leaves open is answered with None.
+In HTTP/2 the stream's number says it, if the proxy told that. Otherwise, as in HTTP/1.1, where messages have none: if a
+connection was captured from its beginning and has as many requests as exchanges, their order says it; else the times
+do. On a client's connection a request stands between the decision on the one before and its own; on a backend's,
+between its own decision and its end. What that leaves open is answered with None.
 """
 
 from collections import defaultdict
@@ -67,7 +67,7 @@ class Carriage:
         pairs = messages(content)
         mine = sorted(self._on[connection, front], key=self._decided)
         streams = {number: self._exchanges[number].event.get(_STREAM[front]) for number in mine}
-        if any(request.stream is not None for request, _ in pairs):
+        if any(request.stream is not None for request, _ in pairs) and any(streams.values()):
             of_stream = {request.stream: (request, response) for request, response in pairs}
             found = {number: of_stream[stream] for number, stream in streams.items() if stream in of_stream}
         elif content.client.from_start and len(pairs) == len(mine):

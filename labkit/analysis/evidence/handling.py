@@ -10,6 +10,8 @@ from typing import Any
 
 ENCRYPTED, NOT_READ, READ, USED = "encrypted", "in clear, not read", "read", "read and used"
 
+EVERY_HEADER = "http.header.*"  # the whole head was parsed, though not all its fields were put on record
+
 # The same field by its other names
 _ALSO = {"http.host": ("http.header.host",), "http.cookie": ("http.header.cookie",)}
 
@@ -32,6 +34,8 @@ class Evidence:
             return ENCRYPTED
         if not self.recorded:
             return None
+        if name.startswith(("http.header.", "http.host", "http.cookie")):
+            names = (*names, EVERY_HEADER)
         verdicts = ((self.used, USED), (self.read, READ))
         return next((state for fields, state in verdicts if fields.intersection(names)), NOT_READ)
 

@@ -123,7 +123,7 @@ def _of_request(request: http.Request | None) -> Stage | None:
 
 
 def _seen(event: Mapping[str, Any]) -> Stage | None:
-    if event.get("headers_received") is None:
+    if event.get("headers_received") is None or event.get("headers_partly"):
         return None
     line = event.get("method"), event.get("target"), event.get("version")
     return _stage(line, event["headers_received"], event.get("host") if event.get("front_stream") is not None else None)

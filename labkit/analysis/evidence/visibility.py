@@ -172,6 +172,9 @@ class _Seen:
             return fields.of_request(request).get(name, ENCRYPTED if self.layer(name) == "WebSocket" else None)
         event = self._subject.exchange.event if self._subject.exchange else {}
         listed = event.get(("headers_received", "headers_forwarded")[side])
+        if event.get("headers_partly") and name.startswith(("http.header.", "http.cookie")):
+            told = {_field_of(pair[0]) for pair in listed or ()}
+            listed = listed if name in told else None
         if listed is None or (side == 1 and not name.startswith(("http.header.", "http.cookie"))):
             return ENCRYPTED
         pairs = tuple((str(name), str(value)) for name, value in listed)
@@ -204,6 +207,12 @@ class _Seen:
         if request is not None:
             return fields.of_request(request) | (fields.of_websocket(stream.data, request) if upgraded else {})
         return {"payload": fields.as_text(stream.data)} if stream.data else {}
+
+
+def _field_of(header: object) -> str:
+    """The name here of a header field."""
+    lowered = str(header).lower()
+    return f"http.{lowered}" if lowered in ("host", "cookie") else f"http.header.{lowered}"
 
 
 def _is_tls(stream: Stream) -> bool:

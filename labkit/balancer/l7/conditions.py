@@ -11,7 +11,7 @@ from typing import Any
 
 from labkit.balancer.l7.paths import ANYTHING, matches, unescaped
 from labkit.balancer.l7.patterns import Regex, fits, wanted
-from labkit.balancer.l7.request import NOTHING, Watched
+from labkit.balancer.l7.request import NOTHING, Watched, field_of
 from labkit.balancer.l7.route import Route
 from labkit.wording import shown
 
@@ -30,6 +30,19 @@ class Failed:
 def first_failing(route: Route, request: Watched) -> Failed | None:
     """The first condition of *route* that *request* does not meet, but for its function; None if it meets all."""
     return next(_failing(route, request), None)
+
+
+def looks_at(route: Route) -> tuple[str, ...]:
+    """The names of all fields that *route* may look at, whatever the request."""
+    found = ["http.target"] if route.path != ANYTHING or route.query else []
+    found += ["http.method"] if route.method else []
+    found += ["http.host"] if route.host not in (None, ANYTHING) else []
+    found += ["http.header.connection", "http.header.upgrade"] if route.websocket is not None else []
+    found += [field_of(name) for name, _ in route.headers]
+    found += ["http.cookie"] if route.cookies else []
+    found += ["http.header.content-type"] if route.json or route.form else []
+    found += ["http.body"] if route.opens_body else []
+    return tuple(dict.fromkeys(found))
 
 
 def _failing(route: Route, request: Watched) -> Iterator[Failed]:

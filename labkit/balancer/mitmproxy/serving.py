@@ -127,7 +127,8 @@ def _options() -> Options:
 def _listening_socket(address: str, port: int) -> socket.socket:
     """Bound also while the address is not up yet (an IPv6 address is tentative at first)."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # said, or asyncio leaves Nagle on
+    # asyncio switches Nagle's algorithm off where a socket says that it is TCP; those accepted say what this one does
+    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     sock.setsockopt(socket.SOL_IP, getattr(socket, "IP_FREEBIND", 15), 1)
     if family == socket.AF_INET6:

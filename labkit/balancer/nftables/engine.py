@@ -17,7 +17,9 @@ from labkit.errors import EngineError, LabError, TaskError
 from labkit.runtime.protocol import Node, Task
 from labkit.topology import Topology
 
+from ..inward import Inward
 from ..policy import Forward
+from .inward import plain as plain_inward
 from .wanted import beside, check, plain
 
 TARGET = "labkit.balancer.nftables.task:main"
@@ -72,8 +74,10 @@ class NftablesEngine:
                 self._ask("settings")  # from its answer on it keeps the record
                 self._gaps.append(Gap(begun_ns, time.time_ns(), _last_line(before.wait(0))))
 
-    def apply(self, forwards: Sequence[Forward]) -> tuple[int, int]:
+    def apply(self, forwards: Sequence[Forward], inward: Sequence[Inward] = ()) -> tuple[int, int]:
         """Forward these from the next connection on, and nothing else; in one transaction, restarting nothing.
+
+        inward: what is sent on to a proxy on lb itself.
 
         Starts the task if it is not running. PolicyError for what nftables cannot do, EngineError if the
         kernel refuses: in both cases the rules that were in force stay. Gives the generations of the kernel's rules
@@ -82,7 +86,7 @@ class NftablesEngine:
         check(forwards)
         with self._lock:
             self.start()
-            before, after = self._ask("apply", forwards=plain(forwards))
+            before, after = self._ask("apply", forwards=plain(forwards), inward=plain_inward(inward))
             self._forwards = plain(forwards)
             return before, after
 

@@ -27,9 +27,11 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from labkit.errors import PolicyError
 
+from ..inward import Inward
 from ..policy import Forward
 from .choose import Chooser
 from .direct import Place, direct
+from .inward import rules
 from .pieces import destination, e, note, port, state
 from .styles import backend, sources
 from .values import TABLE, Chain, Code, Expression, Family, Hook, Rule, Ruleset, Table, Verdict
@@ -41,13 +43,18 @@ ESTABLISHED, RELATED, NEW = 2, 4, 8  # bits of the ct state
 TCP_RESET, ICMPX_UNREACHABLE, PORT_UNREACHABLE = 1, 2, 1
 
 
-def render(vips: tuple[str, str | None], forwards: Sequence[Forward], place: Place | None = None) -> Ruleset:
+def render(
+    vips: tuple[str, str | None],
+    forwards: Sequence[Forward],
+    place: Place | None = None,
+    inward: Sequence[Inward] = (),
+) -> Ruleset:
     """The rules that forward each listener of *forwards*, on both addresses of the VIP (IPv4, IPv6 or None).
 
-    place: where packets are sent on directly, which ``style="dsr"`` needs; with it there is a second table. Where a
-    target has no IPv6 address but the VIP has one, IPv6 clients of that listener are refused by a rule that says so:
-    passed by, they would reach whatever listens on lb. A forward without targets refuses everybody. PolicyError for
-    what `wanted.check` refuses.
+    place: where packets are sent on directly, which ``style="dsr"`` needs; with it there is a second table. inward:
+    listeners that end in a proxy on lb at another port. Where a target has no IPv6 address but the VIP has one, IPv6
+    clients of that listener are refused by a rule that says so: passed by, they would reach whatever listens on lb. A
+    forward without targets refuses everybody. PolicyError for what `wanted.check` refuses.
     """
     check(forwards)
     chain_of = dict(zip(forwards, _names(forwards), strict=True))
@@ -55,8 +62,9 @@ def render(vips: tuple[str, str | None], forwards: Sequence[Forward], place: Pla
     chooser = Chooser()
     translated = [forward for forward in forwards if forward.targets and forward.style != "dsr"]
     choices = [chooser.choice(forward, chain_of[forward], families) for forward in translated]
+    dispatched = (*_dispatch(vips, chain_of), *rules(vips, inward))
     chains = [
-        Chain("prerouting", tuple(_dispatch(vips, chain_of)), Hook("nat", PREROUTING, DSTNAT)),
+        Chain("prerouting", dispatched, Hook("nat", PREROUTING, DSTNAT)),
         Chain("forward", tuple(_tracking()), Hook("filter", FORWARD, FILTER)),
     ]
     chains += sources(vips, translated)

@@ -5,7 +5,8 @@ A request is ``{"id", "op", …}``; the answer has the same id and either ``resu
 =============  =====================================  ==============================================================
 op             with                                   result
 =============  =====================================  ==============================================================
-``apply``      ``forwards``: as `wanted` makes them   the generations of the rules before and after the swap
+``apply``      ``forwards``: as `wanted` makes them,  the generations of the rules before and after the swap
+               ``inward``: as `inward` does
 ``text``                                              the live rules, all tables, in nftables syntax
 ``reads``                                             names of the fields they load
 ``dump``                                              both, of one reading: ``[text, reads]``
@@ -27,6 +28,7 @@ from typing import Any
 from labkit.errors import EngineError, PolicyError
 from labkit.runtime.protocol import TaskLink
 
+from ..inward import Inward
 from ..policy import Forward, Target
 from . import decode, encode, passed, sysctls
 from .collector import Collector
@@ -35,6 +37,7 @@ from .cut_passed import cut_passed
 from .decisions import Record, Regime, listeners_of
 from .direct import Place, is_flows
 from .flows import flows, plain
+from .inward import inward_of
 from .netlink import Message, Netlink
 from .reads import reads
 from .render import render
@@ -133,18 +136,18 @@ class Kernel:
         ruleset = self._rules()[1]
         return [text(ruleset), reads(ruleset)]
 
-    def _apply(self, forwards: Sequence[Mapping[str, Any]]) -> list[int]:
+    def _apply(self, forwards: Sequence[Mapping[str, Any]], inward: Sequence[Mapping[str, Any]] = ()) -> list[int]:
         wanted = forwards_of(forwards)
-        messages = self._messages(wanted)
+        messages = self._messages(wanted, inward_of(inward))
         self.settle()  # what happened so far was decided by the rules so far
         before = decode.generation(self._netlink)
         self._netlink.commit(messages)
         self._listeners = listeners_of(self._vips, wanted)
         return [before, decode.generation(self._netlink)]
 
-    def _messages(self, wanted: Sequence[Forward]) -> list[Message]:
+    def _messages(self, wanted: Sequence[Forward], inward: Sequence[Inward]) -> list[Message]:
         """One transaction for all tables; what remembers flows that are sent on directly stays."""
-        translating, *others = render(self._vips, wanted, self._place).tables
+        translating, *others = render(self._vips, wanted, self._place, inward).tables
         messages = encode.swap(translating)
         if others:
             live = self._rules()[1].tables

@@ -1,6 +1,7 @@
 """One real proxy on loopback in front of four real backends, shared by the tests of a module."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from labkit.balancer.limits import Limits
 from labkit.balancer.mitmproxy.engine import MitmproxyEngine
 from labkit.balancer.policy import L7Policy, Route, Target
+from labkit.balancer.proxy import Proxy
 from labkit.topology import Listener
 
 from .harness import Backend, Client, LocalNode, free_port
@@ -22,7 +24,7 @@ NOBODY = "127.0.0.99"  # an address of this host where nothing listens
 class Stand:
     """A running proxy, its backends, and what is needed to ask both."""
 
-    engine: MitmproxyEngine
+    engine: Proxy
     listener: Listener
     backends: dict[str, Backend]
 
@@ -60,6 +62,12 @@ class Stand:
 
 @pytest.fixture(scope="module")
 def stand() -> Iterator[Stand]:
+    with mitmproxy_stand() as stand:
+        yield stand
+
+
+@contextmanager
+def mitmproxy_stand() -> Iterator[Stand]:
     port = free_port("127.0.0.1", "::1", NOBODY, *NAMES.values())
     listener = Listener(port, "http", "http")
     backends = {name: Backend(name, address, port) for name, address in NAMES.items()}

@@ -67,6 +67,7 @@ class EchoHandler(BaseHTTPRequestHandler):
     """Answers with its server's name and the request as received; /bytes/N, /status/N, /chunked besides."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # head and body are written one after the other: no answer waits for an ACK
 
     def handle_any(self) -> None:
         body = self._body()

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from labkit.balancer.mitmproxy.engine import MitmproxyEngine, Told
+from labkit.balancer.mitmproxy.engine import MitmproxyEngine
 from labkit.balancer.policy import L7Policy, Route, Target
+from labkit.balancer.proxy import Told
 from labkit.errors import EngineError, LabNotRunning
 from labkit.topology import Listener
 
@@ -105,7 +106,7 @@ def test_a_port_that_is_taken_is_said_by_whoever_waits(life: Life) -> None:
 
 
 def test_a_silent_proxy_is_not_waited_for_forever(life: Life, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("labkit.balancer.mitmproxy.engine._SECONDS", 0.2)
+    monkeypatch.setattr("labkit.balancer.proxy_life.SECONDS", 0.2)
     life.engine.start()
     with pytest.raises(EngineError, match="does not listen after 0 s"):
         life.engine.ready(0)

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from labkit.balancer.mitmproxy import keylog
-from labkit.balancer.mitmproxy.keylog import KeyLog
+from labkit.balancer import keylog
+from labkit.balancer.keylog import KeyLog
 
 
 def told(connection: str, time_ns: int) -> dict[str, Any]:

@@ -1,15 +1,20 @@
-"""What the proxy told of its TLS secrets, kept at the owner's side until a capture asks for it. No mitmproxy here."""
+"""What a proxy told of its TLS secrets, kept at the owner's side until a capture asks for it."""
 
 from collections import deque
 from typing import Any
 
 _KEPT = 20_000  # handshakes, about 1 kB each; the oldest go first
+_OLD = 1_000  # of those from before the time asked for, of which it is not known whether they were still open
 
 
 class KeyLog:
-    """The secrets of the last handshakes. Filled by one thread, asked from any."""
+    """The secrets of the last handshakes. Filled by one thread, asked from any.
 
-    def __init__(self) -> None:
+    ends_unknown: nobody says which connections have ended, so that many from before are given for nothing.
+    """
+
+    def __init__(self, ends_unknown: bool = False) -> None:
+        self._ends_unknown = ends_unknown
         self._told: deque[dict[str, Any]] = deque()
         self._forgotten_ns = 0  # when the newest of them was agreed on (Unix time)
         self._open: dict[str, dict[str, Any]] = {}
@@ -19,7 +24,9 @@ class KeyLog:
         self._told.append(message)
         self._open[message["connection"]] = message
         if len(self._told) > _KEPT:
-            self._forgotten_ns = int(self._told.popleft()["time_ns"])
+            oldest = self._told.popleft()
+            self._forgotten_ns = int(oldest["time_ns"])
+            self._open.pop(oldest["connection"], None)
 
     def close(self, connection: str, time_ns: int) -> None:
         """The connection has ended."""
@@ -34,13 +41,17 @@ class KeyLog:
 
     def lacks(self, since_ns: int) -> list[str]:
         """What `since` cannot tell, in words."""
-        return ["the TLS secrets of the oldest connections at L7"] if self._forgotten_ns >= since_ns else []
+        forgotten = self._forgotten_ns >= since_ns or (self._ends_unknown and len(self._before(since_ns)) > _OLD)
+        return ["the TLS secrets of the oldest connections at L7"] if forgotten else []
 
     def since(self, since_ns: int) -> list[dict[str, Any]]:
         """The ``secrets`` events of connections that were open at *since_ns* (Unix time) or later, oldest first.
 
         What was agreed on before is stamped with *since_ns*, as rules that were in force then are.
         """
+        told = [message for message in list(self._told) if message.get("ended_ns", since_ns) >= since_ns]
+        if self._ends_unknown:
+            told = [*self._before(since_ns)[-_OLD:], *(one for one in told if one["time_ns"] >= since_ns)]
         return [
             {
                 "kind": "secrets",
@@ -48,6 +59,13 @@ class KeyLog:
                 "leg": message["leg"],
                 "lines": message["lines"],
             }
+            for message in told
+        ]
+
+    def _before(self, since_ns: int) -> list[dict[str, Any]]:
+        """What was agreed on before, and is not known to have ended by then."""
+        return [
+            message
             for message in list(self._told)
-            if message.get("ended_ns", since_ns) >= since_ns
+            if message["time_ns"] < since_ns <= message.get("ended_ns", since_ns)
         ]

@@ -1,0 +1,79 @@
+"""The pools as Envoy's clusters, and who is in them as endpoints, which change without touching their cluster.
+
+A cluster that was once there stays, so that connections made for it go on; when no route leads there any more it has no
+endpoints, and Envoy closes the idle connections to those that it had.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from labkit.balancer.policy import L7Policy, Target
+
+from . import names
+from .discovery import CLUSTER, ENDPOINTS, TYPES, File, file, source
+from .listeners import PRESERVE_CASE, Identity
+
+NO_LIMIT = 1 << 30  # Envoy's own limits are 1,024 connections and requests a cluster
+PROTOCOL = f"{TYPES}envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+UPSTREAM_TLS = f"{TYPES}envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext"
+
+
+def reached(policy: L7Policy, places: Iterable[names.Place]) -> dict[names.Reach, tuple[Target, ...]]:
+    """Every way in which the policy reaches a pool, and who is in it; also from where it ends nothing new, for those
+    who came there before."""
+    return {names.reach(policy, pool, place): targets for place in places for pool, targets in policy.pools.items()}
+
+
+def clusters_file(folder: str, every: Sequence[names.Reach], identity: Identity | None) -> File:
+    """All clusters, in the order in which they were first needed."""
+    resources = [_cluster(folder, reach, identity) for reach in every]
+    return file(names.CLUSTERS_FILE, CLUSTER, resources, "cluster_manager.cds.version_text")
+
+
+def endpoints_file(reach: names.Reach, targets: Sequence[Target]) -> File:
+    """Who is in a cluster."""
+    resource = {"cluster_name": reach.cluster, "endpoints": [{"lb_endpoints": [_end(reach, one) for one in targets]}]}
+    return file(reach.endpoints_file, ENDPOINTS, [resource], f"cluster.{reach.cluster}.version_text")
+
+
+def _end(reach: names.Reach, target: Target) -> dict[str, Any]:
+    """Named, so that the log says who it was, and TLS who it must be."""
+    address = target.address6 if reach.family == 6 and target.address6 else target.address4
+    where = {"socket_address": {"address": address, "port_value": reach.port}}
+    return {"endpoint": {"address": where, "hostname": target.name}}
+
+
+def _cluster(folder: str, reach: names.Reach, identity: Identity | None) -> dict[str, Any]:
+    limits = dict.fromkeys(("max_connections", "max_pending_requests", "max_requests"), NO_LIMIT)
+    made: dict[str, Any] = {
+        "name": reach.cluster,
+        "type": "EDS",
+        "eds_cluster_config": {"eds_config": source(folder, reach.endpoints_file)},
+        "connect_timeout": "5s",
+        "lb_policy": "ROUND_ROBIN",
+        "circuit_breakers": {"thresholds": [limits]},
+        "typed_extension_protocol_options": {
+            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {"@type": PROTOCOL, **_protocol(reach)}
+        },
+    }
+    if reach.tls and identity:
+        made["transport_socket"] = {"name": "tls", "typed_config": _tls(folder, identity)}
+    return made
+
+
+def _protocol(reach: names.Reach) -> dict[str, Any]:
+    """Over TLS what the client speaks, if the backend does; in clear HTTP/1.1."""
+    http1 = {"header_key_format": PRESERVE_CASE}
+    if reach.tls:
+        return {"use_downstream_protocol_config": {"http_protocol_options": http1, "http2_protocol_options": {}}}
+    return {"explicit_http_config": {"http_protocol_options": http1}}
+
+
+def _tls(folder: str, identity: Identity) -> dict[str, Any]:
+    """The backend must show a certificate of the lab's root for its own name."""
+    return {
+        names.reach(policy, route.pool, place): policy.pools[route.pool]
+        for place in places
+        for route in policy.routes
+        if route.pool is not None
+    }

@@ -1,0 +1,204 @@
+"""The owner's side of Envoy: starts it in lb, gives it configurations made of policies, collects what it logged.
+
+All that Envoy shall do is decided here, by pure functions; its task writes files and waits until they are in force.
+What it logs stays with the task until it is asked for, and is parsed here then.
+"""
+
+import itertools
+import json
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+from uuid import uuid4
+
+from labkit.balancer.inward import Inward
+from labkit.balancer.policy import L7Policy
+from labkit.balancer.proxy import KEPT, Served
+from labkit.balancer.proxy_life import Life
+from labkit.balancer.proxy_owner import Owner
+from labkit.errors import EngineError, TaskError
+from labkit.runtime.protocol import Message, Node, Task
+from labkit.topology import Listener
+
+from . import names
+from .binary import binary
+from .bootstrap import bootstrap
+from .configuration import Configuration, configuration
+from .listeners import Identity
+from .requests import event_of
+
+_TASK = "labkit.balancer.envoy.task:main"
+_LEGS = ("front", "back")
+
+
+class EnvoyEngine(Owner):
+    """The production L7 engine in *node*, on *addresses* at ports of its own, which `inward` tells.
+
+    listeners: those that may end here. taken: all listeners of the lab, whose ports are left alone. identity: gives
+    certificate, key and the lab's root (PEM) when it is started; without it TLS is not spoken. on_death: called with
+    the reason, on the runtime's reader thread, when Envoy ends unasked.
+    """
+
+    name = "envoy"
+    remedy = 'lab.balancer.l7(engine="envoy")'
+    tells_ends = False
+
+    def __init__(
+        self,
+        node: Node,
+        addresses: Sequence[str],
+        listeners: Sequence[Listener],
+        on_death: Callable[[str], None],
+        identity: Callable[[], Sequence[str]] | None = None,
+        taken: Sequence[Listener] = (),
+    ) -> None:
+        super().__init__(node, on_death)
+        self._ports = names.ports(listeners, taken or listeners)
+        self._places = names.places(addresses, self._ports)
+        self._identity_of = identity
+        self._identity: Identity | None = None
+        self._folder = ""
+        self._configuration: Configuration | None = None  # the last one that was taken
+        self._policies: dict[int, L7Policy] = {}
+        self._versions = itertools.count(1)
+        self._lives = itertools.count(1)
+        self._life = 0
+        self._reading, self._applying = threading.Lock(), threading.Lock()
+        self._next = 0
+        self._keys_next = dict.fromkeys(_LEGS, 0)
+        self._left: list[bytes] = []
+
+    def inward(self, listeners: Sequence[Listener]) -> tuple[Inward, ...]:
+        """Where the kernel is to send what comes for those of *listeners* that end here."""
+        return tuple(Inward(listener, self._ports[listener]) for listener in listeners)
+
+    def start(self) -> None:
+        """Begin starting Envoy, if none runs. EngineError without its binary, LabNotRunning if the node is gone."""
+        binary()
+        super().start()
+
+    def _begin(self, run: Life) -> Task:
+        with self._reading:
+            self._collect_left()
+            self._life, self._next, self._keys_next = next(self._lives), 0, dict.fromkeys(_LEGS, 0)
+        self._identity = Identity(*self._identity_of()) if self._identity_of else None
+        self._folder = f"/tmp/labkit-envoy-{uuid4().hex[:12]}"
+        started = json.dumps(bootstrap(self._folder, self._places, self._identity))
+        self._configuration = empty = self._made(L7Policy((), ()), 0, None)
+        files = [file.plain() for file in (*empty.before, *empty.routes)]
+        return self._node.start(
+            *(_TASK,),
+            on_event=run.take,
+            on_exit=run.end,
+            binary=binary(),
+            folder=self._folder,
+            bootstrap=started,
+            files=files,
+        )
+
+    def apply(self, policy: L7Policy) -> Served:
+        """Route by *policy*: in force for every request begun after this returns. Gives `routes` as they are then.
+
+        Raises EngineError, with Envoy's own reason where it refuses; then what was in force stays.
+        """
+        with self._applying:
+            version = next(self._versions)
+            made = self._made(policy, version, self._configuration)
+            self._policies[version] = replace(policy, forwards=())
+            steps = [[file.plain() for file in step] for step in (made.before, made.routes, made.after)]
+            self._current().ask("apply", steps=steps)
+            self._configuration = made
+        return self.routes()
+
+    def routes(self) -> Served:
+        """The policy whose routes are in force by Envoy's own word, and where it listens for them. EngineError."""
+        state = self._current().ask("state")
+        made = self._configuration
+        assert made
+        if any(state["versions"].get(file.told_by) != file.version for file in made.routes):
+            raise EngineError("L7 engine envoy runs other routes than it was given: call lab.balancer.l7() again.")
+        policy = self._policies.get(made.version, L7Policy((), ()))
+        ended = {place.port for place in self._places if place.listener in policy.listeners}
+        return policy, [(address, port) for address, port in state["listening"] if port in ended]
+
+    def close_unused(self) -> None:
+        """Nothing: Envoy closes idle connections to backends that no route leads to when it learns of that."""
+
+    def reset(self, addresses: Sequence[str]) -> int:
+        """End Envoy's connections to a backend at *addresses* with a reset. How many those were. EngineError."""
+        return int(self._current().ask("reset", addresses=list(addresses))["reset"])
+
+    def events(self) -> list[dict[str, Any]]:
+        """All ``request`` events so far, oldest first; of what has been answered only the `forgotten` lack."""
+        with self._reading:
+            if self._listens():
+                try:
+                    self._collect()
+                except (EngineError, TaskError):
+                    if self.alive:
+                        raise
+            self._collect_left()
+            return list(self._told)
+
+    def secrets(self, since_ns: int) -> list[dict[str, Any]]:
+        """The ``secrets`` events since *since_ns*, and those of before that are kept: Envoy does not say which of its
+        connections a handshake was of, and so not which have ended."""
+        with self._reading:
+            if self._identity and self._listens():
+                try:
+                    self._collect_keys()
+                except (EngineError, TaskError):
+                    if self.alive:
+                        raise
+        return super().secrets(since_ns)
+
+    def _made(self, policy: L7Policy, version: int, before: Configuration | None) -> Configuration:
+        reaches = before.reaches if before else ()
+        return configuration(policy, version, self._places, self._folder, self._identity, reaches)
+
+    def _collect(self) -> None:
+        run = self._current()
+        more = True
+        while more:
+            page = run.ask("log", start=self._next)
+            if page["start"] > self._next:
+                self._told.forgotten += page["start"] - self._next
+                self._told.forgotten_ns = max(self._told.forgotten_ns, self._told[-1]["ended_ns"] if self._told else 1)
+            self._take_lines(page["lines"], page["start"])
+            self._next, more = page["next"], page["more"]
+
+    def _collect_left(self) -> None:
+        left, self._left = self._left, []
+        self._take_lines(left, self._next)
+
+    def _take_lines(self, lines: Sequence[bytes], serial: int) -> None:
+        ports = {port: listener.port for listener, port in self._ports.items()}
+        for place, line in enumerate(lines[-KEPT:], serial + max(0, len(lines) - KEPT)):
+            event = event_of(line, self._life, place, self._policies, ports)
+            if event:
+                self._told.append(event)
+
+    def _collect_keys(self) -> None:
+        more = True
+        while more:
+            found = self._current().ask("keys", start=self._keys_next)
+            for leg in _LEGS:
+                self._take_keys(leg, found[leg]["lines"])
+                self._keys_next[leg] = found[leg]["next"]
+            more = any(found[leg]["lines"] for leg in _LEGS)
+
+    def _take_keys(self, leg: str, lines: Sequence[Sequence[Any]]) -> None:
+        """Lines of one handshake have its client's random in common, and follow each other closely."""
+        handshakes: dict[str, dict[str, Any]] = {}
+        for time_ns, line in lines:
+            words = line.decode("ascii", "replace").split()
+            if len(words) == 3:
+                message = {"time_ns": time_ns, "leg": leg, "connection": f"{leg} {words[1]}", "lines": []}
+                handshakes.setdefault(words[1], message)["lines"].append(" ".join(words))
+        for message in handshakes.values():
+            self._secrets.put(message)
+
+    def _take(self, message: Message) -> None:
+        if message["kind"] == "lines":
+            self._left += message["lines"]

@@ -1,0 +1,117 @@
+"""Where Envoy accepts clients, and how it speaks HTTP with them."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from . import filters, log, names, replies
+from .discovery import TYPES, source
+
+SERVER = "labkit-balancer"
+FOREVER = "0s"
+IDLE = "86400s"  # a quiet connection is no reason to close it
+HTTP = f"{TYPES}envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+DOWNSTREAM_TLS = f"{TYPES}envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext"
+PRESERVE_CASE = {
+    "stateful_formatter": {
+        "name": "preserve_case",
+        "typed_config": {
+            "@type": f"{TYPES}envoy.extensions.http.header_formatters.preserve_case.v3.PreserveCaseFormatterConfig"
+        },
+    }
+}
+HELLO = {  # reads the ClientHello before TLS begins: without it the name asked for is not on record
+    "name": "hello",
+    "typed_config": {"@type": f"{TYPES}envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector"},
+}
+TLS_VERSIONS = {"tls_minimum_protocol_version": "TLSv1_2", "tls_maximum_protocol_version": "TLSv1_3"}
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What TLS is ended with, and what backends are judged by, as PEM text."""
+
+    chain: str
+    key: str
+    root: str
+
+
+def listener(folder: str, place: names.Place, identity: Identity | None) -> dict[str, Any]:
+    """One listener at one address."""
+    chain: dict[str, Any] = {"filters": [_filter(_manager(folder, place))]}
+    if place.listener.protocol == "https" and identity:
+        chain["transport_socket"] = _tls(folder, identity)
+    return {
+        "name": place.name,
+        "address": {"socket_address": {"address": place.address, "port_value": place.port}},
+        "freebind": True,  # an IPv6 address is tentative at first
+        "tcp_backlog_size": 4096,
+        "listener_filters": [HELLO] if "transport_socket" in chain else [],
+        "filter_chains": [chain],
+    }
+
+
+def fence(folder: str) -> dict[str, Any]:
+    """A Unix socket on which the task asks for a line in the log: all that was logged before stands before it."""
+    answer = {"match": {"prefix": "/"}, "direct_response": {"status": 200}}
+    manager = {
+        "@type": HTTP,
+        "stat_prefix": "fence",
+        "codec_type": "HTTP1",
+        "access_log": [log.fence(f"{folder}/{names.LOG}")],
+        "http_filters": [filters.ROUTER],
+        "route_config": {"virtual_hosts": [{"name": "fence", "domains": ["*"], "routes": [answer]}]},
+    }
+    return {
+        "name": "fence",
+        "address": {"pipe": {"path": f"{folder}/{names.FENCE}", "mode": 0o600}},
+        "filter_chains": [{"filters": [_filter(manager)]}],
+    }
+
+
+def _manager(folder: str, place: names.Place) -> dict[str, Any]:
+    """How HTTP is spoken: as near to what came in as a proxy can pass it on."""
+    return {
+        "@type": HTTP,
+        "stat_prefix": place.name,
+        "codec_type": "AUTO" if place.listener.protocol == "https" else "HTTP1",
+        "rds": {"route_config_name": place.name, "config_source": source(folder, place.routes_file)},
+        "http_filters": filters.installed(),
+        "access_log": [log.requests(f"{folder}/{names.LOG}")],
+        "access_log_options": {"flush_log_on_tunnel_successfully_established": True},
+        "local_reply_config": replies.local_replies(),
+        "upgrade_configs": [{"upgrade_type": "websocket"}],
+        "http_protocol_options": {"accept_http_10": True, "header_key_format": PRESERVE_CASE},
+        "common_http_protocol_options": {"idle_timeout": IDLE},
+        "stream_idle_timeout": FOREVER,
+        "use_remote_address": True,
+        "skip_xff_append": True,
+        "generate_request_id": False,
+        "preserve_external_request_id": True,
+        "server_name": SERVER,
+        "server_header_transformation": "APPEND_IF_ABSENT",
+        "normalize_path": False,  # `filters.PATHS` does it, for the choice alone
+        "delayed_close_timeout": "0.05s",  # a WebSocket's client waits for this end to close first
+    }
+
+
+def _tls(folder: str, identity: Identity) -> dict[str, Any]:
+    certificate = {
+        "certificate_chain": {"inline_string": identity.chain},
+        "private_key": {"inline_string": identity.key},
+    }
+    return {
+        "name": "tls",
+        "typed_config": {
+            "@type": DOWNSTREAM_TLS,
+            "common_tls_context": {
+                "tls_params": TLS_VERSIONS,
+                "tls_certificates": [certificate],
+                "alpn_protocols": ["h2", "http/1.1"],
+                "key_log": {"path": f"{folder}/{names.FRONT_KEYS}"},
+            },
+        },
+    }
+
+
+def _filter(manager: dict[str, Any]) -> dict[str, Any]:
+    return {"name": "http", "typed_config": manager}

@@ -1,0 +1,87 @@
+"""What listeners, routes, clusters and files are called: one place, for whoever writes and whoever reads them."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from labkit.balancer.policy import L7Policy
+from labkit.topology import Listener
+
+FIRST_PORT, LAST_PORT = 15_000, 15_999
+NO_ROUTE = "none"  # what answers where no route of the policy matches
+ADMIN, FENCE = "admin.sock", "fence.sock"  # Unix sockets
+LOG, FRONT_KEYS, BACK_KEYS = "requests.log", "front.keys", "back.keys"  # pipes
+CLUSTERS_FILE = "clusters.json"
+Family = int  # 4 | 6
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where Envoy listens: a listener of the lab at one address of the VIP, at a port of Envoy's own."""
+
+    listener: Listener
+    address: str
+    port: int
+
+    @property
+    def family(self) -> Family:
+        return 6 if ":" in self.address else 4
+
+    @property
+    def name(self) -> str:
+        return f"{self.listener.protocol}_{self.listener.port}_ip{self.family}"
+
+    @property
+    def routes_file(self) -> str:
+        return f"routes_{self.name}.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How a pool's backends are reached: which port, with TLS or in clear, over which family of addresses."""
+
+    pool: str
+    port: int
+    tls: bool
+    family: Family
+
+    @property
+    def cluster(self) -> str:
+        return f"{self.pool}_{self.port}_{'tls' if self.tls else 'clear'}_ip{self.family}"
+
+    @property
+    def endpoints_file(self) -> str:
+        return f"endpoints_{self.cluster}.json"
+
+
+def ports(ended: Iterable[Listener], taken: Iterable[Listener]) -> dict[Listener, int]:
+    """A port of Envoy's own for each listener of *ended*, none of which a listener of *taken* has: 80 gets 15080."""
+    used = [range(listener.port, listener.last_port + 1) for listener in taken]
+    found: dict[Listener, int] = {}
+    span = LAST_PORT - FIRST_PORT + 1
+    for listener in ended:
+        for step in range(span):
+            port = FIRST_PORT + (listener.port + step) % span
+            if port not in found.values() and not any(port in each for each in used):
+                found[listener] = port
+                break
+        else:
+            raise ValueError(f"no port between {FIRST_PORT} and {LAST_PORT} is free for {listener.label}")
+    return found
+
+
+def places(addresses: Sequence[str], own_ports: dict[Listener, int]) -> tuple[Place, ...]:
+    """Every listener at every address of the VIP."""
+    return tuple(Place(listener, address, port) for address in addresses for listener, port in own_ports.items())
+
+
+def reach(policy: L7Policy, pool: str, place: Place) -> Reach:
+    """How what came in at *place* goes on to *pool*."""
+    secure = place.listener.protocol == "https"
+    inside_tls = secure and policy.reencrypt
+    port = policy.http_port if secure and not inside_tls else place.listener.target_port
+    return Reach(pool, port, inside_tls, place.family)
+
+
+def route_name(version: int, place: int | None) -> str:
+    """The name of a policy's route, which the log repeats: ``7:0`` is the first route of the seventh policy."""
+    return f"{version}:{NO_ROUTE if place is None else place}"

@@ -1,0 +1,144 @@
+"""A line of Envoy's log as the ``request`` event of `labkit.recording.model` that it tells of. Pure.
+
+Which route matched, which backend and which connections are Envoy's own word. The fields read are those that the routes
+up to that one look at. Envoy parses the whole head before it chooses a route, so every field of it is held, those too
+that its log does not repeat: ``http.header.*``.
+"""
+
+import json
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from labkit.balancer.l7.conditions import looks_at
+from labkit.balancer.l7.route import Route
+from labkit.balancer.policy import L7Policy
+
+from .names import NO_ROUTE
+
+_TUNNEL, _END = "DownstreamTunnelSuccessfullyEstablished", "DownstreamEnd"
+_NO_FAILURE = frozenset(("-", "NR", "RL", "UAEX"))  # no route, rate-limited, not authorized: decisions, not failures
+_FAILURES = {
+    "DC": "the client went away",
+    "DPE": "the request breaks the rules of HTTP",
+    "DR": "the client reset its request",
+    "DT": "the request took too long",
+    "LR": "the balancer reset it",
+    "NC": "its backends are not known",
+    "OM": "the balancer is overloaded",
+    "SI": "nothing was sent for too long",
+    "UC": "the backend's connection ended before its answer did",
+    "UF": "the backend could not be reached",
+    "UH": "no backend takes requests",
+    "UO": "too many requests are under way to the backends",
+    "UPE": "the backend's answer breaks the rules of HTTP",
+    "UR": "the backend reset the request",
+    "UT": "the backend took too long",
+}
+
+
+def event_of(
+    line: bytes, life: int, serial: int, policies: Mapping[int, L7Policy], ports: Mapping[int, int]
+) -> dict[str, Any] | None:
+    """The event of line number *serial* of the *life*-th Envoy; None for a line that tells of no request's answer.
+
+    policies: by version. ports: Envoy's own port -> the one that clients ask for.
+    """
+    try:
+        told = json.loads(line)
+    except ValueError:
+        return None
+    status = told.get("status") or None
+    if told.get("kind") not in (_TUNNEL, _END) or (told["kind"] == _END and status == 101):
+        return None  # an upgraded connection was told of when it began
+    began = int(told["began"])
+    asked = told.get("asked") if not told.get("body") else None
+    policy, number = _route(told.get("route") or "", policies)
+    ended = began + (told.get("answered") or told.get("answering") or told.get("heard") or asked or 0)
+    front = _side(told, life, "front", ("client", "server", "tls"))
+    assert front
+    front["server"][1] = ports.get(front["server"][1], front["server"][1])
+    headers = _headers(told)
+    multiplexed = told.get("version") == "HTTP/2"
+    return {
+        "kind": "request",
+        "time_ns": ended,
+        "request": f"envoy{life}.{serial}",
+        "method": told.get("method") or "",
+        "target": told.get("target") or "",
+        "host": told.get("host") or "",
+        "version": told.get("version") or "",
+        "sni": told.get("sni"),
+        "status": status,
+        "rule": policy.routes[number].label if policy and number is not None else None,
+        "backend": told.get("backend"),
+        "read": list(_reads(policy.routes, number)) if policy else [],
+        "held": _held(told, front, headers) if told.get("method") else [],
+        "started_ns": began,
+        "decided_ns": began + (asked or 0) if policy else None,
+        "ended_ns": ended,
+        "front": front,
+        "back": _side(told, life, "back", ("back_client", "back_server", "back_tls")),
+        "front_stream": None,
+        "back_stream": None,
+        "headers_received": headers if multiplexed or not told.get("host") else [["host", told["host"]], *headers],
+        "headers_partly": True,
+        "headers_forwarded": None,
+        "websocket": status == 101,
+        "error": _error(told),
+    }
+
+
+def _route(name: str, policies: Mapping[int, L7Policy]) -> tuple[L7Policy | None, int | None]:
+    """The policy that was in force, and the number of its route that matched; both None where nothing was decided."""
+    version, _, place = name.partition(":")
+    policy = policies.get(int(version)) if version.isdecimal() else None
+    return policy, int(place) if policy and place != NO_ROUTE else None
+
+
+@lru_cache(256)
+def _reads(routes: tuple[Route, ...], number: int | None) -> tuple[str, ...]:
+    """The fields that the routes up to the matched one look at: Envoy looks at header fields before the path."""
+    walked = routes if number is None else routes[: number + 1]
+    return tuple(dict.fromkeys(name for route in walked for name in looks_at(route)))
+
+
+def _headers(told: Mapping[str, Any]) -> list[list[str]]:
+    return [[name, value] for name, value in (told.get("headers") or {}).items()]
+
+
+def _side(told: Mapping[str, Any], life: int, number: str, keys: tuple[str, str, str]) -> dict[str, Any] | None:
+    """One connection: its id, the addresses of both ends, and TLS where that was spoken."""
+    client, server, tls = (told.get(key) for key in keys)
+    if not client or not server:
+        return None
+    side = {"id": f"envoy{life}-{told.get(number)}", "client": _endpoint(client), "server": _endpoint(server)}
+    return side | ({"tls": tls} if tls else {})
+
+
+def _endpoint(text: str) -> list[Any]:
+    address, _, port = text.rpartition(":")
+    return [address.strip("[]"), int(port)]
+
+
+def _held(told: Mapping[str, Any], front: Mapping[str, Any], headers: list[list[str]]) -> list[str]:
+    """Names of all fields in Envoy's hands: what its sockets tell, and the head. Bodies are passed on as they come."""
+    network = "ip6" if ":" in front["client"][0] else "ip"
+    names = [f"{network}.src", f"{network}.dst", "tcp.sport", "tcp.dport"]
+    if "tls" in front:
+        names += ["tls.version", *(["tls.sni"] if told.get("sni") else []), "tls.alpn"]
+    names += ["http.method", "http.target", *(["http.host"] if told.get("host") else [])]
+    return [
+        *names,
+        *("http.cookie" if name == "cookie" else f"http.header.{name}" for name, _ in headers),
+        "http.header.*",
+    ]
+
+
+def _error(told: Mapping[str, Any]) -> str | None:
+    """What went wrong, in words, with Envoy's own after them."""
+    flags = [flag for flag in (told.get("flags") or "-").split(",") if flag not in _NO_FAILURE]
+    if not flags:
+        return None
+    said = told.get("failure") or told.get("trailing") or told.get("details") or ", ".join(flags)
+    return f"{', '.join(_FAILURES.get(flag, flag) for flag in flags)} ({said.replace('_', ' ')})"

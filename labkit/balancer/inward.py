@@ -1,0 +1,13 @@
+"""What the kernel sends on to the balancer itself: a listener whose connections end in a proxy at another port."""
+
+from dataclasses import dataclass
+
+from labkit.topology import Listener
+
+
+@dataclass(frozen=True, slots=True)
+class Inward:
+    """New connections of *listener* end at *port* of the address that they came to. Not a choice of a backend."""
+
+    listener: Listener
+    port: int

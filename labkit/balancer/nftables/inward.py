@@ -1,0 +1,40 @@
+"""Rules that send a listener's new connections on to a proxy on lb itself, at a port of the proxy's own. Pure::
+
+    ip daddr 10.0.1.10 tcp dport 80 dnat ip to 10.0.1.10:15080
+
+The address stays, so client and captures see VIP:80 on both ways. No backend is chosen by it, and no decision made.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from labkit.topology import Listener
+
+from ..inward import Inward
+from .pieces import destination, e, note, packed, port, u16
+from .styles import DNAT, RANGE_SPECIFIED
+from .values import Family, Rule
+
+
+def rules(vips: Sequence[str | None], inward: Iterable[Inward]) -> Iterator[Rule]:
+    """One rule for each address of the VIP."""
+    for each in inward:
+        listener = each.listener
+        for family, vip in zip((Family.IP, Family.IP6), vips, strict=True):
+            if vip is None:
+                continue
+            match = (*destination(family, vip), *port(listener.transport, listener.port, listener.last_port))
+            load = e("immediate", dreg=1, data=packed(family, vip)), e("immediate", dreg=2, data=u16(each.port))
+            nat = e("nat", type=DNAT, family=family, addr_min=1, proto_min=2, flags=RANGE_SPECIFIED)
+            yield Rule((*match, *load, nat), note(f"{listener.label}: ends in the proxy on lb, which opens it"))
+
+
+def plain(inward: Iterable[Inward]) -> list[dict[str, Any]]:
+    """As it travels into the node."""
+    return [asdict(each) for each in inward]
+
+
+def inward_of(data: Iterable[Mapping[str, Any]]) -> list[Inward]:
+    """What `plain` made plain."""
+    return [Inward(Listener(**each["listener"]), each["port"]) for each in data]
