@@ -1,7 +1,6 @@
 """What HTTP/2 clients may not ask or do: each ends on its stream, or with its connection, and is on record."""
 
 import json
-import socket
 
 import pytest
 
@@ -144,13 +143,4 @@ def test_a_connection_without_a_request_is_closed_when_it_was_idle_too_long(secu
         connection.send(1, get())
         assert connection.answer(1)[0][":status"] == "200"
         assert connection.answer(3)[0] == {":goaway": "0"}
-    secure.route()
-
-
-def test_who_begins_no_handshake_is_cut_off(secure: SecureStand) -> None:
-    secure.route(limits=Limits(header_seconds=0.2))
-    with socket.create_connection(("127.0.0.1", secure.listeners[1].port), timeout=5) as connection:
-        connection.sendall(b"\x16\x03\x01")
-        assert connection.recv(100) == b""
-    assert secure.ask("/api/x")["status"] == 200
     secure.route()
