@@ -4,6 +4,7 @@ A request that would mean something else in HTTP/1.1 is answered here, on its st
 for those that HTTP/2 itself forbids.
 """
 
+import time
 from collections.abc import Generator, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,10 @@ from mitmproxy import http
 from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.http import _http2
+from mitmproxy.proxy.layers.http._base import ReceiveHttp
 from mitmproxy.proxy.layers.http._events import (
+    ErrorCode,
+    RequestProtocolError,
     ResponseData,
     ResponseEndOfMessage,
     ResponseHeaders,
@@ -41,18 +45,41 @@ class FrontHttp2(_http2.Http2Server):
     def __init__(self, context: Context, http: "FrontHttp") -> None:
         super().__init__(context)
         self._http = http
-        self._idle = Deadline()
+        self._deadline = Deadline()
+        self._bodies: dict[int, float] = {}  # stream -> when it sent something last, the longest silent first
 
     def _handle_event(self, event: events.Event) -> Commands:
         if not isinstance(event, events.Wakeup):
             yield from self._handle_own(event)
-            self._idle.after(None if self._http.streams else self._http.router.policy.limits.idle_seconds)
-        elif self._idle.passed():
-            self.h2_conn.close_connection()  # GOAWAY without an error (RFC 9113 §9.1)
-            yield commands.SendData(self.conn, self.h2_conn.data_to_send())
-            yield from self.close_connection("idle")
-            return
-        yield from self._idle.wakeups()
+        elif self._deadline.passed():
+            if not self._http.streams:
+                self.h2_conn.close_connection()  # GOAWAY without an error (RFC 9113 §9.1)
+                yield commands.SendData(self.conn, self.h2_conn.data_to_send())
+                yield from self.close_connection("idle")
+                return
+            for stream_id in [*self._bodies][:1]:
+                yield from self._give_up(stream_id)
+        self._deadline.after(self._patience())
+        yield from self._deadline.wakeups()
+
+    def _patience(self) -> float | None:
+        """How long the client may go on saying nothing."""
+        limits = self._http.router.policy.limits
+        if not self._http.streams:
+            return limits.idle_seconds
+        if not self._bodies:
+            return None
+        return next(iter(self._bodies.values())) + limits.body_seconds - time.monotonic()
+
+    def _give_up(self, stream_id: int) -> Commands:
+        """Its body is late. Once it is being answered it may take its time: calls in both directions do."""
+        del self._bodies[stream_id]
+        if self._http.blocked:
+            self._bodies[stream_id] = time.monotonic()  # a backend is slow, and not the client
+        elif self._answerable(stream_id):
+            rule = "RFC 9110 §15.5.9: the request's body did not come in time"
+            yield from self._refuse(stream_id, 408, rule)
+            yield ReceiveHttp(RequestProtocolError(stream_id, rule, ErrorCode.GENERIC_CLIENT_ERROR))
 
     def _handle_own(self, event: events.Event) -> Commands:
         status = event.code.http_status_code() if isinstance(event, ResponseProtocolError) else None
@@ -82,7 +109,12 @@ class FrontHttp2(_http2.Http2Server):
             yield from super()._handle_event(part)
 
     def handle_h2_event(self, event: h2.events.Event) -> Generator[commands.Command, Any, bool]:
-        if isinstance(event, h2.events.RequestReceived):
+        if isinstance(event, h2.events.DataReceived) and event.stream_id in self._bodies:
+            del self._bodies[event.stream_id]  # it goes to the end
+            self._bodies[event.stream_id] = time.monotonic()
+        elif isinstance(event, h2.events.StreamEnded | h2.events.StreamReset):
+            self._bodies.pop(event.stream_id, None)
+        elif isinstance(event, h2.events.RequestReceived):
             pseudo, fields = _parted(event.headers)
             asked = pseudo[b":method"], pseudo[b":path"], pseudo.get(b":authority", b"")
             try:
@@ -90,6 +122,8 @@ class FrontHttp2(_http2.Http2Server):
             except syntax.BadRequest as fault:
                 yield from self._turn_away(event.stream_id, *asked, fields, fault)
                 return False
+            if not event.stream_ended:
+                self._bodies[event.stream_id] = time.monotonic()
         return (yield from super().handle_h2_event(event))
 
     def _turn_away(

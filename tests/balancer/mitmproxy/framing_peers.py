@@ -68,7 +68,7 @@ def request_end(data: bytes | bytearray, begin: int) -> int:
 
 
 def converse(address: str, port: int, talks: list[tuple[bytes, bool]]) -> list[tuple[bytes, float]]:
-    """Send each of *talks*, on a connection of its own, all at once; the answers to its end, and the seconds it took.
+    """Send each of *talks*, on a connection of its own, many at once; the answers to its end, and the seconds it took.
 
     A talk is what is sent, and whether this side ends then. Between any two, a good request is sent as well.
     """
@@ -77,11 +77,17 @@ def converse(address: str, port: int, talks: list[tuple[bytes, bool]]) -> list[t
 
 async def _converse(address: str, port: int, talks: list[tuple[bytes, bool]]) -> list[tuple[bytes, float]]:
     each = [one for talk in talks for one in (talk, (GOOD, False))]
-    return list(await asyncio.gather(*(_talk(address, port, *one) for one in each)))
+    turn = asyncio.Semaphore(40)
+    return list(await asyncio.gather(*(_talk(turn, address, port, *one) for one in each)))
 
 
-async def _talk(address: str, port: int, data: bytes, ends: bool) -> tuple[bytes, float]:
-    began = monotonic()
+async def _talk(turn: asyncio.Semaphore, address: str, port: int, data: bytes, ends: bool) -> tuple[bytes, float]:
+    async with turn:
+        began = monotonic()
+        return await _ask(address, port, data, ends), monotonic() - began
+
+
+async def _ask(address: str, port: int, data: bytes, ends: bool) -> bytes:
     try:
         async with asyncio.timeout(5):
             reader, writer = await asyncio.open_connection(address, port)
@@ -91,7 +97,7 @@ async def _talk(address: str, port: int, data: bytes, ends: bool) -> tuple[bytes
             answer = await reader.read(-1)
             writer.close()
     except TimeoutError:
-        answer = b"hangs"
+        return b"hangs"
     except ConnectionError as error:
-        answer = repr(error).encode()
-    return answer, monotonic() - began
+        return repr(error).encode()
+    return answer

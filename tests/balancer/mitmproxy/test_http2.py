@@ -2,94 +2,20 @@
 
 import json
 import socket
-import ssl
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
-import h2.config
-import h2.connection
-import h2.events
 import pytest
 
-from labkit.balancer.limits import Limits
 from labkit.balancer.policy import Route
 from labkit.traffic.http import Session
 
 from .conftest import NOBODY
 from .harness import Backend, scripted
+from .raw_http2 import get, raw, told
 from .secure import SecureStand
 
 pytestmark = pytest.mark.measured
-
-
-class Raw:
-    """An HTTP/2 connection, frame by frame: also for what no decent client sends."""
-
-    def __init__(self, stand: SecureStand) -> None:
-        context = ssl.create_default_context(cadata=stand.signer.trust())
-        context.set_alpn_protocols(["h2"])
-        plain = socket.create_connection(("127.0.0.1", stand.listeners[1].port), timeout=10)
-        self.socket = context.wrap_socket(plain, server_hostname="lb")
-        config = h2.config.H2Configuration(
-            header_encoding="latin-1", validate_outbound_headers=False, normalize_outbound_headers=False
-        )
-        self.h2 = h2.connection.H2Connection(config)
-        self.h2.initiate_connection()
-        self.flush()
-
-    def flush(self) -> None:
-        self.socket.sendall(self.h2.data_to_send())
-
-    def send(self, stream: int, headers: list[tuple[str, str]], *, end: bool = True) -> None:
-        self.h2.send_headers(stream, headers, end_stream=end)
-        self.flush()
-
-    def events(self) -> Iterator[h2.events.Event]:
-        while data := self.socket.recv(65536):
-            yield from self.h2.receive_data(data)
-            self.flush()
-
-    def answer(self, stream: int) -> tuple[dict[str, str], bytes]:
-        """Headers and body of the answer on *stream*."""
-        headers: dict[str, str] = {}
-        body = b""
-        for event in self.events():
-            match event:
-                case h2.events.ResponseReceived(stream_id=number) if number == stream:
-                    headers = dict(event.headers)
-                case h2.events.DataReceived(stream_id=number) if number == stream:
-                    body += event.data
-                case h2.events.StreamEnded(stream_id=number) if number == stream:
-                    return headers, body
-                case h2.events.StreamReset(stream_id=number) if number == stream:
-                    return {":reset": str(int(event.error_code))}, body
-                case h2.events.ConnectionTerminated():
-                    return {":goaway": str(int(event.error_code))}, body
-        raise ConnectionError("closed")
-
-
-def get(path: str = "/api/x", *more: tuple[str, str], method: str = "GET") -> list[tuple[str, str]]:
-    return [(":method", method), (":scheme", "https"), (":authority", "lb"), (":path", path), *more]
-
-
-@contextmanager
-def raw(stand: SecureStand) -> Iterator[Raw]:
-    connection = Raw(stand)
-    try:
-        yield connection
-    finally:
-        connection.socket.close()
-
-
-def told(stand: SecureStand, before: int, count: int) -> list[dict[str, Any]]:
-    """The *count* events after the first *before*; waits for those of requests that end with their connection."""
-    for _ in range(500):
-        if len(events := stand.engine.events()[before:]) >= count:
-            return events
-        threading.Event().wait(0.01)
-    raise AssertionError(f"{len(events)} events")
 
 
 def test_a_request_becomes_one_of_http1_with_host_first_and_one_cookie_field(secure: SecureStand) -> None:
@@ -233,135 +159,6 @@ def test_an_idle_back_connection_that_the_backend_closed_is_not_used_again(secur
             while len(closed) <= number:
                 threading.Event().wait(0.01)
             secure.engine.routes()  # the proxy has turned to its sockets since
-
-
-@pytest.mark.parametrize(
-    "headers",
-    [
-        [(":method", "GET"), (":path", "/"), (":authority", "lb")],
-        [*get(), ("host", "other")],
-        [*get(), ("transfer-encoding", "chunked")],
-        [*get(), ("x bad", "1")],
-        [*get(), ("UPPER", "1")],
-        [(":method", "CONNECT"), (":authority", "lb:80")],
-    ],
-    ids=["no scheme", "two hosts", "transfer-encoding", "space in a name", "upper case", "CONNECT"],
-)
-def test_what_is_no_request_is_refused_and_on_record(secure: SecureStand, headers: list[tuple[str, str]]) -> None:
-    secure.route()
-    before, accepted = len(secure.engine.events()), [backend.accepted for backend in secure.backends]
-    with raw(secure) as connection:
-        connection.send(1, headers)
-        answer, _ = connection.answer(1)
-    assert ":goaway" in answer or ":reset" in answer or answer[":status"] == "400"
-    (event,) = told(secure, before, 1)
-    assert event["version"] == "HTTP/2"
-    assert event["error"]
-    assert event["back"] is None
-    assert [backend.accepted for backend in secure.backends] == accepted
-    assert secure.ask("/api/x")["status"] == 200, "the proxy goes on"
-
-
-def pseudo(**changed: str) -> list[tuple[str, str]]:
-    """A request's pseudo-headers, some of them changed, or left out where there is nothing."""
-    usual = {"method": "GET", "scheme": "https", "authority": "lb", "path": "/api/x"} | changed
-    return [(f":{name}", value) for name, value in usual.items() if value]
-
-
-WRONG = {
-    "CR in a value": [*get(), ("x", "1\r2")],
-    "LF in a value": [*get(), ("x", "1\nhost: evil")],
-    "NUL in a value": [*get(), ("x", "1\x002")],
-    "another control in a value": [*get(), ("x", "1\x0b2")],
-    "CRLF in a name": [*get(), ("x: 1\r\ny", "2")],
-    "a bracket in a name": [*get(), ("x(y)", "1")],
-    "a colon in a name": [*get(), ("x:y", "1")],
-    "connection": [*get(), ("connection", "close")],
-    "upgrade": [*get(), ("upgrade", "h2c")],
-    "two lengths": [*get(method="POST"), ("content-length", "0"), ("content-length", "5")],
-    "a signed length": [*get(method="POST"), ("content-length", "+5")],
-    "a length without a body": [*get(method="POST"), ("content-length", "5")],
-    "two Hosts": [*pseudo(authority=""), ("host", "lb"), ("host", "evil")],
-    "two of the same": [*get(), ("host", "lb"), ("host", "lb")],
-    "no host at all": pseudo(authority=""),
-    "a bad Host alone": [*pseudo(authority=""), ("host", "lb evil")],
-    "space in the method": pseudo(method="GET /evil"),
-    "CRLF in the method": pseudo(method="GET / HTTP/1.1\r\nX: 1\r\n\r\nGET"),
-    "no token for a method": pseudo(method="GE(T"),
-    "space in the path": pseudo(path="/api/x HTTP/1.1"),
-    "CRLF in the path": pseudo(path="/api/x HTTP/1.1\r\nX: 1"),
-    "control in the path": pseudo(path="/api/\x01"),
-    "letters beyond ASCII in the path": pseudo(path="/api/\u00e9"),
-    "a fragment": pseudo(path="/api/x#y"),
-    "a path without a slash": pseudo(path="api/x"),
-    "a whole URI for a path": pseudo(path="https://lb/api/x"),
-    "* for GET": pseudo(path="*"),
-    "userinfo in the authority": pseudo(authority="me@lb"),
-    "space in the authority": pseudo(authority="lb evil"),
-    "a list for an authority": pseudo(authority="lb,evil"),
-    "a path in the authority": pseudo(authority="lb/evil"),
-    "another scheme": pseudo(scheme="file"),
-    "two paths": [*get(), (":path", "/api/y")],
-}
-
-
-def test_what_could_be_read_otherwise_in_http1_ends_here_and_is_on_record(secure: SecureStand) -> None:
-    secure.route()
-    before, accepted = len(secure.engine.events()), [backend.accepted for backend in secure.backends]
-    for name, headers in WRONG.items():
-        with raw(secure) as connection:
-            connection.send(1, headers)
-            answer, _ = connection.answer(1)
-        assert ":goaway" in answer or answer[":status"] == "400", (name, answer)
-    events = told(secure, before, len(WRONG))
-    assert len(events) == len(WRONG)
-    for event in events:
-        assert event["error"]
-        assert event["back"] is None
-    assert [backend.accepted for backend in secure.backends] == accepted
-    assert secure.ask("/api/x")["status"] == 200, "the proxy goes on"
-
-
-def test_a_body_that_is_longer_or_shorter_than_announced_reaches_no_backend(secure: SecureStand) -> None:
-    secure.route()
-    before, accepted = len(secure.engine.events()), [backend.accepted for backend in secure.backends]
-    for body in (b"abc", b"abcdefg"):
-        with raw(secure) as connection:
-            connection.h2.config.validate_outbound_headers = False
-            connection.send(1, get("/api/x", ("content-length", "5"), method="POST"), end=False)
-            connection.h2.send_data(1, body, end_stream=True)
-            connection.flush()
-            answer, _ = connection.answer(1)
-        assert ":goaway" in answer or ":reset" in answer or answer[":status"] == "400"
-    for event in told(secure, before, 2):
-        assert (event["back"], bool(event["error"])) == (None, True)
-    assert [backend.accepted for backend in secure.backends] == accepted
-
-
-def test_options_for_the_server_as_a_whole_may_ask_for_a_star(secure: SecureStand) -> None:
-    secure.route(Route("*", "api"))
-    with raw(secure) as connection:
-        connection.send(1, pseudo(method="OPTIONS", path="*"))
-        headers, body = connection.answer(1)
-    assert (headers[":status"], json.loads(body)["target"]) == ("200", "*")
-
-
-def test_a_connection_without_a_request_is_closed_when_it_was_idle_too_long(secure: SecureStand) -> None:
-    secure.route(limits=Limits(idle_seconds=0.3))
-    with raw(secure) as connection:
-        connection.send(1, get())
-        assert connection.answer(1)[0][":status"] == "200"
-        assert connection.answer(3)[0] == {":goaway": "0"}
-    secure.route()
-
-
-def test_who_begins_no_handshake_is_cut_off(secure: SecureStand) -> None:
-    secure.route(limits=Limits(header_seconds=0.2))
-    with socket.create_connection(("127.0.0.1", secure.listeners[1].port), timeout=5) as connection:
-        connection.sendall(b"\x16\x03\x01")
-        assert connection.recv(100) == b""
-    assert secure.ask("/api/x")["status"] == 200
-    secure.route()
 
 
 def test_a_client_that_gives_up_a_stream_is_on_record_and_goes_on_with_others(secure: SecureStand) -> None:

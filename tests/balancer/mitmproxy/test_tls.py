@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from labkit.balancer.limits import Limits
 from labkit.balancer.policy import Route
 from labkit.traffic.http import Session
 
@@ -136,3 +137,12 @@ def test_secrets_are_told_for_connections_that_were_open_at_the_time_and_no_othe
     assert kept.exchange(secure.spec("/api/y", http2=False))["status"] == 200
     kept.close()
     assert len(secure.engine.secrets(since)) == 1, "also when it has ended meanwhile"
+
+
+def test_who_begins_no_handshake_is_cut_off(secure: SecureStand) -> None:
+    secure.route(limits=Limits(header_seconds=0.2))
+    with socket.create_connection(("127.0.0.1", secure.listeners[1].port), timeout=5) as connection:
+        connection.sendall(b"\x16\x03\x01")
+        assert connection.recv(100) == b""
+    assert secure.ask("/api/x")["status"] == 200
+    secure.route()
