@@ -11,7 +11,7 @@ from labkit.balancer.policy import L7Policy, Target
 
 from . import names
 from .discovery import CLUSTER, ENDPOINTS, TYPES, File, file, source
-from .listeners import PRESERVE_CASE, Identity
+from .listeners import PRESERVE_CASE, TLS_VERSIONS, Identity
 
 NO_LIMIT = 1 << 30  # Envoy's own limits are 1,024 connections and requests a cluster
 PROTOCOL = f"{TYPES}envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
@@ -21,7 +21,12 @@ UPSTREAM_TLS = f"{TYPES}envoy.extensions.transport_sockets.tls.v3.UpstreamTlsCon
 def reached(policy: L7Policy, places: Iterable[names.Place]) -> dict[names.Reach, tuple[Target, ...]]:
     """Every way in which the policy reaches a pool, and who is in it; also from where it ends nothing new, for those
     who came there before."""
-    return {names.reach(policy, pool, place): targets for place in places for pool, targets in policy.pools.items()}
+    return {
+        names.reach(policy, route.pool, place): policy.pools[route.pool]
+        for place in places
+        for route in policy.routes
+        if route.pool is not None
+    }
 
 
 def clusters_file(folder: str, every: Sequence[names.Reach], identity: Identity | None) -> File:
@@ -62,18 +67,22 @@ def _cluster(folder: str, reach: names.Reach, identity: Identity | None) -> dict
 
 
 def _protocol(reach: names.Reach) -> dict[str, Any]:
-    """Over TLS what the client speaks, if the backend does; in clear HTTP/1.1."""
+    """HTTP/2 is offered for clients that speak it, over TLS; HTTP/1.1 it is for the others, and in clear."""
     http1 = {"header_key_format": PRESERVE_CASE}
-    if reach.tls:
-        return {"use_downstream_protocol_config": {"http_protocol_options": http1, "http2_protocol_options": {}}}
+    if reach.multiplexed:
+        return {"auto_config": {"http_protocol_options": http1, "http2_protocol_options": {}}}
     return {"explicit_http_config": {"http_protocol_options": http1}}
 
 
 def _tls(folder: str, identity: Identity) -> dict[str, Any]:
     """The backend must show a certificate of the lab's root for its own name."""
     return {
-        names.reach(policy, route.pool, place): policy.pools[route.pool]
-        for place in places
-        for route in policy.routes
-        if route.pool is not None
+        "@type": UPSTREAM_TLS,
+        "auto_host_sni": True,
+        "auto_sni_san_validation": True,
+        "common_tls_context": {
+            "tls_params": TLS_VERSIONS,
+            "validation_context": {"trusted_ca": {"inline_string": identity.root}},
+            "key_log": {"path": f"{folder}/{names.BACK_KEYS}"},
+        },
     }
