@@ -64,10 +64,10 @@ def _cluster(folder: str, reach: names.Reach, identity: Identity | None) -> dict
 
 
 def _protocol(reach: names.Reach) -> dict[str, Any]:
-    """Over TLS what the client speaks, if the backend does; in clear HTTP/1.1."""
+    """HTTP/2 is offered for clients that speak it, over TLS; HTTP/1.1 it is for the others, and in clear."""
     http1 = {"header_key_format": PRESERVE_CASE}
-    if reach.tls:
-        return {"use_downstream_protocol_config": {"http_protocol_options": http1, "http2_protocol_options": {}}}
+    if reach.multiplexed:
+        return {"auto_config": {"http_protocol_options": http1, "http2_protocol_options": {}}}
     return {"explicit_http_config": {"http_protocol_options": http1}}
 
 

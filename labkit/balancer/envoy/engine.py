@@ -7,6 +7,7 @@ What it logs stays with the task until it is asked for, and is parsed here then.
 import itertools
 import json
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -68,6 +69,7 @@ class EnvoyEngine(Owner):
         self._next = 0
         self._keys_next = dict.fromkeys(_LEGS, 0)
         self._left: list[bytes] = []
+        self._lost_ns = 0  # when lines were lost with the task that had them
 
     def inward(self, listeners: Sequence[Listener]) -> tuple[Inward, ...]:
         """Where the kernel is to send what comes for those of *listeners* that end here."""
@@ -152,6 +154,16 @@ class EnvoyEngine(Owner):
                     if self.alive:
                         raise
         return super().secrets(since_ns)
+
+    def lacks(self, since_ns: int = 0) -> list[str]:
+        """What `events` cannot tell of the time since *since_ns* (Unix time), in words."""
+        lost = ["the requests that Envoy had logged and nobody had asked for when its task was killed"]
+        return [*super().lacks(since_ns), *(lost if self._lost_ns > since_ns else [])]
+
+    def _ended(self, reason: str | None) -> None:
+        if reason is not None and self._run is not None and not self._run.last_words:
+            self._lost_ns = time.time_ns()
+        super()._ended(reason)
 
     def _made(self, policy: L7Policy, version: int, before: Configuration | None) -> Configuration:
         reaches = before.reaches if before else ()

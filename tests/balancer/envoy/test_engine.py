@@ -154,6 +154,7 @@ def test_envoy_ends_with_its_task_and_with_its_owner(how: str) -> None:
             if how == "task":
                 os.kill(node.task_pids()[0], signal.SIGKILL)
                 assert life.died.wait(10)
+                assert "nobody had asked for when its task was killed" in life.engine.lacks(1)[-1]
             else:
                 node.close()
             ending = threading.Event()
