@@ -43,6 +43,7 @@ class EnvoyEngine(Owner):
 
     name = "envoy"
     remedy = 'lab.balancer.l7(engine="envoy")'
+    dies_with = "the requests under way, and those answered in the last 10 ms,"
     tells_ends = False
 
     def __init__(
@@ -68,7 +69,7 @@ class EnvoyEngine(Owner):
         self._reading, self._applying = threading.Lock(), threading.Lock()
         self._next = 0
         self._keys_next = dict.fromkeys(_LEGS, 0)
-        self._left: list[bytes] = []
+        self._left: list[tuple[int, list[bytes]]] = []  # what it had logged when it ended, from which number on
         self._lost_ns = 0  # when lines were lost with the task that had them
 
     def inward(self, listeners: Sequence[Listener]) -> tuple[Inward, ...]:
@@ -182,7 +183,9 @@ class EnvoyEngine(Owner):
 
     def _collect_left(self) -> None:
         left, self._left = self._left, []
-        self._take_lines(left, self._next)
+        for start, lines in left:
+            known = max(0, self._next - start)
+            self._take_lines(lines[known:], start + known)
 
     def _take_lines(self, lines: Sequence[bytes], serial: int) -> None:
         ports = {port: listener.port for listener, port in self._ports.items()}
@@ -213,4 +216,4 @@ class EnvoyEngine(Owner):
 
     def _take(self, message: Message) -> None:
         if message["kind"] == "lines":
-            self._left += message["lines"]
+            self._left.append((message["start"], message["lines"]))
