@@ -23,6 +23,7 @@ class Life:
         self.settled = threading.Event()  # it listens, or it is over
         self.ended = threading.Event()
         self.stopping = False
+        self.last_words = False  # it said itself that it was about to end
         self._engine = engine
         self._reason = ""
         self._take = take
@@ -78,7 +79,7 @@ class Life:
             case "ready":
                 self.settled.set()
             case "over":
-                self._reason = message["reason"]
+                self._reason, self.last_words = message["reason"], True
             case _:
                 self._take(message)
 

@@ -20,6 +20,7 @@ class Owner:
 
     name: str
     remedy: str  # how it is started
+    dies_with = "the requests under way"  # what nobody learns of when it dies
     tells_ends = True  # whether it says which of its TLS connections have ended
 
     def __init__(self, node: Node, on_death: Callable[[str], None]) -> None:
@@ -71,7 +72,7 @@ class Owner:
         """What `events` cannot tell of the time since *since_ns* (Unix time), in words."""
         found = []
         if self._died_ns > since_ns:
-            found.append(f"the requests under way when the L7 engine {self.name} died")
+            found.append(f"{self.dies_with} when the L7 engine {self.name} died")
         if self._told.forgotten_ns > since_ns:
             found.append(f"the oldest requests at L7: {self._told.forgotten} are forgotten")
         return [*found, *self._secrets.lacks(since_ns)]

@@ -7,6 +7,7 @@ What it logs stays with the task until it is asked for, and is parsed here then.
 import itertools
 import json
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -42,6 +43,7 @@ class EnvoyEngine(Owner):
 
     name = "envoy"
     remedy = 'lab.balancer.l7(engine="envoy")'
+    dies_with = "the requests under way, and those answered in the last 10 ms,"
     tells_ends = False
 
     def __init__(
@@ -67,7 +69,8 @@ class EnvoyEngine(Owner):
         self._reading, self._applying = threading.Lock(), threading.Lock()
         self._next = 0
         self._keys_next = dict.fromkeys(_LEGS, 0)
-        self._left: list[bytes] = []
+        self._left: list[tuple[int, list[bytes]]] = []  # what it had logged when it ended, from which number on
+        self._lost_ns = 0  # when lines were lost with the task that had them
 
     def inward(self, listeners: Sequence[Listener]) -> tuple[Inward, ...]:
         """Where the kernel is to send what comes for those of *listeners* that end here."""
@@ -153,6 +156,16 @@ class EnvoyEngine(Owner):
                         raise
         return super().secrets(since_ns)
 
+    def lacks(self, since_ns: int = 0) -> list[str]:
+        """What `events` cannot tell of the time since *since_ns* (Unix time), in words."""
+        lost = ["the requests that Envoy had logged and nobody had asked for when its task was killed"]
+        return [*super().lacks(since_ns), *(lost if self._lost_ns > since_ns else [])]
+
+    def _ended(self, reason: str | None) -> None:
+        if reason is not None and self._run is not None and not self._run.last_words:
+            self._lost_ns = time.time_ns()
+        super()._ended(reason)
+
     def _made(self, policy: L7Policy, version: int, before: Configuration | None) -> Configuration:
         reaches = before.reaches if before else ()
         return configuration(policy, version, self._places, self._folder, self._identity, reaches)
@@ -170,7 +183,9 @@ class EnvoyEngine(Owner):
 
     def _collect_left(self) -> None:
         left, self._left = self._left, []
-        self._take_lines(left, self._next)
+        for start, lines in left:
+            known = max(0, self._next - start)
+            self._take_lines(lines[known:], start + known)
 
     def _take_lines(self, lines: Sequence[bytes], serial: int) -> None:
         ports = {port: listener.port for listener, port in self._ports.items()}
@@ -201,4 +216,4 @@ class EnvoyEngine(Owner):
 
     def _take(self, message: Message) -> None:
         if message["kind"] == "lines":
-            self._left += message["lines"]
+            self._left.append((message["start"], message["lines"]))

@@ -1,5 +1,6 @@
 """Where Envoy accepts clients, and how it speaks HTTP with them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,18 +36,17 @@ class Identity:
     root: str
 
 
-def listener(folder: str, place: names.Place, identity: Identity | None) -> dict[str, Any]:
-    """One listener at one address."""
-    chain: dict[str, Any] = {"filters": [_filter(_manager(folder, place))]}
-    if place.listener.protocol == "https" and identity:
-        chain["transport_socket"] = _tls(folder, identity)
+def listener(folder: str, places: Sequence[names.Place], identity: Identity | None) -> dict[str, Any]:
+    """One listener at one address: *places* have both in common."""
+    place = places[-1]
+    secure = place.listener.protocol == "https"
     return {
         "name": place.name,
         "address": {"socket_address": {"address": place.address, "port_value": place.port}},
         "freebind": True,  # an IPv6 address is tentative at first
         "tcp_backlog_size": 4096,
-        "listener_filters": [HELLO] if "transport_socket" in chain else [],
-        "filter_chains": [chain],
+        "listener_filters": [HELLO] if secure else [],
+        "filter_chains": [_chain(folder, each, identity) for each in places],
     }
 
 
@@ -66,6 +66,15 @@ def fence(folder: str) -> dict[str, Any]:
         "address": {"pipe": {"path": f"{folder}/{names.FENCE}", "mode": 0o600}},
         "filter_chains": [{"filters": [_filter(manager)]}],
     }
+
+
+def _chain(folder: str, place: names.Place, identity: Identity | None) -> dict[str, Any]:
+    chain: dict[str, Any] = {"filters": [_filter(_manager(folder, place))]}
+    if place.multiplexed:
+        chain["filter_chain_match"] = {"application_protocols": ["h2"]}
+    if place.listener.protocol == "https" and identity:
+        chain["transport_socket"] = _tls(folder, identity)
+    return chain
 
 
 def _manager(folder: str, place: names.Place) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from labkit.balancer.policy import L7Policy
 from labkit.topology import Listener
 
 FIRST_PORT, LAST_PORT = 15_000, 15_999
+REFUSED = "refused: "  # begins the name of what answers for the policy, and says why
 NO_ROUTE = "none"  # what answers where no route of the policy matches
 ADMIN, FENCE = "admin.sock", "fence.sock"  # Unix sockets
 LOG, FRONT_KEYS, BACK_KEYS = "requests.log", "front.keys", "back.keys"  # pipes
@@ -16,11 +17,15 @@ Family = int  # 4 | 6
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where Envoy listens: a listener of the lab at one address of the VIP, at a port of Envoy's own."""
+    """Where Envoy listens: a listener of the lab at one address of the VIP, at a port of Envoy's own.
+
+    multiplexed: for clients that offer HTTP/2 in their ClientHello; others who come there have a place of their own.
+    """
 
     listener: Listener
     address: str
     port: int
+    multiplexed: bool = False
 
     @property
     def family(self) -> Family:
@@ -28,7 +33,8 @@ class Place:
 
     @property
     def name(self) -> str:
-        return f"{self.listener.protocol}_{self.listener.port}_ip{self.family}"
+        offered = "_h2" if self.multiplexed else ""
+        return f"{self.listener.protocol}_{self.listener.port}_ip{self.family}{offered}"
 
     @property
     def routes_file(self) -> str:
@@ -37,16 +43,21 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """How a pool's backends are reached: which port, with TLS or in clear, over which family of addresses."""
+    """How a pool's backends are reached: which port, with TLS or in clear, over which family of addresses.
+
+    multiplexed: over HTTP/2, if the backend agrees.
+    """
 
     pool: str
     port: int
     tls: bool
     family: Family
+    multiplexed: bool = False
 
     @property
     def cluster(self) -> str:
-        return f"{self.pool}_{self.port}_{'tls' if self.tls else 'clear'}_ip{self.family}"
+        how = "h2" if self.multiplexed else "tls" if self.tls else "clear"
+        return f"{self.pool}_{self.port}_{how}_ip{self.family}"
 
     @property
     def endpoints_file(self) -> str:
@@ -70,8 +81,13 @@ def ports(ended: Iterable[Listener], taken: Iterable[Listener]) -> dict[Listener
 
 
 def places(addresses: Sequence[str], own_ports: dict[Listener, int]) -> tuple[Place, ...]:
-    """Every listener at every address of the VIP."""
-    return tuple(Place(listener, address, port) for address in addresses for listener, port in own_ports.items())
+    """Every listener at every address of the VIP; those of HTTPS for either version of HTTP."""
+    return tuple(
+        Place(listener, address, port, multiplexed)
+        for address in addresses
+        for listener, port in own_ports.items()
+        for multiplexed in ((True, False) if listener.protocol == "https" else (False,))
+    )
 
 
 def reach(policy: L7Policy, pool: str, place: Place) -> Reach:
@@ -79,7 +95,7 @@ def reach(policy: L7Policy, pool: str, place: Place) -> Reach:
     secure = place.listener.protocol == "https"
     inside_tls = secure and policy.reencrypt
     port = policy.http_port if secure and not inside_tls else place.listener.target_port
-    return Reach(pool, port, inside_tls, place.family)
+    return Reach(pool, port, inside_tls, place.family, inside_tls and place.multiplexed)
 
 
 def route_name(version: int, place: int | None) -> str:

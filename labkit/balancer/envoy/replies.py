@@ -48,6 +48,11 @@ def nobody(pool: str) -> dict[str, Any]:
     return _said(503, f"no backend of the pool {_literal(pool)} takes requests")
 
 
+def refusal(reason: str) -> dict[str, Any]:
+    """The answer to a request that breaks the rules of HTTP."""
+    return _said(400, reason)
+
+
 def _said(status: int, reason: str) -> dict[str, Any]:
     return {"status": status, "body_format": {"text_format_source": {"inline_string": text(status, reason)}}}
 

@@ -14,7 +14,7 @@ from labkit.balancer.l7.conditions import looks_at
 from labkit.balancer.l7.route import Route
 from labkit.balancer.policy import L7Policy
 
-from .names import NO_ROUTE
+from .names import NO_ROUTE, REFUSED
 
 _TUNNEL, _END = "DownstreamTunnelSuccessfullyEstablished", "DownstreamEnd"
 _NO_FAILURE = frozenset(("-", "NR", "RL", "UAEX"))  # no route, rate-limited, not authorized: decisions, not failures
@@ -137,8 +137,11 @@ def _held(told: Mapping[str, Any], front: Mapping[str, Any], headers: list[list[
 
 def _error(told: Mapping[str, Any]) -> str | None:
     """What went wrong, in words, with Envoy's own after them."""
+    route = told.get("route") or ""
+    if route.startswith(REFUSED):
+        return str(route.removeprefix(REFUSED))
     flags = [flag for flag in (told.get("flags") or "-").split(",") if flag not in _NO_FAILURE]
-    if not flags:
+    if not flags and (route or (told.get("status") or 0) < 400):
         return None
     said = told.get("failure") or told.get("trailing") or told.get("details") or ", ".join(flags)
     return f"{', '.join(_FAILURES.get(flag, flag) for flag in flags)} ({said.replace('_', ' ')})"

@@ -12,9 +12,18 @@ from .paths import path_match
 _ADDED = ("x-envoy-external-address", "x-envoy-internal")  # by Envoy, for Envoys behind it
 
 
+# Envoy joins several Host fields by commas, and would pass on what a backend may read otherwise (RFC 9112 §3.2).
+_TWO_HOSTS: dict[str, Any] = {
+    "name": f"{names.REFUSED}more than one Host field",
+    "match": {"prefix": "", "headers": [{"name": ":authority", "string_match": {"contains": ","}}]},
+    "direct_response": replies.refusal("the request has more than one Host field"),
+}
+
+
 def routes_file(policy: L7Policy, version: int, place: names.Place) -> File:
     """The routes for what comes in at *place*. Their names begin with *version*, so that the log says which policy."""
     every = [_route(policy, route, version, number, place) for number, route in enumerate(policy.routes)]
+    every.insert(0, _TWO_HOSTS)
     every.append(
         {
             "name": names.route_name(version, None),

@@ -14,8 +14,8 @@ op           with                              the reply has
 ===========  ================================  ====================================================================
 
 A file is ``[name, version, text, told by]`` (`discovery.File`). ``log`` asked from 0 or any other number begins with a
-fence: what has been answered by then is in it. When Envoy ends, what it had logged is sent as ``lines``, then its end
-as ``over``.
+fence: what has been answered by then is in it. Lines are kept until a later ``log`` begins after them. When Envoy ends,
+those that are left are sent as ``lines`` with the ``start`` of the first, then its end as ``over``.
 """
 
 import contextlib
@@ -63,8 +63,9 @@ def _serve(link: TaskLink, envoy: "Envoy") -> None:
             for order in link.poll():
                 link.send({"kind": "reply", "id": order["id"], **envoy.answer(order)})
     reason = envoy.last_words()
-    for start in range(0, len(envoy.unasked), A_REPLY):
-        link.send({"kind": "lines", "lines": envoy.unasked[start : start + A_REPLY]})
+    first, lines = envoy.left()
+    for place in range(0, len(lines), A_REPLY):
+        link.send({"kind": "lines", "start": first + place, "lines": lines[place : place + A_REPLY]})
     link.send({"kind": "over", "reason": reason})
 
 
@@ -95,7 +96,6 @@ class Envoy:
         self._admin = admin.Unix(f"{folder}/{names.ADMIN}")
         self._fence = admin.Unix(f"{folder}/{names.FENCE}")
         self._over = False
-        self._asked = 0
         self._operations: dict[str, Callable[..., dict[str, Any]]] = {
             "apply": self._apply,
             "state": lambda: {"versions": admin.versions(self._admin), "listening": admin.listening(self._admin)},
@@ -142,10 +142,10 @@ class Envoy:
         end = process.end_of(self._process.wait())
         return self._complaints[-1] if self._complaints and not end.startswith("ended by") else end
 
-    @property
-    def unasked(self) -> list[bytes]:
-        """What it logged and nobody has asked for yet."""
-        return [line for _, line in self._log.since(self._asked, KEPT_LINES)[1]]
+    def left(self) -> tuple[int, list[bytes]]:
+        """What it logged and nobody is known to have taken: the first one's serial number, and the lines."""
+        first, lines = self._log.since(0, KEPT_LINES)
+        return first, [line for _, line in lines]
 
     def _finish(self) -> None:
         if not self._over:
@@ -172,9 +172,9 @@ class Envoy:
             raise EngineError(f"its log did not come within {PATIENCE:g} s")
         self._log.drop(start)
         begin, lines = self._log.since(start, A_REPLY)
-        self._asked = begin + len(lines)
-        more = self._asked < self._log.total
-        return {"start": begin, "lines": [line for _, line in lines], "next": self._asked, "more": more}
+        following = begin + len(lines)
+        more = following < self._log.total
+        return {"start": begin, "lines": [line for _, line in lines], "next": following, "more": more}
 
     def _read_keys(self, start: dict[str, int]) -> dict[str, Any]:
         time.sleep(2 * FLUSH_MS / 1000)  # key logs have no fence: this is how long a line may be held back

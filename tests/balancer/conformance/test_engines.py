@@ -173,9 +173,20 @@ def test_ipv6_clients_are_served_and_told_apart(stand: Stand) -> None:
     assert event["held"][:2] == ["ip6.src", "ip6.dst"]
 
 
-def test_a_request_that_breaks_the_rules_is_refused_and_told(stand: Stand) -> None:
+@pytest.mark.parametrize(
+    "fields",
+    [
+        "Host: lb\r\nContent-Length: x",
+        "Host: lb\r\nContent-Length: 3\r\nTransfer-Encoding: chunked",
+    ],
+    ids=["length", "two framings"],
+)
+def test_a_request_that_breaks_the_rules_is_refused_and_told(stand: Stand, fields: str) -> None:
     stand.route()
-    (event,) = stand.during(lambda: stand.ask(b"GET /api/x HTTP/1.1\r\nHost: lb\r\nContent-Length: x\r\n\r\n"))
+    replies: list[int] = []
+    raw = f"GET /api/x HTTP/1.1\r\n{fields}\r\n\r\n".encode("latin-1")
+    (event,) = stand.during(lambda: replies.append(stand.ask(raw)[0]))
+    assert replies == [400]
     assert (event["status"], event["backend"], event["rule"]) == (400, None, None)
     assert event["error"]
 

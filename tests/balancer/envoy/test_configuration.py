@@ -28,14 +28,14 @@ def test_routes_of_every_place_lead_to_clusters_that_are_there_before_them() -> 
     there = {each["name"] for file in made.before if file.name == names.CLUSTERS_FILE for each in resources(file)}
     assert there == {"api_80_clear_ip4", "all_80_clear_ip4", "api_80_clear_ip6", "all_80_clear_ip6"}
     assert [file.name for file in made.routes] == [
-        *("routes_http_80_ip4.json", "routes_https_443_ip4.json"),
-        *("routes_http_80_ip6.json", "routes_https_443_ip6.json"),
+        *("routes_http_80_ip4.json", "routes_https_443_ip4_h2.json", "routes_https_443_ip4.json"),
+        *("routes_http_80_ip6.json", "routes_https_443_ip6_h2.json", "routes_https_443_ip6.json"),
     ]
     for file in made.routes:
         (resource,) = resources(file)
         routes = resource["virtual_hosts"][0]["routes"]
-        assert [route["name"] for route in routes] == ["3:0", "3:1", "3:none"]
-        assert {route["route"]["cluster"] for route in routes[:2]} <= there
+        assert [route["name"] for route in routes[1:]] == ["3:0", "3:1", "3:none"]
+        assert {route["route"]["cluster"] for route in routes[1:3]} <= there
 
 
 def test_clients_over_ipv6_are_served_by_who_has_such_an_address_over_it() -> None:
@@ -65,15 +65,16 @@ def test_what_does_not_change_has_the_same_version_and_clusters_outlive_their_ro
 
 def test_an_empty_pool_is_answered_for_and_no_cluster_is_asked() -> None:
     made = configuration(replace(POLICY, pools={**POLICY.pools, "api": ()}), 1, PLACES, "/x", IDENTITY)
-    first = resources(made.routes[0])[0]["virtual_hosts"][0]["routes"][0]
+    first = resources(made.routes[0])[0]["virtual_hosts"][0]["routes"][1]
     assert first["direct_response"]["status"] == 503
     assert "route" not in first
 
 
 def test_reencrypted_requests_go_to_the_listeners_own_port_over_tls_and_others_to_the_clear_one() -> None:
     policy = replace(POLICY, listeners=(PLAIN, SECURE), reencrypt=True, http_port=8080)
-    secure = next(place for place in PLACES if place.listener == SECURE)
+    both, secure = (place for place in PLACES if place.listener == SECURE and place.family == 4)
     assert names.reach(policy, "api", secure).cluster == "api_443_tls_ip4"
+    assert names.reach(policy, "api", both).cluster == "api_443_h2_ip4"
     assert names.reach(replace(policy, reencrypt=False), "api", secure).cluster == "api_8080_clear_ip4"
     made = configuration(policy, 1, PLACES, "/x", IDENTITY)
     clusters = {each["name"]: each for each in resources(made.before[0])}

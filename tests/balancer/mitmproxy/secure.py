@@ -8,9 +8,11 @@ from ipaddress import IPv4Interface
 from pathlib import Path
 from typing import Any
 
+from labkit.balancer.envoy.engine import EnvoyEngine
 from labkit.balancer.limits import Limits
 from labkit.balancer.mitmproxy.engine import MitmproxyEngine
 from labkit.balancer.policy import L7Policy, Route, Target
+from labkit.balancer.proxy import Proxy
 from labkit.certificates import Authority
 from labkit.topology import Interface, Listener, default
 from labkit.traffic.http import Session
@@ -46,10 +48,11 @@ def under_tls(backend: Backend, signer: Authority, folder: Path) -> None:
 class SecureStand:
     """A running proxy and what is needed to ask it."""
 
-    engine: MitmproxyEngine
+    engine: Proxy
     signer: Authority
     listeners: tuple[Listener, Listener]
     backends: list[Backend]
+    port: int  # where TLS is spoken
 
     def route(self, *routes: Route, reencrypt: bool = False, limits: Limits | None = None, **pools: str) -> None:
         """Apply *routes* (all to both backends unless given), over pools of one address given by name."""
@@ -60,7 +63,7 @@ class SecureStand:
         self.engine.apply(L7Policy(self.listeners, chosen, made, (), reencrypt, http_port, limits=limits or Limits()))
 
     def url(self, path: str) -> str:
-        return f"https://127.0.0.1:{self.listeners[1].port}{path}"
+        return f"https://127.0.0.1:{self.port}{path}"
 
     def spec(self, path: str, *, method: str = "GET", http2: bool = True, body: bytes = b"", **more: Any) -> Any:
         trust = {"trust": self.signer.trust(), "version": more.pop("version", None)}
@@ -77,7 +80,9 @@ class SecureStand:
 
 
 @contextmanager
-def secure_stand(folder: Path) -> Iterator[SecureStand]:
+def secure_stand(
+    folder: Path, make: type[MitmproxyEngine] | type[EnvoyEngine] = MitmproxyEngine
+) -> Iterator[SecureStand]:
     every = ["127.0.0.1", *ADDRESSES.values()]
     plain, secure, inside = (free_port(*every) for _ in range(3))
     listeners = (Listener(plain, "http"), Listener(secure, "https", backend_port=inside))
@@ -89,10 +94,11 @@ def secure_stand(folder: Path) -> Iterator[SecureStand]:
     certificate = signer.certificate("lb")
     identity = [certificate.chain, certificate.key, signer.trust()]
     with LocalNode("lb") as node:
-        engine = MitmproxyEngine(node, ["127.0.0.1"], listeners, lambda reason: None, lambda: identity)
+        engine = make(node, ["127.0.0.1"], listeners, lambda reason: None, lambda: identity)
         engine.start()
         engine.ready()
-        yield SecureStand(engine, signer, listeners, backends)
+        ports = [inward.port for inward in engine.inward(listeners)] or [plain, secure]
+        yield SecureStand(engine, signer, listeners, backends, ports[1])
         engine.stop()
     for backend in backends:
         backend.close()
