@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from labkit.runtime.protocol import TaskLink
-from labkit.traffic.pickled import unpickle
+from labkit.pickled import unpickle
 from labkit.wording import encodable, printable, shown
 
 PLAIN = (type(None), bool, int, float, str, bytes)

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 from labkit.errors import TaskError
 from labkit.traffic.answers import Receive, Scope, Send
-from labkit.traffic.pickled import unpickle
+from labkit.pickled import unpickle
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
