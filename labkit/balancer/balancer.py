@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from labkit.balancer import describe, lingering
 from labkit.balancer.decisions import decisions_table
+from labkit.balancer.functions.report import warning
 from labkit.balancer.health import HealthChecks
 from labkit.balancer.live import Live, Mode
 from labkit.balancer.mitmproxy.engine import MitmproxyEngine
@@ -64,7 +65,8 @@ class Balancer(Operations):
             addresses = [str(address) for address in (topology.vip4, topology.vip6) if address]
             listeners = [listener for listener in topology.listeners if listener.protocol in ("http", "https")]
             secure = any(listener.protocol == "https" for listener in listeners)
-            proxy = MitmproxyEngine(node, addresses, listeners, self._died, self._identity if secure else None)
+            identity = self._identity if secure else None
+            proxy = MitmproxyEngine(node, addresses, listeners, self._died, identity, self._rule_failed)
             policy = plan_l4(topology)
             _, generation = kernel.apply(policy.forwards)
             back = topology.balancer.interface(topology.back.name)
@@ -341,6 +343,12 @@ class Balancer(Operations):
         live.notice = f"L7 engine mitmproxy died ({reason}): call lab.balancer.l7() to start it again."
         live.unsaid.append(live.notice)
         _log.warning(live.notice)
+
+    def _rule_failed(self, event: dict[str, Any]) -> None:
+        """A function of a route failed, for the first time (the runtime's reader thread)."""
+        live = self._live
+        if live is not None:
+            live.unsaid.append(warning(event))
 
     def _health_changed(self) -> None:
         """A check found a backend down, or up again (a thread of the checks')."""

@@ -12,16 +12,20 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from labkit.balancer.functions.packed import Packer
+from labkit.balancer.functions.report import RuleErrors
+from labkit.balancer.l7.code import LOAD_SECONDS
 from labkit.balancer.mitmproxy.keylog import KeyLog
 from labkit.balancer.mitmproxy.messages import listener_to_plain
 from labkit.balancer.plain import from_plain, to_plain
 from labkit.balancer.policy import L7Policy
-from labkit.errors import EngineError, TaskError
+from labkit.errors import EngineError, PolicyError, TaskError
 from labkit.runtime.protocol import Message, Node, Task
 from labkit.topology import Listener
 
 _TASK = "labkit.balancer.mitmproxy.task:main"
 _KEPT = 50_000  # request events, about 200 MB at most; the oldest go first
+_KEPT_ERRORS = 1_000  # of functions
 Served = tuple[L7Policy, list[tuple[str, int]]]
 _SECONDS = 5.0  # for an answer that takes a millisecond unless the proxy is at its limit
 
@@ -30,7 +34,8 @@ class MitmproxyEngine:
     """The inspecting L7 engine in *node*, listening on *addresses* at the ports of *listeners*.
 
     identity: gives certificate, key and the lab's root (PEM), asked for by `ready`; without it TLS is not spoken.
-    on_death: called with the reason, on the runtime's reader thread, when the proxy ends unasked.
+    on_death: called with the reason, on the runtime's reader thread, when the proxy ends unasked. on_rule_error: called
+    with the event, on the same thread, when a function of the policy failed for the first time.
     """
 
     def __init__(
@@ -40,6 +45,7 @@ class MitmproxyEngine:
         listeners: Sequence[Listener],
         on_death: Callable[[str], None],
         identity: Callable[[], Sequence[str]] | None = None,
+        on_rule_error: Callable[[dict[str, Any]], None] = lambda event: None,
     ) -> None:
         self._node = node
         self._arguments = {
@@ -51,6 +57,8 @@ class MitmproxyEngine:
         self._starting = threading.Lock()
         self._run: _Run | None = None
         self._told = Told(maxlen=_KEPT)
+        self._rule_errors = RuleErrors(_KEPT_ERRORS, on_rule_error)
+        self._packer = Packer()
         self._secrets = KeyLog()
         self._died_ns = 0
 
@@ -58,7 +66,7 @@ class MitmproxyEngine:
         """Begin starting the proxy, if none runs; `ready` waits for it. LabNotRunning if the node is gone."""
         with self._starting:
             if self._run is None or self._run.ended.is_set():
-                run = _Run(self._told, self._secrets, self._death)
+                run = _Run(self._told, self._rule_errors, self._secrets, self._death)
                 run.task = self._node.start(_TASK, on_event=run.take, on_exit=run.end, **self._arguments)
                 self._run = run
 
@@ -78,9 +86,25 @@ class MitmproxyEngine:
     def apply(self, policy: L7Policy) -> Served:
         """Route by *policy*: in force for every request begun after this returns. Gives `routes` as they are then.
 
-        Raises EngineError.
+        Raises EngineError; and PolicyError for functions that cannot be packed, or loaded in the node: then the policy
+        of before stays in force.
         """
-        return _served(self._current().ask("policy", policy=to_plain(policy)))
+        if policy.routes is not self._packer.routes:
+            self._packer.take(policy.routes)
+            self._rule_errors.begin()
+        seconds = _SECONDS + (LOAD_SECONDS if self._packer else 0)
+        reply = self._current().ask("policy", seconds=seconds, policy=to_plain(policy, self._packer))
+        if "refused" in reply:
+            raise PolicyError(
+                f"The functions of the routes cannot be loaded in {self._node.name} ({reply['refused']}): import what "
+                "they need inside them, and see that it is installed where labkit is."
+            )
+        return _served(reply)
+
+    def rule_errors(self) -> tuple[list[dict[str, Any]], int]:
+        """The failures of functions, oldest first, complete for what has been answered; and how many are forgotten."""
+        self._fence()
+        return self._rule_errors.all()
 
     def close_unused(self) -> None:
         """Close the proxy's idle connections to backends that no route leads to any more. EngineError."""
@@ -96,13 +120,17 @@ class MitmproxyEngine:
 
     def events(self) -> list[dict[str, Any]]:
         """All ``request`` events so far, oldest first; of what has been answered only the `forgotten` lack."""
+        self._fence()
+        return list(self._told)
+
+    def _fence(self) -> None:
+        """Wait until everything is told that had been answered by now."""
         if self.alive and self._current().settled.is_set():
             try:
                 self._current().ask("flush")
             except EngineError:
                 if self.alive:
                     raise
-        return list(self._told)
 
     def secrets(self, since_ns: int) -> list[dict[str, Any]]:
         """The ``secrets`` events of connections open since *since_ns*; complete for what `events` gave before."""
@@ -164,13 +192,14 @@ class Told(deque[dict[str, Any]]):
 class _Run:
     """One life of the proxy: what it has told, and who waits for what."""
 
-    def __init__(self, told: "Told", secrets: KeyLog, on_death: Callable[[str], None]) -> None:
+    def __init__(self, told: "Told", rule_errors: RuleErrors, secrets: KeyLog, on_death: Callable[[str], None]) -> None:
         self.task: Task  # set by whoever starts it, before anybody asks
         self.settled = threading.Event()  # it listens, or it is over
         self.ended = threading.Event()
         self.stopping = False
         self._reason = ""
         self._told = told
+        self._rule_errors = rule_errors
         self._secrets = secrets
         self._on_death = on_death
         self._identifying = threading.Lock()
@@ -178,7 +207,7 @@ class _Run:
         self._numbers = itertools.count(1)
         self._waiting: dict[int, queue.SimpleQueue[Message | None]] = {}
 
-    def ask(self, operation: str, **fields: Any) -> Message:
+    def ask(self, operation: str, seconds: float = _SECONDS, **fields: Any) -> Message:
         """Send one operation and wait for its reply. Raises EngineError if the proxy dies or stays silent."""
         number = next(self._numbers)
         answer: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
@@ -186,9 +215,9 @@ class _Run:
         try:
             self.check()
             self.task.send({"op": operation, "id": number, **fields})
-            reply = answer.get(timeout=_SECONDS)
+            reply = answer.get(timeout=seconds)
         except queue.Empty:
-            raise EngineError(f"L7 engine mitmproxy did not answer {operation!r} within {_SECONDS:g} s.") from None
+            raise EngineError(f"L7 engine mitmproxy did not answer {operation!r} within {seconds:g} s.") from None
         except TaskError as error:
             raise EngineError(f"L7 engine mitmproxy died ({error}).") from error
         finally:
@@ -217,6 +246,8 @@ class _Run:
         match message["kind"]:
             case "request":
                 self._told.append(message)
+            case "rule_error":
+                self._rule_errors.put(message)
             case "secrets":
                 self._secrets.put(message)
             case "closed":

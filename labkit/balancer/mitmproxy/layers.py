@@ -24,7 +24,6 @@ from mitmproxy.proxy.layers.http import (
     GetHttpConnectionCompleted,
     HttpLayer,
     HTTPMode,
-    HttpStream,
     _http1,
     _http2,
 )
@@ -41,6 +40,7 @@ from mitmproxy.proxy.layers.http._events import (
 )
 
 from labkit.balancer.mitmproxy.answers import raw_answer
+from labkit.balancer.mitmproxy.held import HeldBodies
 from labkit.balancer.mitmproxy.http2 import FrontHttp2
 from labkit.balancer.mitmproxy.journal import Exchange
 from labkit.balancer.mitmproxy.rewrite import as_http1
@@ -139,7 +139,7 @@ class FrontConnection(_http1.Http1Server):
                 record(self._http.streams[self.stream_id].flow).status = 400
 
 
-class Stream(HttpStream):
+class Stream(HeldBodies):
     """One request and its response."""
 
     _bodiless = False

@@ -2,7 +2,8 @@
 
 A small body is waited for, so that the whole request is held when the decision falls; a large or chunked
 one is not: the request is decided on its head and the body streamed. Answering here (no route) opens no
-connection to any backend.
+connection to any backend. A body that a function changes is held, and so is one of unknown length that routes look
+into; both have a limit.
 """
 
 import time
@@ -14,11 +15,15 @@ from mitmproxy import http
 from mitmproxy.connection import Client, Connection
 from mitmproxy.net.http.http1 import expected_http_body_size
 
+from labkit.balancer.functions.pool import Pool
 from labkit.balancer.l7.admission import Admission, Reply
+from labkit.balancer.l7.code import HELD_MESSAGE
 from labkit.balancer.l7.matching import Decision, walk
 from labkit.balancer.l7.request import HELD_BODY, Request, Watched, field_of
 from labkit.balancer.l7.route import Route
 from labkit.balancer.mitmproxy.answers import answer
+from labkit.balancer.mitmproxy.bodies import Bodies, hold_for_rules, hold_request, hold_response, too_long
+from labkit.balancer.mitmproxy.functions import Functions
 from labkit.balancer.mitmproxy.gateway import send_back, send_on
 from labkit.balancer.mitmproxy.journal import Exchange, Headers, Journal, Side
 from labkit.balancer.mitmproxy.rewrite import in_origin_form, without_h2c, without_second_host
@@ -41,22 +46,25 @@ class Way:
     watched: Watched
     listener: Listener
     target: Target
+    bodies: Bodies
     tried: list[str] = field(default_factory=list)
 
 
 class Router:
     """The hooks of every connection, by mitmproxy's names. `policy` may be replaced at any time."""
 
-    def __init__(self, listeners: Sequence[Listener], journal: Journal) -> None:
+    def __init__(self, listeners: Sequence[Listener], journal: Journal, functions: Functions) -> None:
         self.journal = journal
+        self.functions = functions
         self._listeners = {listener.port: listener for listener in listeners}
         self._admission = Admission()
         self._upstream = Upstream(L7Policy(tuple(listeners), ()))
-        self.use(L7Policy(tuple(listeners), ()))
+        self.use(L7Policy(tuple(listeners), ()), functions.pool)
 
-    def use(self, policy: L7Policy) -> None:
-        """Decide by *policy* from the next request on; turns begin anew."""
+    def use(self, policy: L7Policy, pool: Pool) -> None:
+        """Decide by *policy* from the next request on; turns begin anew. pool: runs its functions."""
         self.policy = policy
+        self.functions.use(pool)
         self._upstream.use(policy)
         self._opens_bodies = any(route.opens_body for route in policy.routes)
         targets = [target for targets in policy.pools.values() for target in targets]
@@ -79,13 +87,31 @@ class Router:
             flow.response = answer(505, "the balancer speaks HTTP/1.0 and HTTP/1.1 here", close=True)
             return
         size = body_size(flow)
-        if (size is None and not self._opens_bodies) or (size or 0) > HELD_BODY:
+        if size is None and self._opens_bodies:
+            hold_for_rules(flow)
+        elif size is None or size > HELD_BODY:
             await self._decide(flow, size, held=False)
-            flow.request.stream = flow.response is None
+            way = way_of(flow)
+            if way and way.route.transform_request:
+                hold_request(flow, way.route)
+            else:
+                flow.request.stream = flow.response is None
 
     async def request(self, flow: http.HTTPFlow) -> None:
         if record(flow).decided_ns is None and flow.response is None:
             await self._decide(flow, len(flow.request.raw_content or b""), held=True)
+        way = way_of(flow)
+        if way and (failed := await way.bodies.change_request(flow.request)):
+            self._upstream.spread.ended(way.pool, way.target.name)
+            del flow.metadata[_WAY]
+            record(flow).backend = None  # nobody was asked
+            self._answer(flow, failed)
+
+    async def response(self, flow: http.HTTPFlow) -> None:
+        way = way_of(flow)
+        if way and flow.response and flow.server_conn.peername:
+            if failed := await way.bodies.change_response(flow.response):
+                self._answer(flow, failed)
 
     async def responseheaders(self, flow: http.HTTPFlow) -> None:
         assert flow.response
@@ -97,6 +123,8 @@ class Router:
             if cookie:
                 flow.response.headers.add("Set-Cookie", cookie)
             self._upstream.spread.judged(way.target.name, failed=flow.response.status_code >= 500)
+            if way.route.transform_response:
+                hold_response(flow, way.route, record(flow))
 
     async def websocket_message(self, flow: http.HTTPFlow) -> None:
         assert flow.websocket
@@ -112,7 +140,7 @@ class Router:
         if exchange.status is None and flow.response:  # no answer of our own took its place
             exchange.status = flow.response.status_code
         exchange.websocket = flow.websocket is not None
-        exchange.error = failure or (flow.error.msg if flow.error else None)
+        exchange.error = failure or (flow.error.msg if flow.error else exchange.error)
         exchange.back_stream = back_stream
         if flow.server_conn.sockname and flow.server_conn.peername:
             exchange.back = _side(flow.server_conn, own=flow.server_conn.sockname, peer=flow.server_conn.peername)
@@ -122,20 +150,37 @@ class Router:
         self.journal.finish(exchange)
 
     async def _decide(self, flow: http.HTTPFlow, size: int | None, *, held: bool) -> None:
-        exchange, policy = record(flow), self.policy
+        exchange = record(flow)
         exchange.held = _held(exchange, bool(flow.request.raw_content))
         watched = Watched(_request(flow, exchange, held))
-        decision = await self._walk(policy, watched)
+        policy, found = await self._walk(watched, exchange)
         exchange.decided_ns = time.time_ns()
-        exchange.rule = decision.rule
-        self._carry_out(flow, policy, decision, watched, size)
+        if isinstance(found, Reply):
+            self._answer(flow, found)
+        else:
+            exchange.rule = found.rule
+            self._carry_out(flow, policy, found, watched, size)
         exchange.read = list(watched.reads)
 
-    async def _walk(self, policy: L7Policy, watched: Watched) -> Decision:
+    async def _walk(self, watched: Watched, exchange: Exchange) -> tuple[L7Policy, Decision | Reply]:
+        """The decision, and the policy that it is by: the one that is in force when it falls. A `Reply` of a function
+        that failed instead."""
+        while True:
+            policy = self.policy
+            found = await self._walk_by(policy, watched, exchange)
+            if policy is self.policy:
+                return policy, found
+
+    async def _walk_by(self, policy: L7Policy, watched: Watched, exchange: Exchange) -> Decision | Reply:
         steps = walk(policy.routes, watched)
         try:
-            next(steps)
-            raise AssertionError("no function can be asked here")
+            route = next(steps)
+            while True:
+                answer = await self.functions.matches(route, watched.unwatched, exchange)
+                if isinstance(answer, Reply):
+                    exchange.rule = route.label
+                    return answer
+                route = steps.send(answer)
         except StopIteration as end:
             decision: Decision = end.value
             return decision
@@ -149,6 +194,8 @@ class Router:
         admitted = self._admission.judge(route, watched, size, time.monotonic())
         if isinstance(admitted, Reply):
             return self._answer(flow, admitted)
+        if route.transform_request and size is not None and size > HELD_MESSAGE:
+            return self._answer(flow, Reply(413, too_long(route)))
         assert route.pool is not None
         if self._upstream.spread.full(route.pool):
             return self._answer(flow, Reply(503, f"as many requests are under way to the pool {route.pool} as may be"))
@@ -156,7 +203,8 @@ class Router:
         target = self._upstream.choose(route.pool, watched, listener)
         if target is None:
             return self._answer(flow, Reply(503, f"no backend of the pool {route.pool} takes requests"))
-        flow.metadata[_WAY] = Way(policy, route, route.pool, watched, listener, target)
+        bodies = Bodies(self.functions, self.functions.pool, route, record(flow))
+        flow.metadata[_WAY] = Way(policy, route, route.pool, watched, listener, target, bodies)
         record(flow).backend = target.name
         self._upstream.spread.begun(route.pool, target.name)
         self._upstream.address(flow.request, target, watched, listener)
