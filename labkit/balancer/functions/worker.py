@@ -15,7 +15,7 @@ from labkit.balancer.functions.wire import LENGTH, MOST, packed, unpacked
 from labkit.balancer.l7.code import LOAD_SECONDS, Code
 
 _CHILD = "labkit.balancer.functions.child"
-_REAP_SECONDS = 0.5
+_REAP_SECONDS = 0.1  # after which a killed process is gone, and waited for
 _numbers = itertools.count(1)
 
 
@@ -97,8 +97,7 @@ class Worker:
         if self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(_REAP_SECONDS)
+            asyncio.get_running_loop().call_later(_REAP_SECONDS, self._process.poll)
 
     async def _read(self) -> dict[str, Any]:
         (length,) = LENGTH.unpack(await self._reader.readexactly(LENGTH.size))

@@ -26,7 +26,7 @@ class Functions:
         self._send = send
 
     async def prepared(self, policy: L7Policy) -> Pool:
-        """What runs the functions of *policy*, all of them loaded. Unloadable, and nothing is changed, if one is not."""
+        """What runs the functions of *policy*, all of them loaded. Unloadable if one is not; then nothing changes."""
         found = [getattr(route, argument) for route in policy.routes for argument in FUNCTIONS]
         codes = tuple(dict.fromkeys(code for code in found if isinstance(code, Code)))
         if codes == self.pool.codes:
@@ -41,8 +41,8 @@ class Functions:
             self.pool.retire()
             self.pool = pool
 
-    async def matches(self, route: Route, request: Request, exchange: Exchange) -> bool | Reply:
-        """What the function of *route* says of *request*; a `Reply` if it fails."""
+    async def matches(self, pool: Pool, route: Route, request: Request, exchange: Exchange) -> bool | Reply:
+        """What the function of *route* says of *request*; a `Reply` if it fails. pool: of the route's policy."""
         given = {
             "method": request.method,
             "target": request.target,
@@ -52,12 +52,12 @@ class Functions:
             "client": request.client,
             "secure": request.secure,
         }
-        answer = await self._asked(self.pool, route, "when", given, exchange)
+        answer = await self._asked(pool, route, "when", given, exchange)
         return answer if isinstance(answer, Reply) else bool(answer)
 
     async def transformed(
         self, pool: Pool, route: Route, argument: str, message: Message, exchange: Exchange
-    ) -> bytes | None | Reply:
+    ) -> bytes | Reply | None:
         """The new body that the function *argument* of *route* makes of *message*; None: it stays; a `Reply` if it
         fails. pool: of the policy by which the request was decided."""
         given = {

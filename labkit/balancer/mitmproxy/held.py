@@ -1,4 +1,4 @@
-"""A stream that holds no more of a body than it was told to: what is longer is refused at once, not when it has ended."""
+"""A stream that holds no more of a body than it was told to: what is longer is refused at once, not at its end."""
 
 from collections.abc import Generator
 from typing import Any
@@ -43,8 +43,7 @@ class HeldBodies(HttpStream):
         return reason if most is not None and held + len(event.data) > most else ""
 
     def _refuse(self, code: ErrorCode, reason: str) -> Commands:
-        self.request_body_buf = ReceiveBuffer()
-        self.response_body_buf = ReceiveBuffer()
+        self.request_body_buf, self.response_body_buf = ReceiveBuffer(), ReceiveBuffer()  # type: ignore[no-untyped-call]
         self.flow.error = flow.Error(reason)
         self.client_state = self.server_state = self.state_errored
         yield HttpErrorHook(self.flow)

@@ -7,7 +7,8 @@ loaded, if so; ``{"op": "routes", "id"}``, ``{"op": "flush", "id"}``,
 ``{"op": "reset", "id", "addresses"}``: of the backend whose connections end now; the reply says how many in ``reset``.
 Proxy to owner: ``{"kind": "ready", "listening": [[ip, port]]}``; one ``{"kind": "reply", "id", ...}`` to every
 operation; ``rule_error``: a function of a route failed (``time_ns``, ``rule``, ``function``, ``request``, ``error``,
-and ``chain`` and ``printed`` as in `functions.failure`); ``request`` events and the messages of `tls`, the former as `labkit.recording.model` writes them.
+and ``chain`` and ``printed`` as in `functions.failure`); ``request`` events and the messages of `tls`, the former as
+`labkit.recording.model` writes them.
 """
 
 from typing import Any

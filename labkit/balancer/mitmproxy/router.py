@@ -109,9 +109,9 @@ class Router:
 
     async def response(self, flow: http.HTTPFlow) -> None:
         way = way_of(flow)
-        if way and flow.response and flow.server_conn.peername:
-            if failed := await way.bodies.change_response(flow.response):
-                self._answer(flow, failed)
+        answered = flow.response if flow.server_conn.peername else None  # by a backend
+        if way and answered and (failed := await way.bodies.change_response(answered)):
+            self._answer(flow, failed)
 
     async def responseheaders(self, flow: http.HTTPFlow) -> None:
         assert flow.response
@@ -147,6 +147,8 @@ class Router:
             exchange.headers_forwarded = _headers(flow.request)
         if way := way_of(flow):
             self._upstream.spread.ended(way.pool, way.target.name)
+            if flow.request.timestamp_end is None and not flow.request.stream:
+                exchange.backend = None  # it was held to be changed, and never complete: nobody was asked
         self.journal.finish(exchange)
 
     async def _decide(self, flow: http.HTTPFlow, size: int | None, *, held: bool) -> None:
@@ -167,16 +169,16 @@ class Router:
         that failed instead."""
         while True:
             policy = self.policy
-            found = await self._walk_by(policy, watched, exchange)
+            found = await self._walk_by(policy, self.functions.pool, watched, exchange)
             if policy is self.policy:
                 return policy, found
 
-    async def _walk_by(self, policy: L7Policy, watched: Watched, exchange: Exchange) -> Decision | Reply:
+    async def _walk_by(self, policy: L7Policy, pool: Pool, watched: Watched, exchange: Exchange) -> Decision | Reply:
         steps = walk(policy.routes, watched)
         try:
             route = next(steps)
             while True:
-                answer = await self.functions.matches(route, watched.unwatched, exchange)
+                answer = await self.functions.matches(pool, route, watched.unwatched, exchange)
                 if isinstance(answer, Reply):
                     exchange.rule = route.label
                     return answer
