@@ -3,12 +3,13 @@
 gzip, deflate, br and zstd: what mitmproxy reads too.
 """
 
-import io
 import zlib
 from collections.abc import Callable
 
 import brotli
 import zstandard
+
+_PIECE = 64  # bytes that go into zstd at a time: each four of them may become 128 KiB, and no limit can be given
 
 
 class TooLong(ValueError):
@@ -64,8 +65,17 @@ def _br(data: bytes, most: int) -> bytes:
 
 
 def _zstd(data: bytes, most: int) -> bytes:
-    with zstandard.ZstdDecompressor().stream_reader(io.BytesIO(data), read_across_frames=True) as reader:
-        return reader.read(most)
+    made = bytearray()
+    while data and len(made) < most:  # frame by frame
+        machine = zstandard.ZstdDecompressor().decompressobj()
+        taken = 0
+        while not machine.eof and taken < len(data) and len(made) < most:
+            made += machine.decompress(data[taken : taken + _PIECE])
+            taken += _PIECE
+        if not machine.eof and len(made) < most:
+            raise zstandard.ZstdError("it ends too early")
+        data = machine.unused_data + data[taken:]
+    return bytes(made)
 
 
 _DECODERS: dict[str, Callable[[bytes, int], bytes]] = {

@@ -92,8 +92,8 @@ class MitmproxyEngine:
         if policy.routes is not self._packer.routes:
             self._packer.take(policy.routes)
             self._rule_errors.begin()
-        seconds = _SECONDS + (LOAD_SECONDS if self._packer else 0)
-        reply = self._current().ask("policy", seconds=seconds, policy=to_plain(policy, self._packer))
+        loading = LOAD_SECONDS if self._packer else 0.0
+        reply = self._current().ask("policy", loading, policy=to_plain(policy, self._packer))
         if "refused" in reply:
             raise PolicyError(
                 f"The functions of the routes cannot be loaded in {self._node.name} ({reply['refused']}): import what "
@@ -207,9 +207,9 @@ class _Run:
         self._numbers = itertools.count(1)
         self._waiting: dict[int, queue.SimpleQueue[Message | None]] = {}
 
-    def ask(self, operation: str, seconds: float = _SECONDS, **fields: Any) -> Message:
+    def ask(self, operation: str, more_seconds: float = 0.0, **fields: Any) -> Message:
         """Send one operation and wait for its reply. Raises EngineError if the proxy dies or stays silent."""
-        number = next(self._numbers)
+        number, seconds = next(self._numbers), _SECONDS + more_seconds
         answer: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
         self._waiting[number] = answer  # before looking whether it lives: from here on its end is told
         try:
