@@ -11,10 +11,10 @@ MOST = 64 << 20  # bytes of one message; a length beyond it is none of ours
 
 def packed(message: Any) -> bytes:
     """*message* as bytes for the wire."""
-    body: bytes = msgpack.packb(message)
+    body: bytes = msgpack.packb(message, unicode_errors="surrogatepass")
     return LENGTH.pack(len(body)) + body
 
 
 def unpacked(body: bytes) -> Any:
     """The message in *body*. ValueError if it is none."""
-    return msgpack.unpackb(body, strict_map_key=False)
+    return msgpack.unpackb(body, unicode_errors="surrogatepass")

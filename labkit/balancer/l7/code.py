@@ -35,7 +35,7 @@ def verdict(answer: object) -> bool:
     if answer is None or isinstance(answer, int):
         return bool(answer)
     _refuse_coroutine(answer)
-    raise TypeError(f"it returned a {type(answer).__name__}: a rule answers with True or False")
+    raise TypeError(f"it returned a {_kind(answer)}: a rule answers with True or False")
 
 
 def content(answer: object) -> bytes | None:
@@ -50,7 +50,13 @@ def content(answer: object) -> bytes | None:
         except UnicodeEncodeError:
             raise TypeError("it returned text with half a character (a lone surrogate) in it") from None
     _refuse_coroutine(answer)
-    raise TypeError(f"it returned a {type(answer).__name__}: a transform gives bytes, text, or None (unchanged)")
+    raise TypeError(f"it returned a {_kind(answer)}: a transform gives bytes, text, or None (unchanged)")
+
+
+def _kind(answer: object) -> str:
+    """The name of its type, with where it comes from: a numpy.bool is no bool."""
+    kind = type(answer)
+    return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
 def _refuse_coroutine(answer: object) -> None:

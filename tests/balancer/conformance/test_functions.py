@@ -26,6 +26,31 @@ pytestmark = pytest.mark.needs("netns")
 L7 = Callable[..., None]
 
 
+@pytest.fixture(scope="module")
+def lab() -> Iterator[Lab]:
+    """The module's lab; it leaves nothing, though a function is being called when it stops."""
+    with Lab() as lab:
+        yield lab
+        lab.balancer.l7(routes=[Route("*", pool="api", when=_sleeps)])
+        inside = lab.lb.call(os.readlink, "/proc/self/ns/pid")
+        lab.alice.call(_ask_without_waiting, lab.vip)
+        assert len(workers(lab)) > 0
+    assert not [one for one in Path("/proc").iterdir() if one.name.isdecimal() and _lives_in(one, inside)]
+
+
+def _ask_without_waiting(vip: str) -> None:
+    import socket
+
+    socket.create_connection((vip, 80), timeout=5).sendall(b"GET / HTTP/1.1\r\nHost: lb\r\n\r\n")
+
+
+def _lives_in(process: Path, namespace: str) -> bool:
+    try:
+        return os.readlink(process / "ns/pid") == namespace
+    except OSError:
+        return False
+
+
 @pytest.fixture
 def l7(lab: Lab) -> L7:
     """``lab.balancer.l7`` on the engine that runs functions."""
@@ -170,6 +195,7 @@ FAILING: list[tuple[Callable[[Any], Any], int, str]] = [
     (lambda request: "yes", 500, "TypeError: it returned a str: a rule answers with True or False"),
     (lambda request: [], 500, "TypeError: it returned a list"),
     (_is_asynchronous, 500, "TypeError: it is asynchronous"),
+    (lambda request: len(bytes(8 << 30)) > 0, 500, "MemoryError"),
     (_ends_its_process, 503, "its process ended during the call"),
 ]
 
@@ -499,4 +525,6 @@ def test_upgrades_and_http2_pass_through_routes_that_change_bodies(lab: Lab, l7:
         assert "hi" in ws.recv()
     reply = lab.alice.post("https://lb/", body=b"hello", http2=True)
     assert '"BODY": "HELLO"' in reply.text
+    assert lab.alice.post("https://lb/", body=bytes((1 << 20) + 1), http2=True).status == 413
+    assert lab.alice.get("https://lb/bytes/1048577", http2=True).status == 502
     lab.balancer.l4()

@@ -1,5 +1,6 @@
 """What a function's answer means."""
 
+import numpy
 import pytest
 
 from labkit.balancer.l7.code import called, content, verdict
@@ -10,10 +11,15 @@ def test_a_rule_answers_yes_or_no(answer, means):
     assert verdict(answer) is means
 
 
-@pytest.mark.parametrize("answer", ["yes", "", b"", [], {}, 0.0, object()])
+@pytest.mark.parametrize("answer", ["yes", "", b"", [], {}, 0.0])
 def test_what_is_no_verdict_is_refused(answer):
     with pytest.raises(TypeError, match=f"it returned a {type(answer).__name__}: a rule answers with True or False"):
         verdict(answer)
+
+
+def test_a_foreign_type_is_named_in_full():
+    with pytest.raises(TypeError, match=r"it returned a numpy\.bool: a rule answers with True or False"):
+        verdict(numpy.bool(True))
 
 
 @pytest.mark.parametrize(
