@@ -172,6 +172,7 @@ class Router:
             found = await self._walk_by(policy, self.functions.pool, watched, exchange)
             if policy is self.policy:
                 return policy, found
+            exchange.error = exchange.rule = None  # what a function of the other policy said is of no account
 
     async def _walk_by(self, policy: L7Policy, pool: Pool, watched: Watched, exchange: Exchange) -> Decision | Reply:
         steps = walk(policy.routes, watched)
