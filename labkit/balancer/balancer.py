@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from labkit.balancer import describe, lingering
 from labkit.balancer.decisions import decisions_table
 from labkit.balancer.envoy.engine import EnvoyEngine
+from labkit.balancer.functions.report import warning
 from labkit.balancer.health import HealthChecks
 from labkit.balancer.inward import Inward
 from labkit.balancer.live import Live, Mode
@@ -69,7 +70,8 @@ class Balancer(Operations):
             listeners = [listener for listener in topology.listeners if listener.protocol in ("http", "https")]
             secure = any(listener.protocol == "https" for listener in listeners)
             identity = self._identity if secure else None
-            mitmproxy = MitmproxyEngine(node, addresses, listeners, partial(self._died, "mitmproxy"), identity)
+            died = partial(self._died, "mitmproxy")
+            mitmproxy = MitmproxyEngine(node, addresses, listeners, died, identity, self._rule_failed)
             died = partial(self._died, "envoy")
             envoy = EnvoyEngine(node, addresses, listeners, died, identity, topology.listeners)
             policy = plan_l4(topology)
@@ -361,6 +363,12 @@ class Balancer(Operations):
         live.notice = f"L7 engine {engine} died ({reason}): call {remedy} to start it again."
         live.unsaid.append(live.notice)
         _log.warning(live.notice)
+
+    def _rule_failed(self, event: dict[str, Any]) -> None:
+        """A function of a route failed, for the first time (the runtime's reader thread)."""
+        live = self._live
+        if live is not None:
+            live.unsaid.append(warning(event))
 
     def _health_changed(self) -> None:
         """A check found a backend down, or up again (a thread of the checks')."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from labkit.balancer import lingering
 from labkit.balancer.connections import backends_by_address, connections_table, open_at
 from labkit.balancer.drain import Drain
+from labkit.balancer.functions.report import table
 from labkit.balancer.health import HealthChecks
 from labkit.balancer.l7.explain import Explanation, explanation, request_of
 from labkit.balancer.live import Live
@@ -141,6 +142,15 @@ class Operations:
             )
         asked = request_of(request, headers, cookies, body, self._address_of(client))
         return explanation(live.policy.routes, asked)
+
+    def rule_errors(self) -> "pd.DataFrame":
+        """Each time that a function of a route failed, oldest first; the last 1,000.
+
+        Columns: time, rule, function, request ("GET /x"), error (the exception's last line), line and source (where in
+        the function), traceback (the whole text), printed (what the function printed). ``attrs["forgotten"]``: how many
+        are too long ago to be kept.
+        """
+        return table(*self._running().proxies["mitmproxy"].rule_errors())
 
     @property
     def settings(self) -> Settings:

@@ -7,6 +7,7 @@ is not built yet is refused by name, never taken and ignored. Carrying a policy 
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
+from labkit.balancer.l7.abilities import lacks
 from labkit.balancer.l7.balance import balance_of
 from labkit.balancer.l7.checked import checked_routes
 from labkit.balancer.l7.forwarded import forwarded_of
@@ -103,7 +104,7 @@ def plan_l7(
     pools = {name: tuple(heavy[target.name] for target in targets) for name, targets in pools.items()}
     others = tuple(forward for forward in forwards if forward.listener not in listeners)
     in_clear = [listener.target_port for listener in topology.listeners if listener.protocol == "http"]
-    return L7Policy(
+    policy = L7Policy(
         listeners,
         chosen,
         MappingProxyType(pools),
@@ -122,6 +123,9 @@ def plan_l7(
         circuit=one_of("circuit", circuit, Circuit, "Circuit(100)"),
         limits=one_of("limits", limits, Limits, "Limits(header_seconds=2)") or Limits(),
     )
+    for reason in lacks(str(engine), policy):
+        raise PolicyError(reason)
+    return policy
 
 
 def _ended(topology: Topology, tls: bool, reencrypt: bool) -> tuple[Listener, ...]:

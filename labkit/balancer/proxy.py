@@ -52,6 +52,9 @@ class Proxy(Protocol):
     def forgotten(self) -> int:
         """How many of the oldest events `events` no longer gives."""
 
+    def rule_errors(self) -> tuple[list[dict[str, Any]], int]:
+        """The failures of functions, oldest first; and how many are forgotten. Nothing where no Python runs."""
+
     def lacks(self, since_ns: int = 0) -> list[str]:
         """What `events` cannot tell of the time since *since_ns* (Unix time), in words."""
 

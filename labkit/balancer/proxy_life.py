@@ -33,17 +33,17 @@ class Life:
         self._numbers = itertools.count(1)
         self._waiting: dict[int, queue.SimpleQueue[Message | None]] = {}
 
-    def ask(self, operation: str, **fields: Any) -> Message:
+    def ask(self, operation: str, more_seconds: float = 0.0, **fields: Any) -> Message:
         """Send one operation and wait for its reply. Raises EngineError if the proxy dies, stays silent or refuses."""
-        number = next(self._numbers)
+        number, seconds = next(self._numbers), SECONDS + more_seconds
         answer: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
         self._waiting[number] = answer  # before looking whether it lives: from here on its end is told
         try:
             self.check()
             self.task.send({"op": operation, "id": number, **fields})
-            reply = answer.get(timeout=SECONDS)
+            reply = answer.get(timeout=seconds)
         except queue.Empty:
-            raise EngineError(f"L7 engine {self._engine} did not answer {operation!r} within {SECONDS:g} s.") from None
+            raise EngineError(f"L7 engine {self._engine} did not answer {operation!r} within {seconds:g} s.") from None
         except TaskError as error:
             raise EngineError(f"L7 engine {self._engine} died ({error}).") from error
         finally:

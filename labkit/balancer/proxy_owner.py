@@ -68,6 +68,10 @@ class Owner:
         """How many of the oldest events `events` no longer gives."""
         return self._told.forgotten
 
+    def rule_errors(self) -> tuple[list[dict[str, Any]], int]:
+        """The failures of functions: none, where no Python runs."""
+        return [], 0
+
     def lacks(self, since_ns: int = 0) -> list[str]:
         """What `events` cannot tell of the time since *since_ns* (Unix time), in words."""
         found = []

@@ -8,8 +8,8 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
+from labkit.pickled import unpickle
 from labkit.runtime.protocol import TaskLink
-from labkit.traffic.pickled import unpickle
 from labkit.wording import encodable, printable, shown
 
 PLAIN = (type(None), bool, int, float, str, bytes)

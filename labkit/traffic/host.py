@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, Literal, overload
 
 from labkit.errors import TaskError, TrafficError
+from labkit.pickled import pickle
 from labkit.runtime import protocol
 from labkit.topology import Node
 from labkit.topology.model import Role
@@ -16,7 +17,6 @@ from labkit.traffic import crafting
 from labkit.traffic import options as takes
 from labkit.traffic.open_things import TIMEOUT, Session, TcpConnection, UdpSocket, WebSocket
 from labkit.traffic.options import refuse_unknown
-from labkit.traffic.pickled import pickle
 from labkit.traffic.process import TIMEOUT as PATIENCE
 from labkit.traffic.process import Command, Completed, Process, call_function, run_program
 from labkit.traffic.remote import Line, new_key

@@ -6,8 +6,8 @@ from pathlib import PurePath
 from typing import Any
 
 from labkit.errors import TaskError, TrafficError
+from labkit.pickled import pickle
 from labkit.runtime.protocol import Node
-from labkit.traffic.pickled import pickle
 from labkit.traffic.remote import Line, new_key
 from labkit.traffic.spec import check_seconds
 from labkit.wording import encodable, shown

@@ -41,7 +41,7 @@ def main(
 ) -> None:
     """Task target: serve as the backend *name* until SIGTERM or until the owner is gone.
 
-    https_port: None where TLS is not served. app: a pickled ASGI application (`labkit.traffic.pickled`) to serve
+    https_port: None where TLS is not served. app: a pickled ASGI application (`labkit.pickled`) to serve
     instead of ours on the HTTP ports.
     delay: seconds before each answer. Ports may be 0 (chosen by the kernel, reported in "ready"). TaskError if
     a port is taken or the application cannot be loaded or started.

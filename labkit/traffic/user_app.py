@@ -4,8 +4,8 @@ import traceback
 from collections.abc import Awaitable, Callable
 
 from labkit.errors import TaskError
+from labkit.pickled import unpickle
 from labkit.traffic.answers import Receive, Scope, Send
-from labkit.traffic.pickled import unpickle
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 

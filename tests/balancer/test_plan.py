@@ -210,6 +210,12 @@ def test_l4_refuses_with_a_lesson(asked: dict[str, Any], words: list[str]) -> No
         ({"routes": [Route("/api/../x", "api")]}, ["§5.2.4"]),
         ({"routes": [Route("/api/%2E%2e", "api")]}, ["§5.2.4"]),
         ({"routes": [Route(7, "api")]}, ["not int"]),  # type: ignore[arg-type]
+        ({"routes": [Route("*", "api", when="x")]}, ["when='x': it is a function of the request"]),
+        (
+            {"routes": [Route("*", "api", transform_request=b"x")]},
+            ["transform_request=b'x'", "function of the message"],
+        ),
+        ({"routes": [Route("*", respond=200, transform_response=str)]}, ["for requests that go to a pool"]),
         ({"tls": "1.2"}, ["tls is True or False", "certificates are the lab's own"]),
         ({"reencrypt": 1, "tls": True}, ["reencrypt is True or False"]),
         ({"reencrypt": True}, ["without tls=True nothing is", "l7(tls=True, reencrypt=True)"]),

@@ -79,6 +79,12 @@ def _wrong(route: Route) -> Iterator[str]:
         yield f"websocket={shown(route.websocket)}: True is upgrades alone, False is all but them."
     if route.when is not None and not callable(route.when):
         yield f"when={shown(route.when)}: it is a function of the request, as in when=lambda request: request.path."
+    for argument in ("transform_request", "transform_response"):
+        if not (getattr(route, argument) is None or callable(getattr(route, argument))):
+            yield (
+                f"{argument}={shown(getattr(route, argument))}: it is a function of the message, "
+                f"as in {argument}=lambda message: message.body.upper()."
+            )
     yield from _wrong_values(route)
     yield from _wrong_action(route)
 
@@ -99,7 +105,7 @@ def _wrong_action(route: Route) -> Iterator[str]:
     if len(ways) > 1:
         yield f"it has {' and '.join(ways)}, and a request can go one way only: leave one of them out."
     if route.pool is None:
-        for name in ("rewrite", "request", "timeout"):
+        for name in ("rewrite", "request", "timeout", "transform_request", "transform_response"):
             if getattr(route, name) is not None:
                 yield f"{name} is for requests that go to a pool, and these do not: leave it out."
     if isinstance(route.rewrite, str):

@@ -6,6 +6,7 @@ A route's function is asked by whoever drives `walk`: in the notebook at once, i
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
+from labkit.balancer.l7.code import called, verdict
 from labkit.balancer.l7.conditions import first_failing
 from labkit.balancer.l7.request import Request, Watched
 from labkit.balancer.l7.route import Route
@@ -42,7 +43,7 @@ def walk(routes: Sequence[Route], watched: Watched) -> Walk:
         if failed is None and route.when is not None:
             watched.note("http.method", "http.target", "http.body")  # what it looked at is its own affair
             if not (yield route):
-                failed_text = f"its function {getattr(route.when, '__name__', '')} said no"
+                failed_text = f"its function {called(route.when)} said no"
                 passed.append((route, failed_text))
                 continue
         if failed is None:
@@ -52,13 +53,13 @@ def walk(routes: Sequence[Route], watched: Watched) -> Walk:
 
 
 def decide(routes: Sequence[Route], request: Request) -> Decision:
-    """The decision on *request*, functions asked here and now. Raises what they raise."""
+    """The decision on *request*, functions asked here and now. Raises what they raise; TypeError for no verdict."""
     steps = walk(routes, Watched(request))
     try:
         route = next(steps)
         while True:
             assert route.when is not None
-            route = steps.send(bool(route.when(request)))
+            route = steps.send(verdict(route.when(request)))
     except StopIteration as end:
         decision: Decision = end.value
         return decision

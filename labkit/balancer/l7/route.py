@@ -7,6 +7,7 @@ from typing import Any
 
 from labkit.balancer.l7.actions import Answer, Edit, Redirect
 from labkit.balancer.l7.auth import Auth
+from labkit.balancer.l7.code import called
 from labkit.balancer.l7.cors import Cors
 from labkit.balancer.l7.patterns import Regex, Tests, written
 from labkit.balancer.l7.rates import RateLimit
@@ -15,6 +16,7 @@ from labkit.errors import PolicyError
 from labkit.wording import short
 
 ANY = "*"
+FUNCTIONS = ("when", "transform_request", "transform_response")  # the arguments that are functions of the user's
 
 
 @dataclass(frozen=True, slots=True, init=False, repr=False)
@@ -25,14 +27,18 @@ class Route:
     that covers the whole path. host: the same, without the port. method: one, or a list. headers, query, cookies: name
     -> the value it has to have, ``re.compile(...)``, True (it is there), or False (it is not). json, form: the same of
     fields in a body of up to 64 KiB, as in ``json={"user.role": "admin"}``; body: a text that is in it. websocket: True
-    for upgrades alone, False for all but them. when: a function of the request that says whether it matches (engine
-    mitmproxy). name: what the record calls the route.
+    for upgrades alone, False for all but them. when: a function of the `Request` that says whether it matches: True,
+    False or None. name: what the record calls the route.
 
     Instead of going to a pool a request may get a `Redirect` (redirect, a path or URL for short) or an `Answer` of the
     balancer's own (respond, a status for short). On its way: rewrite gives it another path, as in ``"/v2/*"``; request
     and response are an `Edit` of header fields. Before that: auth (`ApiKey`, `Basic`, `Jwt`) and limit (`RateLimit`)
     may refuse it, cors (`Cors`) answers preflights, max_body is the most bytes it may carry. timeout: seconds for the
-    backend to begin its answer.
+    backend to begin its answer. transform_request, transform_response: functions of the `Message` that give its new
+    body, bytes or text, or None to leave it as it is; the body is held for that, up to 1 MiB.
+
+    Functions run in processes of their own beside the proxy (engine mitmproxy), 1 s a call at most; what they raise is
+    in ``lab.balancer.rule_errors()``.
 
     PolicyError for any other argument, and where one is missing.
 
@@ -64,6 +70,8 @@ class Route:
     cors: Cors | None = None
     max_body: int | None = None
     timeout: float | None = None
+    transform_request: Callable[..., Any] | None = None
+    transform_response: Callable[..., Any] | None = None
 
     def __init__(self, path: Any = None, pool: Any = None, **asked: Any) -> None:
         known = [one.name for one in fields(Route)]
@@ -94,7 +102,7 @@ class Route:
         parts += [f"form {each}" for each in written("=", self.form)]
         parts += [f"body {self.body!r}"] if self.body is not None else []
         parts += [] if self.websocket is None else ["websocket" if self.websocket else "no websocket"]
-        parts += [f"when {getattr(self.when, '__name__', 'function')}"] if self.when else []
+        parts += [f"when {called(self.when)}"] if self.when else []
         return short(" ".join(parts))
 
     @property
@@ -145,4 +153,4 @@ def _thawed(name: str, value: Any) -> str:
         return f"{{{', '.join(f'{key!r}: {_thawed("", each)}' for key, each in value)}}}"
     if name == "method" and isinstance(value, tuple):
         return repr(value[0]) if len(value) == 1 else repr(list(value))
-    return getattr(value, "__name__", "function") if name == "when" else repr(value)
+    return called(value) if name in FUNCTIONS else repr(value)

@@ -86,6 +86,8 @@ class ClientConnection(LiveConnectionHandler):
                 self._in_time(hook.flow)
             if isinstance(hook, _ENDS):
                 if hook.flow.id in self._under_way:
+                    if isinstance(hook, HttpResponseHook):
+                        await self._router.response(hook.flow)
                     self._router.ending(hook.flow)
             elif act := _HOOKS.get(hook.name):
                 await act(self._router, *hook.args())

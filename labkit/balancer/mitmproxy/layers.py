@@ -44,6 +44,7 @@ from mitmproxy.proxy.layers.http._events import (
 from labkit.balancer.l7.request import HELD_BODY
 from labkit.balancer.mitmproxy.answers import raw_answer
 from labkit.balancer.mitmproxy.guard import Guard
+from labkit.balancer.mitmproxy.held import HeldBodies
 from labkit.balancer.mitmproxy.http2 import FrontHttp2
 from labkit.balancer.mitmproxy.retrying import AnswerLate, RetryingStream
 from labkit.balancer.mitmproxy.rewrite import as_http1
@@ -149,7 +150,7 @@ class DecideHook(commands.StartHook):  # type: ignore[no-untyped-call]
     flow: HTTPFlow
 
 
-class Stream(RetryingStream):
+class Stream(HeldBodies, RetryingStream):
     """One request and its response."""
 
     _bodiless = False
@@ -191,14 +192,14 @@ class Stream(RetryingStream):
         if isinstance(event, RequestData) and self.flow.response:
             return
         yield from super().state_consume_request_body(event)
-        if isinstance(event, RequestData) and len(self.request_body_buf) > HELD_BODY:  # one in chunks
+        undecided = record(self.flow).decided_ns is None
+        if isinstance(event, RequestData) and undecided and len(self.request_body_buf) > HELD_BODY:  # one in chunks
             yield DecideHook(self.flow)
-            if self.flow.response is None:
+            if self.flow.request.stream:
                 yield from self._stream_on()
 
     def _stream_on(self) -> Commands:
         """Pass on what has been collected of the body, and the rest as it comes."""
-        self.flow.request.stream = True
         collected = bytes(self.request_body_buf)
         self.request_body_buf.clear()  # type: ignore[no-untyped-call]
         yield from self.start_request_stream()

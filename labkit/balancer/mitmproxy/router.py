@@ -2,8 +2,9 @@
 
 A small body is waited for, so that the whole request is held when the decision falls. A large one is not: the
 request is decided on its head and the body streamed. One of unknown length is waited for in HTTP/1.1 until it has
-become a large one; in HTTP/2 it is streamed, as a call may last as long as its stream. Answering here (no route)
-opens no connection to any backend.
+become a large one; in HTTP/2 it is streamed, as a call may last as long as its stream. A body that a function changes
+is held, and so is one of unknown length that routes look into; both have a limit. Answering here (no route) opens no
+connection to any backend.
 """
 
 import time
@@ -15,11 +16,15 @@ from mitmproxy import http
 from mitmproxy.connection import Client, Connection
 from mitmproxy.net.http.http1 import expected_http_body_size
 
+from labkit.balancer.functions.pool import Pool
 from labkit.balancer.l7.admission import Admission, Reply
+from labkit.balancer.l7.code import HELD_MESSAGE
 from labkit.balancer.l7.matching import Decision, walk
 from labkit.balancer.l7.request import HELD_BODY, Request, Watched, field_of
 from labkit.balancer.l7.route import Route
 from labkit.balancer.mitmproxy.answers import answer
+from labkit.balancer.mitmproxy.bodies import Bodies, hold_for_rules, hold_request, hold_response, too_long
+from labkit.balancer.mitmproxy.functions import Functions
 from labkit.balancer.mitmproxy.gateway import send_back, send_on
 from labkit.balancer.mitmproxy.journal import Exchange, Headers, Journal, Side
 from labkit.balancer.mitmproxy.rewrite import in_origin_form, without_h2c, without_second_host
@@ -42,6 +47,7 @@ class Way:
     watched: Watched
     listener: Listener
     target: Target
+    bodies: Bodies
     tried: list[str] = field(default_factory=list)
     left: bool = False  # it no longer counts as under way
 
@@ -49,16 +55,18 @@ class Way:
 class Router:
     """The hooks of every connection, by mitmproxy's names. `policy` may be replaced at any time."""
 
-    def __init__(self, listeners: Sequence[Listener], journal: Journal) -> None:
+    def __init__(self, listeners: Sequence[Listener], journal: Journal, functions: Functions) -> None:
         self.journal = journal
+        self.functions = functions
         self._listeners = {listener.port: listener for listener in listeners}
         self._admission = Admission()
         self._upstream = Upstream(L7Policy(tuple(listeners), ()))
-        self.use(L7Policy(tuple(listeners), ()))
+        self.use(L7Policy(tuple(listeners), ()), functions.pool)
 
-    def use(self, policy: L7Policy) -> None:
-        """Decide by *policy* from the next request on; turns begin anew."""
+    def use(self, policy: L7Policy, pool: Pool) -> None:
+        """Decide by *policy* from the next request on; turns begin anew. pool: runs its functions."""
         self.policy = policy
+        self.functions.use(pool)
         self._upstream.use(policy)
         self._opens_bodies = any(route.opens_body for route in policy.routes)
         targets = [target for targets in policy.pools.values() for target in targets]
@@ -78,13 +86,27 @@ class Router:
             without_h2c(flow.request)
             in_origin_form(flow.request)
         size = body_size(flow)
-        if _multiplexed(flow) and not self._opens_bodies if size is None else size > HELD_BODY:
+        if size is None and self._opens_bodies:
+            hold_for_rules(flow)
+        elif _multiplexed(flow) if size is None else size > HELD_BODY:
             await self._decide(flow, size, held=False)
-            flow.request.stream = flow.response is None
+            self._stream_or_hold(flow)
 
     async def request(self, flow: http.HTTPFlow) -> None:
         if record(flow).decided_ns is None and flow.response is None:
             await self._decide(flow, len(flow.request.raw_content or b""), held=True)
+        way = way_of(flow)
+        if way and (failed := await way.bodies.change_request(flow.request)):
+            self._upstream.spread.ended(way.pool, way.target.name)
+            del flow.metadata[_WAY]
+            record(flow).backend = None  # nobody was asked
+            self._answer(flow, failed)
+
+    async def response(self, flow: http.HTTPFlow) -> None:
+        way = way_of(flow)
+        answered = flow.response if flow.server_conn.peername else None  # by a backend
+        if way and answered and (failed := await way.bodies.change_response(answered)):
+            self._answer(flow, failed)
 
     async def responseheaders(self, flow: http.HTTPFlow) -> None:
         assert flow.response
@@ -96,6 +118,8 @@ class Router:
             if cookie:
                 flow.response.headers.add("Set-Cookie", cookie)
             self._upstream.spread.judged(way.target.name, failed=flow.response.status_code >= 500)
+            if way.route.transform_response:
+                hold_response(flow, way.route, record(flow))
 
     async def websocket_end(self, flow: http.HTTPFlow) -> None:
         self._left(flow)
@@ -121,11 +145,22 @@ class Router:
             exchange.headers_forwarded = _headers(flow.request)
         if not exchange.websocket or failure:
             self._left(flow)
+        if way_of(flow) and flow.request.timestamp_end is None and not flow.request.stream:
+            exchange.backend = None  # it was held to be changed, and never complete: nobody was asked
         self.journal.finish(exchange)
 
     async def decide(self, flow: http.HTTPFlow) -> None:
         """Where *flow* goes, whose body turned out to be larger than what is held; or the answer that it gets here."""
         await self._decide(flow, None, held=False)
+        self._stream_or_hold(flow)
+
+    def _stream_or_hold(self, flow: http.HTTPFlow) -> None:
+        """The body of a request that has been decided is passed on as it comes, unless a function is to change it."""
+        way = way_of(flow)
+        if way and way.route.transform_request:
+            hold_request(flow, way.route)
+        else:
+            flow.request.stream = flow.response is None
 
     def patience(self, flow: http.HTTPFlow) -> float | None:
         """Seconds that the backend has to begin its answer; None if none is asked."""
@@ -176,20 +211,38 @@ class Router:
             self._upstream.spread.ended(way.pool, way.target.name)
 
     async def _decide(self, flow: http.HTTPFlow, size: int | None, *, held: bool) -> None:
-        exchange, policy = record(flow), self.policy
+        exchange = record(flow)
         exchange.held = _held(exchange, bool(flow.request.raw_content))
         watched = Watched(_request(flow, exchange, held))
-        decision = await self._walk(policy, watched)
+        policy, found = await self._walk(watched, exchange)
         exchange.decided_ns = time.time_ns()
-        exchange.rule = decision.rule
-        self._carry_out(flow, policy, decision, watched, size)
+        if isinstance(found, Reply):
+            self._answer(flow, found)
+        else:
+            exchange.rule = found.rule
+            self._carry_out(flow, policy, found, watched, size)
         exchange.read = list(watched.reads)
 
-    async def _walk(self, policy: L7Policy, watched: Watched) -> Decision:
+    async def _walk(self, watched: Watched, exchange: Exchange) -> tuple[L7Policy, Decision | Reply]:
+        """The decision, and the policy that it is by: the one that is in force when it falls. A `Reply` of a function
+        that failed instead."""
+        while True:
+            policy = self.policy
+            found = await self._walk_by(policy, self.functions.pool, watched, exchange)
+            if policy is self.policy:
+                return policy, found
+            exchange.error = exchange.rule = None  # what a function of the other policy said is of no account
+
+    async def _walk_by(self, policy: L7Policy, pool: Pool, watched: Watched, exchange: Exchange) -> Decision | Reply:
         steps = walk(policy.routes, watched)
         try:
-            next(steps)
-            raise AssertionError("no function can be asked here")
+            route = next(steps)
+            while True:
+                answer = await self.functions.matches(pool, route, watched.unwatched, exchange)
+                if isinstance(answer, Reply):
+                    exchange.rule = route.label
+                    return answer
+                route = steps.send(answer)
         except StopIteration as end:
             decision: Decision = end.value
             return decision
@@ -203,6 +256,8 @@ class Router:
         admitted = self._admission.judge(route, watched, size, time.monotonic())
         if isinstance(admitted, Reply):
             return self._answer(flow, admitted)
+        if route.transform_request and size is not None and size > HELD_MESSAGE:
+            return self._answer(flow, Reply(413, too_long(route)))
         assert route.pool is not None
         if self._upstream.spread.full(route.pool):
             return self._answer(flow, Reply(503, f"as many requests are under way to the pool {route.pool} as may be"))
@@ -210,7 +265,8 @@ class Router:
         target = self._upstream.choose(route.pool, watched, listener)
         if target is None:
             return self._answer(flow, Reply(503, f"no backend of the pool {route.pool} takes requests"))
-        flow.metadata[_WAY] = Way(policy, route, route.pool, watched, listener, target)
+        bodies = Bodies(self.functions, self.functions.pool, route, record(flow))
+        flow.metadata[_WAY] = Way(policy, route, route.pool, watched, listener, target, bodies)
         record(flow).backend = target.name
         self._upstream.spread.begun(route.pool, target.name)
         self._upstream.address(flow.request, target, watched, listener)

@@ -16,11 +16,13 @@ from mitmproxy.options import Options
 from mitmproxy.proxy.mode_specs import ReverseMode
 
 from labkit.balancer.mitmproxy.connection import ClientConnection
+from labkit.balancer.mitmproxy.functions import Functions, Unloadable
 from labkit.balancer.mitmproxy.journal import Journal
 from labkit.balancer.mitmproxy.layers import discard_trailers
 from labkit.balancer.mitmproxy.router import Router
 from labkit.balancer.mitmproxy.tls import Tls
 from labkit.balancer.plain import from_plain, to_plain
+from labkit.balancer.policy import L7Policy
 from labkit.runtime.protocol import Message, TaskLink
 from labkit.topology import Listener
 
@@ -51,7 +53,10 @@ class _Proxy:
         self._link = link
         self._listeners = listeners
         self._journal = Journal(link.send)
-        self._router = Router(listeners, self._journal)
+        self._functions = Functions(link.send)
+        self._router = Router(listeners, self._journal, self._functions)
+        self._switching = asyncio.Lock()  # policies come into force in the order in which they were given
+        self._switches: set[asyncio.Task[None]] = set()
         self._tls: Tls | None = None  # until the owner says who this is
         self._options = _options()
         self._connections: set[ClientConnection] = set()
@@ -72,6 +77,7 @@ class _Proxy:
         self._link.send({"kind": "ready", "listening": self._listening})
         self._orders()
         await self._over.wait()
+        self._functions.pool.close()
 
     async def _accept(self, secure: bool, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if secure and self._tls is None:
@@ -95,8 +101,9 @@ class _Proxy:
         number = message["id"]
         match message["op"]:
             case "policy":
-                self._router.use(from_plain(message["policy"]))
-                self._tell_routes(number)
+                task = asyncio.get_running_loop().create_task(self._switch(number, from_plain(message["policy"])))
+                self._switches.add(task)
+                task.add_done_callback(self._switches.discard)
             case "unused":
                 for connection in self._connections:
                     connection.close_unused()
@@ -111,6 +118,17 @@ class _Proxy:
                 self._link.send({"kind": "reply", "id": number})
             case "flush":
                 self._journal.flush(number)
+
+    async def _switch(self, number: int, policy: L7Policy) -> None:
+        """Have the policy in force; without functions at once. One whose functions cannot be loaded never is."""
+        async with self._switching:
+            try:
+                pool = await self._functions.prepared(policy)
+            except Unloadable as error:
+                self._link.send({"kind": "reply", "id": number, "refused": str(error)})
+                return
+            self._router.use(policy, pool)
+            self._tell_routes(number)
 
     def _tell_routes(self, number: int) -> None:
         policy = to_plain(self._router.policy)

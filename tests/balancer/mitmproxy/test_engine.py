@@ -4,7 +4,10 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -83,6 +86,44 @@ def test_a_killed_proxy_is_told_once_by_name_and_another_takes_its_place(life: L
         assert life.deaths == ["ended by SIGKILL"]
     finally:
         backend.close()
+
+
+def _loops(request: object) -> bool:
+    while True:
+        pass
+
+
+def test_processes_of_functions_end_with_their_proxy_whatever_they_do(life: Life) -> None:
+    engine = life.engine
+    engine.start()
+    engine.ready()
+    engine.apply(replace(life.policy, routes=(Route("*", "one", when=_loops),)))
+    with Client("127.0.0.1", life.listener.port) as client:
+        client.send(REQUEST)
+        (proxy,) = life.node.task_pids()
+        children = Path(f"/proc/{proxy}/task/{proxy}/children")
+        assert until(lambda: any(_state(int(pid)) == "R" for pid in children.read_text().split()))
+        pids = [int(pid) for pid in children.read_text().split()]
+        os.kill(proxy, signal.SIGKILL)
+        assert until(lambda: all(_state(pid) in ("", "Z") for pid in pids))
+    assert life.died.wait(10)
+
+
+def _state(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return ""
+
+
+def until(holds: Callable[[], bool], seconds: float = 5.0) -> bool:
+    """Whether it comes to hold in time."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
 
 
 def test_stopping_is_no_death_and_may_be_repeated_with_clients_connected(life: Life) -> None:

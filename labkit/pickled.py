@@ -11,11 +11,11 @@ from types import ModuleType
 from typing import Any
 
 from labkit.errors import TaskError
-from labkit.traffic.spec import LARGEST
 
 _PLACES = ("stdlib", "platstdlib", "purelib", "platlib")
 _INSTALLED = tuple({Path(sysconfig.get_path(place)).resolve() for place in _PLACES})
-_OWN = Path(__file__).resolve().parents[1]
+_OWN = Path(__file__).resolve().parent
+LARGEST = 48 * 1024 * 1024  # bytes that can be sent into a host at once
 _lock = threading.Lock()
 
 

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from labkit.errors import TaskError
-from labkit.traffic.pickled import pickle, unpickle
+from labkit.pickled import pickle, unpickle
 from labkit.traffic.target import parse_url
 
 HERE = 5
