@@ -7,12 +7,11 @@ that its log does not repeat: ``http.header.*``.
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
 from labkit.balancer.matching import RequestHead, decide
-from labkit.balancer.policy import L7Policy
+from labkit.balancer.policy import L7Policy, Route
 
 from .names import NO_ROUTE, REFUSED
 
@@ -98,17 +97,17 @@ def _route(name: str, policies: Mapping[int, L7Policy]) -> tuple[L7Policy | None
 
 def _reads(policy: L7Policy, number: int | None, told: Mapping[str, Any], headers: list[list[str]]) -> tuple[str, ...]:
     """The fields that the routes up to the matched one look at."""
-    walked = _until(policy.routes, number)
     pairs = [(name, value) for name, value in headers]
     if told.get("host"):
         pairs.insert(0, ("host", told["host"]))
     head = RequestHead(told.get("method") or "", told.get("target") or "", pairs)
-    return decide(replace(policy, routes=walked), head).reads
+    return decide(_until(policy.routes, number), head).reads
 
 
 @lru_cache(256)
-def _until(routes: tuple[Any, ...], number: int | None) -> tuple[Any, ...]:
-    return routes if number is None else routes[: number + 1]
+def _until(routes: tuple[Route, ...], number: int | None) -> L7Policy:
+    """A policy of the routes up to that one, or of all."""
+    return L7Policy((), routes if number is None else routes[: number + 1])
 
 
 def _headers(told: Mapping[str, Any]) -> list[list[str]]:
