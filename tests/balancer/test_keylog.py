@@ -42,3 +42,14 @@ def test_the_oldest_are_forgotten_and_that_is_said(monkeypatch) -> None:
     assert list(times(log, 0)) == ["2", "3", "4"]
     assert (log.lacks(0), log.lacks(2)) == (["the TLS secrets of the oldest connections at L7"],) * 2
     assert log.lacks(3) == []
+
+
+def test_where_nobody_says_what_has_ended_few_from_before_are_given_and_that_is_said(monkeypatch) -> None:
+    monkeypatch.setattr(keylog, "_OLD", 2)
+    log = KeyLog(ends_unknown=True)
+    for number in range(5):
+        log.put(told(str(number), 10 * number + 10))
+    assert times(log, 35) == {"1": 35, "2": 35, "3": 40, "4": 50}
+    assert (log.lacks(35), log.lacks(25)) == (["the TLS secrets of the oldest connections at L7"], [])
+    log.close_all(60)
+    assert times(log, 61) == {}

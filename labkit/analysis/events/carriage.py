@@ -1,9 +1,9 @@
 """Which message on a connection is an exchange's own: its request and its answer as they stood in the packets.
 
-In HTTP/2 the stream's number says it, if the proxy told that. Otherwise, as in HTTP/1.1, where messages have none: if a
-connection was captured from its beginning and has as many requests as exchanges, their order says it; else the times
-do. On a client's connection a request stands between the decision on the one before and its own; on a backend's,
-between its own decision and its end. What that leaves open is answered with None.
+In HTTP/2 the stream's number says it; if the proxy did not tell that, the target, and the order of those that do not
+overlap. In HTTP/1.1 messages have no numbers: if a connection was captured from its beginning and has as many requests
+as exchanges, their order says it; else the times do. On a client's connection a request stands between the decision on
+the one before and its own; on a backend's, between its own decision and its end. What that leaves open is None.
 """
 
 from collections import defaultdict
@@ -67,7 +67,10 @@ class Carriage:
         pairs = messages(content)
         mine = sorted(self._on[connection, front], key=self._decided)
         streams = {number: self._exchanges[number].event.get(_STREAM[front]) for number in mine}
-        if any(request.stream is not None for request, _ in pairs) and any(streams.values()):
+        multiplexed = any(request.stream is not None for request, _ in pairs)
+        if multiplexed and not any(streams.values()):
+            found = self._by_name(pairs, mine) if content.client.from_start else {}
+        elif multiplexed:
             of_stream = {request.stream: (request, response) for request, response in pairs}
             found = {number: of_stream[stream] for number, stream in streams.items() if stream in of_stream}
         elif content.client.from_start and len(pairs) == len(mine):
@@ -104,6 +107,22 @@ class Carriage:
             again = not front and len({(pair[0].method, pair[0].target) for pair in chosen}) == 1
             if len(chosen) == 1 or again:  # the proxy's attempts at one request: the last one is answered
                 found[number] = chosen[-1]
+        return found
+
+    def _by_name(self, pairs: Sequence[_Pair], mine: Sequence[int]) -> dict[int, _Pair]:
+        """Streams whose numbers nobody told: by method and target, in their order where none of them overlap."""
+        asked: dict[tuple[str, str], list[_Pair]] = defaultdict(list)
+        told: dict[tuple[str, str], list[int]] = defaultdict(list)
+        for pair in pairs:
+            asked[inert(pair[0].method), inert(pair[0].target)].append(pair)
+        for number in mine:
+            event = self._exchanges[number].event
+            told[str(event.get("method")), str(event.get("target"))].append(number)
+        found: dict[int, _Pair] = {}
+        for name, numbers in told.items():
+            apart = all(self._ended(one) <= self._decided(two) for one, two in pairwise(numbers))
+            if apart and len(asked[name]) == len(numbers):
+                found.update(zip(numbers, asked[name], strict=True))
         return found
 
     def _began(self, stream: Stream, request: http.Request) -> int:

@@ -99,13 +99,18 @@ def diff(event: Mapping[str, Any], front: Carried, back: Carried, why: Sequence[
         "received": _of_request(back.request),
     }
     known = {name: stage for name, stage in stages.items() if stage is not None}
-    lacks = [_LACKING[name] for name, stage in stages.items() if stage is None]
+    lacks = [
+        _PARTLY if name == "seen" and event.get("headers_partly") else _LACKING[name]
+        for name, stage in stages.items()
+        if stage is None
+    ]
     if event.get("back") is None:  # the balancer answered, so nothing was passed on
         lacks = [_ANSWERED, *(lack for lack in lacks if lack not in (_LACKING["forwarded"], _LACKING["received"]))]
     return HeaderDiff(str(event.get("request")), tuple(known), tuple(_rows(known)), (*lacks, *why))
 
 
 _ANSWERED: Final = "the balancer answered this request itself: nothing was passed on"
+_PARTLY: Final = "seen: the proxy recorded only some of the headers it received"
 _LACKING: Final = {
     "sent": "sent: the client's packets with this request were not found in the capture",
     "seen": "seen: the proxy did not record the headers it received",

@@ -157,3 +157,25 @@ def test_streams_of_http2_on_both_sides() -> None:
     assert tags(wire) == [("0", "0"), ("1", "1"), ("2", "2")]
     answers = [back.response.body for _, back in found(wire) if back.response]
     assert answers == [b"of 3", b"of 5", b"of 1"]
+
+
+def test_streams_that_nobody_numbered_are_told_by_their_targets_and_equal_ones_only_one_after_the_other() -> None:
+    for overlapping in (False, True):
+        wire = Wire()
+        pair = Pair()
+        for stream, target in ((1, "/same"), (3, "/other"), (5, "/same")):
+            asked = [(name, target if name == ":path" else value) for name, value in GET]
+            pair.ask(stream, [*asked[:-1], ("x-tag", f"{stream} {target}")])
+            pair.answer(stream)
+        carry(Talk(wire, FRONT, seed=1).open(), [(0, pair.said[0]), (1, pair.said[1])])
+        decided = [wire.wait() for _ in range(3)]
+        ended = [wire.wait()] * 3 if overlapping else [*decided[1:], wire.wait()]
+        for number, target in enumerate(("/same", "/other", "/same")):
+            made = request(
+                decided[number] - HOP, decided[number], ended[number], FRONT, None, request=f"r{number}", target=target,
+                version="HTTP/2",
+            )  # fmt: skip
+            wire.events.append(made)
+        assert [front for front, _ in tags(wire)] == (
+            [None, "3 /other", None] if overlapping else ["1 /same", "3 /other", "5 /same"]
+        )

@@ -33,6 +33,14 @@ def test_a_header_has_two_names() -> None:
     )
 
 
+def test_a_head_that_was_parsed_whole_has_every_field_read_whether_on_record_or_not() -> None:
+    found = terminated({"read": ["http.target"], "held": ["http.header.accept", "http.header.*"]}, None)
+    for name in ("http.header.x-odd", "http.cookie", "http.host", "http.header.accept"):
+        assert found.state(name, encrypted=False) == "read"
+        assert found.state(name, encrypted=True) == "encrypted"
+    assert found.state("http.body", encrypted=False) == "in clear, not read"
+
+
 def test_rules_count_from_when_they_were_loaded() -> None:
     loads = [{"time_ns": 5, "reads": ["a"]}, {"time_ns": 9, "reads": ["b"]}]
     assert [rules_at(loads, at) for at in (4, 5, 8, 9)] == [None, loads[0], loads[0], loads[1]]

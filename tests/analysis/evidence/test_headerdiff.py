@@ -125,6 +125,14 @@ def test_what_was_not_captured_or_recorded_is_said() -> None:
     assert changes(found) == {}
 
 
+def test_a_record_of_some_headers_is_no_stage_and_makes_none_of_them_added_or_removed() -> None:
+    pairs = [("Host", "lb"), ("X-Odd", "1")]
+    event = EVENT | {"headers_received": [["host", "lb"]], "headers_partly": True, "headers_forwarded": None}
+    found = diff(event, sent(pairs), sent(pairs))
+    assert (found.stages, changes(found)) == (("sent", "received"), {})
+    assert found.lacks[0] == "seen: the proxy recorded only some of the headers it received"
+
+
 @pytest.mark.parametrize("text", ["\x1b[31m", "\u202e", "<script>"])
 def test_texts_off_the_wire_are_inert(text: str) -> None:
     found = diff(EVENT | {"headers_received": []}, sent([("a", text)]), Carried())

@@ -69,7 +69,9 @@ def ended(watch: int) -> bool:
 @pytest.fixture
 def life() -> Iterator[Life]:
     with LocalNode("lb") as node:
-        yield Life(node)
+        life = Life(node)
+        yield life
+    shutil.rmtree(life.engine._folder, ignore_errors=True)  # of a task that had to be killed
 
 
 def test_nothing_can_be_asked_before_the_start(life: Life) -> None:

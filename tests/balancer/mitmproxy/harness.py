@@ -11,8 +11,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from labkit.balancer.envoy.names import ports
 from labkit.runtime.loop import StreamLoop
 from labkit.runtime.stream import StreamNode
+from labkit.topology import Listener
 
 _AGENT = """
 import socket, sys
@@ -49,15 +51,17 @@ class LocalNode(StreamNode):
 
 
 def free_port(*addresses: str) -> int:
-    """A TCP port that is free on each of *addresses* right now."""
+    """A TCP port that is free on each of *addresses* right now, as is the one that Envoy would listen on for it."""
     while True:
         with socket.socket() as probe:
             probe.bind((addresses[0], 0))
             port: int = probe.getsockname()[1]
+        listener = Listener(port)
         try:
             for address in addresses:
-                with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
-                    probe.bind((address, port))
+                for wanted in (port, ports([listener], [listener])[listener]):
+                    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
+                        probe.bind((address, wanted))
         except OSError:
             continue
         return port
