@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from labkit.balancer.l7.actions import Answer, Edit, Redirect
-    from labkit.balancer.l7.auth import ApiKey, Basic, Jwt
+    from labkit.balancer.l7.auth import ApiKey, Basic, ClientCertificate, Jwt
     from labkit.balancer.l7.cors import Cors
     from labkit.balancer.l7.forwarded import Forwarded
     from labkit.balancer.l7.rates import RateLimit
     from labkit.balancer.l7.route import Route
     from labkit.balancer.l7.sticky import Sticky
+    from labkit.balancer.l7.tls import Tls
     from labkit.capture import Capture
     from labkit.comparison import compare
     from labkit.errors import LabError
@@ -33,6 +34,7 @@ _HOMES = {
     "ApiKey": "labkit.balancer.l7.auth",
     "Basic": "labkit.balancer.l7.auth",
     "Capture": "labkit.capture",
+    "ClientCertificate": "labkit.balancer.l7.auth",
     "Cors": "labkit.balancer.l7.cors",
     "Edit": "labkit.balancer.l7.actions",
     "Forwarded": "labkit.balancer.l7.forwarded",
@@ -47,6 +49,7 @@ _HOMES = {
     "Redirect": "labkit.balancer.l7.actions",
     "Route": "labkit.balancer.l7.route",
     "Sticky": "labkit.balancer.l7.sticky",
+    "Tls": "labkit.balancer.l7.tls",
     "Topology": "labkit.topology",
     "compare": "labkit.comparison",
     "expect": "labkit.expectations",
@@ -57,6 +60,7 @@ __all__ = [
     "ApiKey",
     "Basic",
     "Capture",
+    "ClientCertificate",
     "Cors",
     "Edit",
     "Forwarded",
@@ -71,6 +75,7 @@ __all__ = [
     "Redirect",
     "Route",
     "Sticky",
+    "Tls",
     "Topology",
     "__version__",
     "compare",

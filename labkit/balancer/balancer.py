@@ -44,15 +44,23 @@ class Balancer(Operations):
     """The balancer of a lab: ``lab.balancer``. All methods are thread-safe.
 
     node: gives the balancer's node, or raises LabNotRunning when the lab does not run. identity: gives certificate,
-    key and the lab's root as PEM text, asked for where the topology has HTTPS listeners.
+    key and the lab's root as PEM text, asked for where the topology has HTTPS listeners. certificate: gives certificate
+    and key for a further name of the VIP. know: has every host of the lab find such names at the VIP.
     """
 
     def __init__(
-        self, node: Callable[[], Node], topology: Topology, identity: Callable[[], Sequence[str]] | None = None
+        self,
+        node: Callable[[], Node],
+        topology: Topology,
+        identity: Callable[[], Sequence[str]] | None = None,
+        certificate: Callable[[str], Sequence[str]] | None = None,
+        know: Callable[[Sequence[str]], None] | None = None,
     ) -> None:
         self._node = node
         self._topology = topology
         self._identity = identity
+        self._certificate = certificate
+        self._know = know
         self._lock = threading.RLock()
         self._live: Live | None = None
 
@@ -64,7 +72,8 @@ class Balancer(Operations):
             addresses = [str(address) for address in (topology.vip4, topology.vip6) if address]
             listeners = [listener for listener in topology.listeners if listener.protocol in ("http", "https")]
             secure = any(listener.protocol == "https" for listener in listeners)
-            proxy = MitmproxyEngine(node, addresses, listeners, self._died, self._identity if secure else None)
+            identity = self._identity if secure else None
+            proxy = MitmproxyEngine(node, addresses, listeners, self._died, identity, self._certificate)
             policy = plan_l4(topology)
             _, generation = kernel.apply(policy.forwards)
             back = topology.balancer.interface(topology.back.name)
@@ -134,14 +143,14 @@ class Balancer(Operations):
 
         routes: a list of `Route`, the first match wins; unless given, ``/<pool>/*`` for each pool and then everything
         else over all backends. tls: end TLS too, with the lab's own certificate, on HTTPS listeners; without it they
-        stay forwarded. reencrypt: what came over TLS goes on over TLS to the backends, not in clear. sticky:
-        ``"cookie"``, sessions stay with their backend by a cookie of the balancer's; or a `Sticky`. algorithm: of every
-        pool, or by pool: ``"round_robin"``, ``"random"``, ``"least_requests"``, ``"random_of_two"``,
-        ``"consistent_hash"``, made of hash_on (``"client"``, ``"header:NAME"``, ``"cookie:NAME"``). weights: shares by
-        name, as in ``{"api1": 3}``. forwarded: backends are told of the client (X-Forwarded-For, -Proto, -Host), or a
-        `Forwarded`. request_id: and get an X-Request-Id, the number of the exchange in the record. Starts the proxy if
-        it died. Raises PolicyError for what cannot be done, EngineError if the proxy does not come up; then the mode
-        stays what it was.
+        stay forwarded. A `Tls` says more: further names, a redirect of what comes in clear, HSTS, client certificates.
+        reencrypt: what came over TLS goes on over TLS to the backends, not in clear. sticky: ``"cookie"``, sessions
+        stay with their backend by a cookie of the balancer's; or a `Sticky`. algorithm: of every pool, or by pool:
+        ``"round_robin"``, ``"random"``, ``"least_requests"``, ``"random_of_two"``, ``"consistent_hash"``, made of
+        hash_on (``"client"``, ``"header:NAME"``, ``"cookie:NAME"``). weights: shares by name, as in ``{"api1": 3}``.
+        forwarded: backends are told of the client (X-Forwarded-For, -Proto, -Host), or a `Forwarded`. request_id: and
+        get an X-Request-Id, the number of the exchange in the record. Starts the proxy if it died. Raises PolicyError
+        for what cannot be done, EngineError if the proxy does not come up; then the mode stays what it was.
         """
         asked = {
             "routes": routes, "engine": engine, "tls": tls, "reencrypt": reencrypt, "sticky": sticky,
@@ -275,6 +284,8 @@ class Balancer(Operations):
     def _to_l7(self, live: Live, policy: L7Policy) -> None:
         with self._lock:
             before, wanted = live.policy, routed(policy, live.rotation)
+            if policy.tls and policy.tls.names and self._know:
+                self._know(policy.tls.names)
             served = live.proxy.apply(wanted)
             try:
                 self._apply(live, wanted.forwards)

@@ -14,6 +14,7 @@ from labkit.balancer.l7.forwarded import Forwarded
 from labkit.balancer.l7.resilience import Circuit, Ejection, Retries, Timeouts
 from labkit.balancer.l7.route import Route
 from labkit.balancer.l7.sticky import Sticky
+from labkit.balancer.l7.tls import Tls
 from labkit.topology import Listener
 
 Algorithm = Literal["round_robin", "random", "source_hash", "flow_hash", "maglev"]
@@ -59,7 +60,8 @@ class L7Policy:
 
     pools: name -> targets, for every pool a route names. reencrypt: what came over TLS goes on over TLS, to its
     listener's port on the backends; otherwise in clear to *http_port* there. balance: by pool, round robin for those
-    not named. The rest is for every request: see what each of the values says.
+    not named. tls: how the HTTPS listeners among them end TLS; None: as `Tls()` does. The rest is for every request:
+    see what each of the values says.
     """
 
     listeners: tuple[Listener, ...]
@@ -76,3 +78,9 @@ class L7Policy:
     timeouts: Timeouts = field(default_factory=Timeouts)
     ejection: Ejection | None = None
     circuit: Circuit | None = None
+    tls: Tls | None = None
+
+    @property
+    def https_port(self) -> int:
+        """Where clients find the first HTTPS listener."""
+        return next((listener.port for listener in self.listeners if listener.protocol == "https"), 443)

@@ -30,9 +30,9 @@ class Route:
 
     Instead of going to a pool a request may get a `Redirect` (redirect, a path or URL for short) or an `Answer` of the
     balancer's own (respond, a status for short). On its way: rewrite gives it another path, as in ``"/v2/*"``; request
-    and response are an `Edit` of header fields. Before that: auth (`ApiKey`, `Basic`, `Jwt`) and limit (`RateLimit`)
-    may refuse it, cors (`Cors`) answers preflights, max_body is the most bytes it may carry. timeout: seconds for the
-    backend to begin its answer.
+    and response are an `Edit` of header fields. Before that: auth (`ApiKey`, `Basic`, `Jwt`, `ClientCertificate`) and
+    limit (`RateLimit`) may refuse it, cors (`Cors`) answers preflights, max_body is the most bytes it may carry.
+    timeout: seconds for the backend to begin its answer.
 
     PolicyError for any other argument, and where one is missing.
 

@@ -30,6 +30,7 @@ class MitmproxyEngine:
     """The inspecting L7 engine in *node*, listening on *addresses* at the ports of *listeners*.
 
     identity: gives certificate, key and the lab's root (PEM), asked for by `ready`; without it TLS is not spoken.
+    certificate: gives certificate and key (PEM) for a further name of a policy.
     on_death: called with the reason, on the runtime's reader thread, when the proxy ends unasked.
     """
 
@@ -40,6 +41,7 @@ class MitmproxyEngine:
         listeners: Sequence[Listener],
         on_death: Callable[[str], None],
         identity: Callable[[], Sequence[str]] | None = None,
+        certificate: Callable[[str], Sequence[str]] | None = None,
     ) -> None:
         self._node = node
         self._arguments = {
@@ -47,6 +49,7 @@ class MitmproxyEngine:
             "listeners": [listener_to_plain(listener) for listener in listeners],
         }
         self._identity = identity
+        self._certificate = certificate
         self._on_death = on_death
         self._starting = threading.Lock()
         self._run: _Run | None = None
@@ -80,7 +83,10 @@ class MitmproxyEngine:
 
         Raises EngineError.
         """
-        return _served(self._current().ask("policy", policy=to_plain(policy)))
+        run = self._current()
+        if policy.tls and policy.tls.names and self._certificate:
+            run.certify(policy.tls.names, self._certificate)
+        return _served(run.ask("policy", policy=to_plain(policy)))
 
     def close_unused(self) -> None:
         """Close the proxy's idle connections to backends that no route leads to any more. EngineError."""
@@ -175,6 +181,7 @@ class _Run:
         self._on_death = on_death
         self._identifying = threading.Lock()
         self._identified = False
+        self._certified: set[str] = set()
         self._numbers = itertools.count(1)
         self._waiting: dict[int, queue.SimpleQueue[Message | None]] = {}
 
@@ -203,6 +210,14 @@ class _Run:
             if not self._identified:
                 self.ask("identity", identity=list(identity()))
                 self._identified = True
+
+    def certify(self, names: Sequence[str], certificate: Callable[[str], Sequence[str]]) -> None:
+        """Hand the proxy, once, the certificates of *names*. Raises EngineError."""
+        with self._identifying:
+            new = {name: list(certificate(name)) for name in names if name not in self._certified}
+            if new:
+                self.ask("certificates", certificates=new)
+                self._certified |= new.keys()
 
     def check(self) -> None:
         """EngineError if it is over, LabNotRunning if its node is."""

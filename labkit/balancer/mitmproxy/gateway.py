@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from mitmproxy import http
 
-from labkit.balancer.l7 import hopbyhop, sticky
+from labkit.balancer.l7 import hopbyhop, sticky, tls
 from labkit.balancer.l7.admission import granted
 from labkit.balancer.l7.request import Watched
 from labkit.balancer.l7.rewriting import rewritten
@@ -57,7 +57,7 @@ def send_back(response: http.Response, policy: L7Policy, route: Route | None, wa
         lines = sticky.answered(policy.sticky, lines, target.name)
     if route and route.response:
         lines = route.response.made(lines)
-    put(response, lines)
+    put(response, tls.answered(policy.tls, lines, secure=watched.unwatched.secure))
 
 
 def _but(name: str, lines: Sequence[tuple[str, str]]) -> Lines:

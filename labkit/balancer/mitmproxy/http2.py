@@ -51,7 +51,7 @@ class FrontHttp2(_http2.Http2Server):
         if stream:
             record(stream.flow).status = status
             head = stream.flow.request.method == "HEAD"
-        response = answer(status, reason, head=head)
+        response = answer(status, reason, fields=self._http.router.fields(self.context.client), head=head)
         content = response.raw_content or b""
         parts: list[events.Event] = [ResponseHeaders(stream_id, response, end_stream=False)]
         parts += [ResponseData(stream_id, content)] if content else []

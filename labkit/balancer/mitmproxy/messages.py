@@ -2,7 +2,8 @@
 
 Owner to proxy: ``{"op": "policy", "id", "policy"}``, ``{"op": "routes", "id"}``, ``{"op": "flush", "id"}``,
 ``{"op": "identity", "id", "identity"}``: what `tls.Tls` takes, before any listener of HTTPS is used;
-``{"op": "unused", "id"}``: idle connections that no route leads to are to be closed;
+``{"op": "certificates", "id", "certificates": {name: [certificate, key]}}``: for further names, before a policy that
+has them; ``{"op": "unused", "id"}``: idle connections that no route leads to are to be closed;
 ``{"op": "reset", "id", "addresses"}``: of the backend whose connections end now; the reply says how many in ``reset``.
 Proxy to owner: ``{"kind": "ready", "listening": [[ip, port]]}``; one ``{"kind": "reply", "id", ...}`` to every
 operation; ``request`` events and the messages of `tls`, the former as `labkit.recording.model` writes them.

@@ -14,6 +14,7 @@ from mitmproxy import http
 from mitmproxy.connection import Client, Connection
 from mitmproxy.net.http.http1 import expected_http_body_size
 
+from labkit.balancer.l7 import tls
 from labkit.balancer.l7.admission import Admission, Reply
 from labkit.balancer.l7.matching import Decision, walk
 from labkit.balancer.l7.request import HELD_BODY, Request, Watched, field_of
@@ -22,6 +23,7 @@ from labkit.balancer.mitmproxy.answers import answer
 from labkit.balancer.mitmproxy.gateway import send_back, send_on
 from labkit.balancer.mitmproxy.journal import Exchange, Headers, Journal, Side
 from labkit.balancer.mitmproxy.rewrite import in_origin_form, without_h2c, without_second_host
+from labkit.balancer.mitmproxy.tls import names_of
 from labkit.balancer.mitmproxy.upstream import Upstream
 from labkit.balancer.policy import L7Policy, Target
 from labkit.topology import Listener
@@ -125,10 +127,14 @@ class Router:
         exchange, policy = record(flow), self.policy
         exchange.held = _held(exchange, bool(flow.request.raw_content))
         watched = Watched(_request(flow, exchange, held))
-        decision = await self._walk(policy, watched)
+        reply = tls.at_the_door(policy.tls, watched, policy.https_port) if policy.tls else None
+        decision = None if reply else await self._walk(policy, watched)
         exchange.decided_ns = time.time_ns()
-        exchange.rule = decision.rule
-        self._carry_out(flow, policy, decision, watched, size)
+        if decision:
+            exchange.rule = decision.rule
+            self._carry_out(flow, policy, decision, watched, size)
+        elif reply:
+            self._answer(flow, reply)
         exchange.read = list(watched.reads)
 
     async def _walk(self, policy: L7Policy, watched: Watched) -> Decision:
@@ -163,9 +169,14 @@ class Router:
         send_on(flow.request, policy, route, watched, admitted.user, record(flow).request)
 
     def _answer(self, flow: http.HTTPFlow, reply: Reply) -> None:
+        fields = self.fields(flow.client_conn, reply.headers)
         flow.response = answer(
-            reply.status, reply.reason, text=reply.text, fields=reply.headers, head=flow.request.method == "HEAD"
+            reply.status, reply.reason, text=reply.text, fields=fields, head=flow.request.method == "HEAD"
         )
+
+    def fields(self, client: Client, own: Sequence[tuple[str, str]] = ()) -> Sequence[tuple[str, str]]:
+        """The header fields of an answer of our own to *client*: *own*, and what every answer has."""
+        return tls.answered(self.policy.tls, own, secure=client.tls)
 
 
 def way_of(flow: http.HTTPFlow) -> Way | None:
@@ -184,6 +195,8 @@ def _request(flow: http.HTTPFlow, exchange: Exchange, held: bool) -> Request:
         flow.request.raw_content if held else None,
         exchange.front["client"][0],
         "tls" in exchange.front,
+        (exchange.sni or "").lower(),
+        tuple(exchange.front["certificate"]) if "certificate" in exchange.front else None,
     )
 
 
@@ -196,7 +209,9 @@ def record(flow: http.HTTPFlow) -> Exchange:
 
 def front_side(client: Client) -> Side:
     """The client's connection: true addresses of both ends, as the sockets say."""
-    return _side(client, own=client.peername, peer=client.sockname)
+    names = names_of(client)
+    side = _side(client, own=client.peername, peer=client.sockname)
+    return side if names is None else side | {"certificate": list(names)}
 
 
 def _side(connection: Connection, own: Any, peer: Any) -> Side:
@@ -232,6 +247,7 @@ def _held(exchange: Exchange, body: bool) -> list[str]:
     names = [f"{network}.src", f"{network}.dst", "tcp.sport", "tcp.dport"]
     if "tls" in exchange.front:
         names += ["tls.version", *(["tls.sni"] if exchange.sni else []), "tls.alpn"]
+        names += ["tls.client_certificate"] if "certificate" in exchange.front else []
     names += ["http.method", "http.target"]
     if exchange.version == "HTTP/2" and exchange.host:
         names.append("http.host")

@@ -96,6 +96,8 @@ class _Proxy:
         match message["op"]:
             case "policy":
                 self._router.use(from_plain(message["policy"]))
+                if self._tls:
+                    self._tls.use(self._router.policy.tls)
                 self._tell_routes(number)
             case "unused":
                 for connection in self._connections:
@@ -108,6 +110,11 @@ class _Proxy:
                 self._tell_routes(number)
             case "identity":
                 self._tls = Tls(message["identity"], self._link.send, self._router.name_of)
+                self._tls.use(self._router.policy.tls)
+                self._link.send({"kind": "reply", "id": number})
+            case "certificates":
+                assert self._tls  # who it is has been told before
+                self._tls.certify(message["certificates"])
                 self._link.send({"kind": "reply", "id": number})
             case "flush":
                 self._journal.flush(number)
