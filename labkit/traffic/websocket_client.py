@@ -76,13 +76,10 @@ def open_websocket(
                 close_timeout=CLOSING,
                 max_size=LARGEST,
             )
-    except InvalidStatus as error:
-        status = error.response.status_code
-        raise Failure(f"status {status}", f"the upgrade was answered with status {status}, not 101") from error
     except ssl.SSLError as error:
         raise (told[0] if told else error) from None  # some of them are ValueErrors too
     except (InvalidHandshake, InvalidURI, ValueError) as error:
-        raise told[0] if told else Failure("no upgrade", f"the upgrade failed: {error}") from error
+        raise told[0] if told else _refused(error) from error
     except ConnectionClosed as error:  # as we asked
         raise told[0] if told else _closed(error) from error
     seconds = time.monotonic() - started
@@ -109,6 +106,15 @@ def receive(key: str, number: int, timeout: float) -> dict[str, Any]:
         return {"message": shelf.get(key, WebSocket).received.piece(number, timeout)}
     except ConnectionClosed as error:
         raise _closed(error) from error
+
+
+def _refused(error: Exception) -> Failure:
+    """Why there was no upgrade. Of a redirect, which is not followed here, the library says why it does not either."""
+    answered = error if isinstance(error, InvalidStatus) else error.__context__
+    if isinstance(answered, InvalidStatus):
+        status = answered.response.status_code
+        return Failure(f"status {status}", f"the upgrade was answered with status {status}, not 101")
+    return Failure("no upgrade", f"the upgrade failed: {error}")
 
 
 def _tell(context: ssl.SSLContext | None, told: list[ssl.SSLError]) -> None:

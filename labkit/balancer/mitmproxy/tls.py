@@ -26,7 +26,7 @@ from labkit.balancer.l7 import tls as rules
 
 HTTP2, HTTP1 = b"h2", b"http/1.1"
 _CIPHERS = b"ECDHE+AESGCM:ECDHE+CHACHA20"  # of TLS 1.2; those of 1.3 are all of this kind
-_LINGER_SECONDS = 2.0
+_LINGER_SECONDS = 1.0
 _ASKING = {
     None: SSL.VERIFY_NONE,
     "optional": SSL.VERIFY_PEER,

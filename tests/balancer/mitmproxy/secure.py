@@ -8,6 +8,7 @@ from ipaddress import IPv4Interface
 from pathlib import Path
 from typing import Any
 
+from labkit.balancer.l7.tls import Tls
 from labkit.balancer.mitmproxy.engine import MitmproxyEngine
 from labkit.balancer.policy import L7Policy, Route, Target
 from labkit.certificates import Authority
@@ -50,13 +51,13 @@ class SecureStand:
     listeners: tuple[Listener, Listener]
     backends: list[Backend]
 
-    def route(self, *routes: Route, reencrypt: bool = False, **pools: str) -> None:
+    def route(self, *routes: Route, reencrypt: bool = False, tls: Tls | None = None, **pools: str) -> None:
         """Apply *routes* (all to both backends unless given), over pools of one address given by name."""
         made = {"api": tuple(Target(name, address) for name, address in ADDRESSES.items())}
         made |= {name: (Target(name, address),) for name, address in pools.items()}
         chosen = routes or (Route("/api/*", "api"),)
         http_port = self.listeners[0].target_port
-        self.engine.apply(L7Policy(self.listeners, chosen, made, (), reencrypt, http_port))
+        self.engine.apply(L7Policy(self.listeners, chosen, made, (), reencrypt, http_port, tls=tls))
 
     def url(self, path: str) -> str:
         return f"https://127.0.0.1:{self.listeners[1].port}{path}"
@@ -88,7 +89,7 @@ def secure_stand(folder: Path) -> Iterator[SecureStand]:
     certificate = signer.certificate("lb")
     identity = [certificate.chain, certificate.key, signer.trust()]
     with LocalNode("lb") as node:
-        engine = MitmproxyEngine(node, ["127.0.0.1"], listeners, lambda reason: None, lambda: identity)
+        engine = MitmproxyEngine(node, ["127.0.0.1"], listeners, lambda reason: None, lambda: identity, signer.named)
         engine.start()
         engine.ready()
         yield SecureStand(engine, signer, listeners, backends)
