@@ -23,6 +23,7 @@ _MOST_SECONDS = 2**31 - 1
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _HOST = re.compile(r"[a-z0-9._-]+|\[[0-9a-f:.]+\]")  # what a client may have named; it is repeated to that client alone
+_ABSOLUTE = re.compile(r"\Ahttps?://[^/?#]*", re.IGNORECASE)  # of absolute-form (RFC 9112 §3.2.2)
 _IN_URLS = "".join(map(chr, range(0x21, 0x7F)))
 _EXAMPLE = 'Tls(names=["shop.test"], redirect=True, hsts=True, clients="optional")'
 
@@ -117,7 +118,8 @@ def _elsewhere(request: Watched, port: int) -> Reply:
     request.note("http.target")
     if not _HOST.fullmatch(host):
         return Reply(400, "requests in clear are sent to https://, and this one names no host to go to")
-    path = quote(target.encode("latin-1"), safe=_IN_URLS) if target.startswith("/") else "/"
+    path = quote(_ABSOLUTE.sub("", target).encode("latin-1"), safe=_IN_URLS)
+    path = "/" if path == "*" else path if path.startswith("/") else f"/{path}"
     where = f"https://{host}{'' if port == 443 else f':{port}'}{path}"
     return Reply(308, f"see {where}", (("Location", where),))
 

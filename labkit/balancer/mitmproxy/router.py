@@ -191,7 +191,7 @@ def _request(flow: http.HTTPFlow, exchange: Exchange, held: bool) -> Request:
         exchange.method,
         exchange.target,
         [(name, value) for name, value in exchange.headers_received],
-        exchange.host if _multiplexed(flow) else "",
+        "" if exchange.target.startswith("/") and not _multiplexed(flow) else exchange.host,
         flow.request.raw_content if held else None,
         exchange.front["client"][0],
         "tls" in exchange.front,
