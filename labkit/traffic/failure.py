@@ -69,9 +69,9 @@ TLS_CAUSES: dict[str, tuple[str, str]] = {
         "no tls version",
         "the other side does not speak that version of TLS: leave tls= out",
     ),
-    **dict.fromkeys(
-        ("TLSV13_ALERT_CERTIFICATE_REQUIRED", "TLSV1_ALERT_CERTIFICATE_REQUIRED"),
-        ("certificate required", "the other side asks for this client's certificate: certificate=True shows it"),
+    "TLSV13_ALERT_CERTIFICATE_REQUIRED": (
+        "certificate required",
+        "the other side asks for this client's certificate: certificate=True shows it",
     ),
     **dict.fromkeys(
         ("TLSV1_ALERT_UNKNOWN_CA", "SSLV3_ALERT_BAD_CERTIFICATE", "SSLV3_ALERT_UNSUPPORTED_CERTIFICATE"),

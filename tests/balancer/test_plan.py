@@ -104,6 +104,16 @@ def test_l7_without_anything_to_end_is_refused() -> None:
         plan_l7(replace(LAB, listeners=(Listener(80),)), (), tls=True)
 
 
+def test_a_redirect_needs_something_to_redirect_and_leads_to_the_first_https_listener() -> None:
+    tls = Tls(redirect=True)
+    with pytest.raises(PolicyError, match=r"has no HTTP listener: give it one, as in Listener\(80\)"):
+        plan_l7(replace(LAB, listeners=(Listener(443, "https"),)), (), tls=tls)
+    lab = replace(LAB, listeners=(Listener(80), Listener(8443, "https"), Listener(443, "https")))
+    policy = plan_l7(lab, (), tls=tls)
+    assert (policy.tls, policy.https_port) == (tls, 8443)
+    assert (l7().tls, l7(tls=True).tls, l7().https_port) == (None, Tls(), 443)
+
+
 def test_l7_takes_routes_in_order_and_only_the_pools_they_name() -> None:
     routes = [Route("/b/*", "images"), Route("/a/*", "images"), Route("*", pool="api")]
     policy = l7(routes=routes, engine="mitmproxy")

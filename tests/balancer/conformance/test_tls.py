@@ -1,5 +1,6 @@
 """TLS that ends at the balancer: names, versions and ciphers, redirects, HSTS, client certificates."""
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -239,6 +240,9 @@ def test_a_certificate_of_another_ca_at_the_vip_is_not_believed(lab: Lab, l7: Ca
     assert lab.alice.get("https://real.test/").status == 200
     fooled = Host(lab.topology.node("alice"), lambda: lab._node("alice"), stranger.trust)
     assert fooled.get("https://forged.test/").status == 200  # so that is what alice's own trust has spared her
+    code = "import urllib.request; urllib.request.urlopen('https://real.test/')"
+    done = lab.alice.run([sys.executable, "-c", code])  # with the machine's own trust store, which has heard of no lab
+    assert "CERTIFICATE_VERIFY_FAILED" in done.stderr
 
 
 def test_ending_tls_and_passing_it_through_look_different_on_the_wire(lab: Lab, l7: Callable[..., None]) -> None:
@@ -275,7 +279,7 @@ def payloads(cap: Any, vantage: str) -> list[bytes]:
 
 
 def test_a_connection_from_before_certificates_were_required_is_sent_to_a_new_one(
-    lab: Lab, l7: Callable[..., None], engine: str
+    lab: Lab, l7: Callable[..., None]
 ) -> None:
     routes = [Route("*", pool="api")]
     l7(routes=routes, tls=True)
