@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from labkit.balancer.l7.actions import Answer, Edit, Redirect
-    from labkit.balancer.l7.auth import ApiKey, Basic, Jwt
+    from labkit.balancer.l7.auth import ApiKey, Basic, ClientCertificate, Jwt
     from labkit.balancer.l7.cors import Cors
     from labkit.balancer.l7.forwarded import Forwarded
     from labkit.balancer.l7.rates import RateLimit
     from labkit.balancer.l7.resilience import Circuit, Ejection, Retries, Timeouts
     from labkit.balancer.l7.route import Route
     from labkit.balancer.l7.sticky import Sticky
+    from labkit.balancer.l7.tls import Tls
     from labkit.balancer.limits import Limits
     from labkit.capture import Capture
     from labkit.comparison import compare
@@ -36,6 +37,7 @@ _HOMES = {
     "Basic": "labkit.balancer.l7.auth",
     "Capture": "labkit.capture",
     "Circuit": "labkit.balancer.l7.resilience",
+    "ClientCertificate": "labkit.balancer.l7.auth",
     "Cors": "labkit.balancer.l7.cors",
     "Edit": "labkit.balancer.l7.actions",
     "Ejection": "labkit.balancer.l7.resilience",
@@ -54,6 +56,7 @@ _HOMES = {
     "Route": "labkit.balancer.l7.route",
     "Sticky": "labkit.balancer.l7.sticky",
     "Timeouts": "labkit.balancer.l7.resilience",
+    "Tls": "labkit.balancer.l7.tls",
     "Topology": "labkit.topology",
     "compare": "labkit.comparison",
     "expect": "labkit.expectations",
@@ -65,6 +68,7 @@ __all__ = [
     "Basic",
     "Capture",
     "Circuit",
+    "ClientCertificate",
     "Cors",
     "Edit",
     "Ejection",
@@ -83,6 +87,7 @@ __all__ = [
     "Route",
     "Sticky",
     "Timeouts",
+    "Tls",
     "Topology",
     "__version__",
     "compare",

@@ -1,4 +1,4 @@
-"""The certificate authority of one lab: a root of its own, and a certificate for every node that ends TLS.
+"""The certificate authority of one lab: a root of its own, and certificates for who ends TLS, and for who begins it.
 
 Made when first needed and kept in memory alone; whoever serves or verifies is handed PEM text. Elliptic keys (P-256),
 because one takes a tenth of a millisecond. Extensions follow RFC 5280 §4.2: Python 3.13 refuses a root without them.
@@ -7,13 +7,14 @@ Serving and verifying are left to traffic and balancer. `cryptography` is import
 
 import datetime
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from labkit.topology import Interface, Node, Topology
 
 _BEFORE = datetime.timedelta(hours=1)
+_LONGEST = 64  # characters of a common name (RFC 5280, appendix A.1)
 _VALID = datetime.timedelta(days=365)
 
 
@@ -50,6 +51,20 @@ class Authority:
                 self._made[name] = self._issuer().sign(name, *subjects(self._topology, name))
             return self._made[name]
 
+    def named(self, host: str) -> list[str]:
+        """What a proxy needs for a further name of the VIP, and no other: [certificate, key] as PEM text."""
+        return self._pair(f"host {host}", lambda issuer: issuer.sign(host, [host], ()))
+
+    def client(self, name: str) -> list[str]:
+        """What the node *name* shows as a client: [certificate, key] as PEM text; it names the node, and no address."""
+        return self._pair(f"client {name}", lambda issuer: issuer.sign(name, [name], (), client=True))
+
+    def _pair(self, key: str, make: "Callable[[_Issuer], Certificate]") -> list[str]:
+        with self._lock:
+            if key not in self._made:
+                self._made[key] = make(self._issuer())
+            return [self._made[key].chain, self._made[key].key]
+
     def serving(self, name: str) -> list[str]:
         """What a server of the node *name* needs: [certificate, key] as PEM text."""
         certificate = self.certificate(name)
@@ -61,7 +76,7 @@ class Authority:
 
     def _issuer(self) -> "_Issuer":
         if self._root is None:
-            self._root = _Issuer(f"labkit CA of the lab {self._topology.name}"[:64])
+            self._root = _Issuer(f"labkit CA of the lab {self._topology.name}"[:_LONGEST])
         return self._root
 
 
@@ -92,23 +107,26 @@ class _Issuer:
         self._certificate = self._signed(self._name, self._key, extensions)
         self.pem = _pem(self._certificate)
 
-    def sign(self, common_name: str, names: Iterable[str], addresses: Iterable[Any]) -> Certificate:
-        """A server's certificate for all of *names* and *addresses*, with a new key."""
+    def sign(
+        self, common_name: str, names: Iterable[str], addresses: Iterable[Any], client: bool = False
+    ) -> Certificate:
+        """A certificate for all of *names* and *addresses*, with a new key: for a server, or else for a *client*."""
         from cryptography import x509
         from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
         key = _new_key()
+        purpose = x509.oid.ExtendedKeyUsageOID.CLIENT_AUTH if client else x509.oid.ExtendedKeyUsageOID.SERVER_AUTH
         alternatives = [*map(x509.DNSName, names), *map(x509.IPAddress, addresses)]
         extensions = [
             (x509.BasicConstraints(ca=False, path_length=None), True),
             (_usage(digital_signature=True), True),
-            (x509.ExtendedKeyUsage([x509.oid.ExtendedKeyUsageOID.SERVER_AUTH]), False),
+            (x509.ExtendedKeyUsage([purpose]), False),
             (x509.SubjectAlternativeName(alternatives), False),
             (x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False),
             (self._authority, False),
         ]
         private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        return Certificate(_pem(self._signed(_named(common_name), key, extensions)), private.decode())
+        return Certificate(_pem(self._signed(_named(common_name[:_LONGEST]), key, extensions)), private.decode())
 
     def _signed(self, subject: Any, key: Any, extensions: Iterable[tuple[Any, bool]]) -> Any:
         from cryptography import x509

@@ -55,7 +55,13 @@ class Lab:
         self._state = "was not started"
         self._authority = Authority(self._topology)
         identity = partial(self._authority.identity, self._topology.balancer.name)
-        self._balancer = Balancer(_provider(weakref.ref(self), self._topology.balancer.name), self._topology, identity)
+        self._balancer = Balancer(
+            _provider(weakref.ref(self), self._topology.balancer.name),
+            self._topology,
+            identity,
+            self._authority.named,
+            _knowing(weakref.ref(self)),
+        )
         self._hosts: dict[str, Host] = {node.name: self._host(node.name) for node in self._topology.nodes}
         servers = {backend.name: backend for backend in self.backends}
         self._faults = Faults(_nodes(weakref.ref(self)), self._topology, servers, self._balancer)
@@ -215,11 +221,12 @@ class Lab:
     def _host(self, name: str) -> Host:
         node = self._topology.node(name)
         running = _provider(weakref.ref(self), name)
+        own = partial(self._authority.client, name)
         if node.role != "backend":
-            return Host(node, running, self._authority.trust)
+            return Host(node, running, self._authority.trust, own)
         certificate = partial(self._authority.serving, name) if self._secure else None
         drain = partial(self._balancer.drain, name)
-        return Backend(node, running, self._authority.trust, certificate=certificate, drain=drain)
+        return Backend(node, running, self._authority.trust, own, certificate=certificate, drain=drain)
 
     def _node(self, name: str) -> Node:
         runtime = self._runtime
@@ -355,6 +362,17 @@ def _nodes(lab: "weakref.ref[Lab]") -> Callable[[str], Node]:
         return alive._node(name)
 
     return node
+
+
+def _knowing(lab: "weakref.ref[Lab]") -> Callable[[Sequence[str]], None]:
+    """Has every host of the lab find further names at the VIP."""
+
+    def know(names: Sequence[str]) -> None:
+        alive = lab()
+        if alive is not None and (runtime := alive._runtime) is not None:
+            runtime.know(dict.fromkeys(names, alive.vip))
+
+    return know
 
 
 def _provider(lab: "weakref.ref[Lab]", name: str) -> Callable[[], Node]:

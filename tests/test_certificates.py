@@ -98,3 +98,24 @@ def _target(path: str) -> str:
 def test_an_unknown_node_has_none() -> None:
     with pytest.raises(KeyError):
         Authority(LAB).certificate("nobody")
+
+
+def test_a_further_name_has_a_certificate_for_it_alone_and_a_client_one_for_clients() -> None:
+    authority = Authority(LAB)
+    assert authority.named("shop.test") == authority.named("shop.test") != authority.named("api.test")
+    assert alternatives(authority.named("shop.test")[0]) == (["shop.test"], ["1.3.6.1.5.5.7.3.1"])
+    assert alternatives(authority.client("alice")[0]) == (["alice"], ["1.3.6.1.5.5.7.3.2"])
+    assert alternatives(authority.serving("lb")[0])[1] == ["1.3.6.1.5.5.7.3.1"]
+    assert authority.client("api1") != authority.serving("api1")
+    long = ".".join(["a" * 60] * 4)
+    assert alternatives(authority.named(long)[0])[0] == [long]
+
+
+def alternatives(pem: str) -> tuple[list[str], list[str]]:
+    """The names (DNS) in a certificate, and what it is for."""
+    from cryptography import x509
+
+    extensions = x509.load_pem_x509_certificate(pem.encode()).extensions
+    names = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    purposes = extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    return names.get_values_for_type(x509.DNSName), [purpose.dotted_string for purpose in purposes]

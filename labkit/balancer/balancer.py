@@ -49,15 +49,23 @@ class Balancer(Operations):
     """The balancer of a lab: ``lab.balancer``. All methods are thread-safe.
 
     node: gives the balancer's node, or raises LabNotRunning when the lab does not run. identity: gives certificate,
-    key and the lab's root as PEM text, asked for where the topology has HTTPS listeners.
+    key and the lab's root as PEM text, asked for where the topology has HTTPS listeners. certificate: gives certificate
+    and key for a further name of the VIP. know: has every host of the lab find such names at the VIP.
     """
 
     def __init__(
-        self, node: Callable[[], Node], topology: Topology, identity: Callable[[], Sequence[str]] | None = None
+        self,
+        node: Callable[[], Node],
+        topology: Topology,
+        identity: Callable[[], Sequence[str]] | None = None,
+        certificate: Callable[[str], Sequence[str]] | None = None,
+        know: Callable[[Sequence[str]], None] | None = None,
     ) -> None:
         self._node = node
         self._topology = topology
         self._identity = identity
+        self._certificate = certificate
+        self._know = know
         self._lock = threading.RLock()
         self._live: Live | None = None
 
@@ -71,9 +79,11 @@ class Balancer(Operations):
             secure = any(listener.protocol == "https" for listener in listeners)
             identity = self._identity if secure else None
             died = partial(self._died, "mitmproxy")
-            mitmproxy = MitmproxyEngine(node, addresses, listeners, died, identity, self._rule_failed)
+            mitmproxy = MitmproxyEngine(
+                node, addresses, listeners, died, identity, self._certificate, self._rule_failed
+            )
             died = partial(self._died, "envoy")
-            envoy = EnvoyEngine(node, addresses, listeners, died, identity, topology.listeners)
+            envoy = EnvoyEngine(node, addresses, listeners, died, identity, self._certificate, topology.listeners)
             policy = plan_l4(topology)
             _, generation = kernel.apply(policy.forwards)
             back = topology.balancer.interface(topology.back.name)
@@ -152,7 +162,8 @@ class Balancer(Operations):
         routes: a list of `Route`, the first match wins; unless given, ``/<pool>/*`` for each pool and then everything
         else over all backends. engine: ``"mitmproxy"``, which inspects, or ``"envoy"``, which is made for speed (see
         docs/engines.md). tls: end TLS too, with the lab's own certificate, on HTTPS listeners; without it they stay
-        forwarded. reencrypt: what came over TLS goes on over TLS to the backends, not in clear.
+        forwarded. A `Tls` says more: further names, a redirect of what comes in clear, HSTS, client certificates.
+        reencrypt: what came over TLS goes on over TLS to the backends, not in clear.
 
         sticky: ``"cookie"``, sessions stay with their backend by a cookie of the balancer's; or a `Sticky`. algorithm:
         of every pool, or by pool: ``"round_robin"``, ``"random"``, ``"least_requests"``, ``"random_of_two"``,
@@ -296,6 +307,8 @@ class Balancer(Operations):
     def _to_l7(self, live: Live, policy: L7Policy) -> None:
         with self._lock:
             proxy, wanted = live.proxy_of(policy), routed(policy, live.rotation)
+            if policy.tls and policy.tls.names and self._know:
+                self._know(policy.tls.names)
             served = proxy.apply(wanted)
             try:
                 self._apply(live, wanted.forwards, live.inward(policy))

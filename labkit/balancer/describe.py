@@ -30,6 +30,7 @@ def routes_text(policy: L7Policy, listening: Sequence[tuple[str, int]]) -> str:
     secure = "".join(
         f"# TLS ends on port {listener.port}; {_onwards(policy, listener)}\n" for listener in _secure(policy)
     )
+    secure += "".join(f"# {line}\n" for line in _of_tls(policy))
     return f"# {policy.engine}: routes on {where}; the first match wins, backends take turns\n{secure}{table}\n"
 
 
@@ -48,6 +49,7 @@ def summary(topology: Topology, policy: L4Policy | L7Policy, notice: str | None)
             ("engine", f"{policy.engine} ({_ABOUT[policy.engine]})"),
         ]
         rows += [(_called(listener), f"{_ends(policy, listener)} here: {routes}") for listener in policy.listeners]
+        rows += [("TLS", "; ".join(lines))] if (lines := _of_tls(policy)) else []
         rows += [
             (_called(forward.listener), f"{_unopened(forward)}, stays {_forwarded(forward)}")
             for forward in policy.forwards
@@ -92,6 +94,18 @@ def _onwards(policy: L7Policy, listener: Listener) -> str:
     if policy.reencrypt:
         return f"to the backends over TLS again, port {listener.target_port}"
     return f"to the backends in clear, port {policy.http_port}"
+
+
+def _of_tls(policy: L7Policy) -> list[str]:
+    """What else its `Tls` says, a line for each."""
+    tls = policy.tls
+    if tls is None:
+        return []
+    lines = [f"further certificates, chosen by SNI: {', '.join(tls.names)}"] if tls.names else []
+    lines += [f"client certificates of the lab's CA are {tls.clients}"] if tls.clients else []
+    lines += ["requests in clear are answered 308, to https://"] if tls.redirect else []
+    lines += [f"answers over TLS say Strict-Transport-Security: max-age={tls.hsts}"] if tls.hsts is not None else []
+    return lines
 
 
 def _ends(policy: L7Policy, listener: Listener) -> str:

@@ -141,7 +141,7 @@ class Operations:
                 "the SYN, before there is one. Use lab.balancer.l7() first."
             )
         asked = request_of(request, headers, cookies, body, self._address_of(client))
-        return explanation(live.policy.routes, asked)
+        return explanation(live.policy.routes, asked, live.policy.tls, live.policy.https_port)
 
     def rule_errors(self) -> "pd.DataFrame":
         """Each time that a function of a route failed, oldest first; the last 1,000.

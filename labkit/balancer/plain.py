@@ -8,16 +8,30 @@ from dataclasses import fields, is_dataclass
 from types import MappingProxyType
 from typing import Any
 
-from labkit.balancer.l7 import actions, auth, balance, code, cors, forwarded, patterns, rates, resilience, route, sticky
+from labkit.balancer.l7 import (
+    actions,
+    auth,
+    balance,
+    code,
+    cors,
+    forwarded,
+    patterns,
+    rates,
+    resilience,
+    route,
+    sticky,
+    tls,
+)
 from labkit.balancer.l7.code import Code
 from labkit.balancer.limits import Limits
 from labkit.balancer.policy import Forward, L7Policy, Target
 from labkit.topology import Listener
 
 _KINDS: tuple[type[Any], ...] = (
-    actions.Answer, actions.Edit, actions.Redirect, auth.ApiKey, auth.Basic, auth.Jwt, balance.Balance, code.Code,
-    cors.Cors, forwarded.Forwarded, patterns.Regex, rates.RateLimit, resilience.Circuit, resilience.Ejection,
-    resilience.Retries, resilience.Timeouts, route.Route, sticky.Sticky, Forward, L7Policy, Limits, Listener, Target,
+    actions.Answer, actions.Edit, actions.Redirect, auth.ApiKey, auth.Basic, auth.ClientCertificate, auth.Jwt,
+    balance.Balance, code.Code, cors.Cors, forwarded.Forwarded, patterns.Regex, rates.RateLimit, resilience.Circuit,
+    resilience.Ejection, resilience.Retries, resilience.Timeouts, route.Route, sticky.Sticky, tls.Tls, Forward,
+    L7Policy, Limits, Listener, Target,
 )  # fmt: skip
 _VALUES = {kind.__qualname__: kind for kind in _KINDS}
 _KIND = "value"

@@ -8,12 +8,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 from labkit.balancer.l7.abilities import lacks
+from labkit.balancer.l7.auth import ClientCertificate
 from labkit.balancer.l7.balance import balance_of
 from labkit.balancer.l7.checked import checked_routes
 from labkit.balancer.l7.forwarded import forwarded_of
 from labkit.balancer.l7.resilience import Circuit, Ejection, Retries, Timeouts, one_of
 from labkit.balancer.l7.route import Route
 from labkit.balancer.l7.sticky import sticky_of
+from labkit.balancer.l7.tls import Tls, tls_of
 from labkit.balancer.limits import Limits
 from labkit.balancer.policy import Forward, L4Policy, L7Policy, Target
 from labkit.balancer.refusals import l4_refusal, l7_refusal
@@ -82,9 +84,9 @@ def plan_l7(
     """The HTTP listeners ended and routed by *routes*; the others forwarded as in *forwards*. Raises PolicyError.
 
     routes: a list of `Route`; None for one route ``/<pool>/*`` a pool, then everything else over all backends.
-    engine: of `ENGINES`. tls: HTTPS listeners are ended too; reencrypt: and what they carried goes on over TLS. sticky,
-    algorithm, weights, hash_on, forwarded, request_id, compress, retries, timeouts, ejection, circuit, limits: as
-    `Balancer.l7` takes them.
+    engine: of `ENGINES`. tls: HTTPS listeners are ended too, as a `Tls` says; reencrypt: and what they carried goes on
+    over TLS. sticky, algorithm, weights, hash_on, forwarded, request_id, compress, retries, timeouts, ejection,
+    circuit, limits: as `Balancer.l7` takes them.
     """
     for name in unknown:
         raise PolicyError(l7_refusal(name))
@@ -92,8 +94,10 @@ def plan_l7(
         raise PolicyError(
             f"lab.balancer.l7() does not know the engine {shown(engine)}: built now are {', '.join(ENGINES)}."
         )
-    listeners = _ended(topology, _flag("tls", tls), _flag("reencrypt", reencrypt))
+    ending = tls_of(tls, (node.name for node in topology.nodes))
+    listeners = _ended(topology, ending, _flag("reencrypt", reencrypt))
     chosen = default_routes(topology) if routes is None else checked_routes(routes)
+    _check_certificates(ending, chosen)
     pools = {
         route.pool: targets_of(topology, pool_members(topology, route.pool, f"Route({shown(route.label)})"))
         for route in chosen
@@ -122,13 +126,14 @@ def plan_l7(
         ejection=one_of("ejection", ejection, Ejection, "Ejection(failures=3, seconds=10)"),
         circuit=one_of("circuit", circuit, Circuit, "Circuit(100)"),
         limits=one_of("limits", limits, Limits, "Limits(header_seconds=2)") or Limits(),
+        tls=ending,
     )
     for reason in lacks(str(engine), policy):
         raise PolicyError(reason)
     return policy
 
 
-def _ended(topology: Topology, tls: bool, reencrypt: bool) -> tuple[Listener, ...]:
+def _ended(topology: Topology, tls: Tls | None, reencrypt: bool) -> tuple[Listener, ...]:
     """The listeners that end in the proxy."""
     if reencrypt and not tls:
         raise PolicyError(
@@ -142,12 +147,26 @@ def _ended(topology: Topology, tls: bool, reencrypt: bool) -> tuple[Listener, ..
             f"lab.balancer.l7(tls=True) ends TLS on HTTPS listeners, and {topology.name} has none: "
             'give it one, as in Listener(443, "https").'
         )
+    if tls and tls.redirect and all(listener.protocol == "https" for listener in listeners):
+        raise PolicyError(
+            f"Tls(redirect=True) answers requests in clear, and {topology.name} has no HTTP listener: give it one, "
+            "as in Listener(80), or leave redirect out."
+        )
     if not listeners:
         raise PolicyError(
             f"L7 routes HTTP requests, and {topology.name} has no HTTP listener: give it one, as in Listener(80). "
             "HTTPS is opened with tls=True alone."
         )
     return listeners
+
+
+def _check_certificates(tls: Tls | None, routes: Iterable[Route]) -> None:
+    for route in routes:
+        if isinstance(route.auth, ClientCertificate) and not (tls and tls.clients):
+            raise PolicyError(
+                f"Route({shown(route.label)}, auth=ClientCertificate(...)) judges certificates that no client is asked "
+                'for: add tls=Tls(clients="optional") to l7(), or "required" to refuse every client without.'
+            )
 
 
 def _flag(name: str, value: object, about: str = "the certificates are the lab's own") -> bool:

@@ -14,6 +14,7 @@ from labkit.balancer.l7.forwarded import Forwarded
 from labkit.balancer.l7.resilience import Circuit, Ejection, Retries, Timeouts
 from labkit.balancer.l7.route import Route
 from labkit.balancer.l7.sticky import Sticky
+from labkit.balancer.l7.tls import Tls
 from labkit.balancer.limits import Limits
 from labkit.topology import Listener
 
@@ -60,8 +61,9 @@ class L7Policy:
 
     pools: name -> targets, for every pool a route names. reencrypt: what came over TLS goes on over TLS, to its
     listener's port on the backends; otherwise in clear to *http_port* there. engine: which of `plan.ENGINES` carries it
-    out. balance: by pool, round robin for those not named. limits: of a request from a client. The rest is for every
-    request: see what each of the values says.
+    out. balance: by pool, round robin for those not named. limits: of a request from a client. tls: how the HTTPS
+    listeners among them end TLS; None: as `Tls()` does. The rest is for every request: see what
+    each of the values says.
     """
 
     listeners: tuple[Listener, ...]
@@ -81,3 +83,9 @@ class L7Policy:
     ejection: Ejection | None = None
     circuit: Circuit | None = None
     limits: Limits = field(default_factory=Limits)
+    tls: Tls | None = None
+
+    @property
+    def https_port(self) -> int:
+        """Where clients find the first HTTPS listener."""
+        return next((listener.port for listener in self.listeners if listener.protocol == "https"), 443)

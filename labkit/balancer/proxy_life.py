@@ -24,6 +24,7 @@ class Life:
         self.ended = threading.Event()
         self.stopping = False
         self.last_words = False  # it said itself that it was about to end
+        self.certified: set[str] = set()  # names whose certificates it has been given
         self._engine = engine
         self._reason = ""
         self._take = take

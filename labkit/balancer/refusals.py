@@ -26,19 +26,26 @@ _AT_L7["style"] = (
 )
 
 _OF_TLS = {
-    "mtls": "asks clients for certificates: any client may connect. Who asks can be told by its address",
     "ciphers": "chooses ciphers: OpenSSL's own choice stands. A client's version can be forced, as in get(tls='1.2')",
     "versions": "chooses TLS versions: 1.2 and 1.3 are spoken. A client's can be forced, as in get(tls='1.2')",
-    "certificate": "takes a certificate: the lab's own CA makes one for the VIP. Use l7(tls=True)",
     "http2": "switches HTTP/2: clients that offer it by ALPN get it. Use l7(tls=True), and get(..., http2=True)",
     "http3": "speaks HTTP/3: QUIC is not spoken here. Use l7(tls=True), and get(..., http2=True)",
-    "sni": "routes by SNI: routes look at the path. One certificate stands for every name of the VIP",
 }
 _AT_L7 |= {name: f"No engine built now {reason}." for name, reason in _OF_TLS.items()}
+_IN_TLS = {
+    "mtls": ("asks clients for certificates", 'clients="required"'),
+    "certificate": ("makes certificates for further names, by the lab's own CA", 'names=["shop.test"]'),
+    "sni": ("chooses the certificate by SNI, and routes by host", 'names=["shop.test"]'),
+    "hsts": ("tells browsers to use https:// alone", "hsts=True"),
+}
+_AT_L7 |= {
+    name: f"lab.balancer.l7() has no {name}: tls= takes what {does}, as in l7(tls=Tls({how}))."
+    for name, (does, how) in _IN_TLS.items()
+}
 _AT_L4 |= {
     name: "L4 has no say in TLS: it chooses the backend on the SYN, before there is a ClientHello, and only forwards "
     f"the handshake between client and backend. {ONLY_L7}"
-    for name in _OF_TLS
+    for name in (*_OF_TLS, *_IN_TLS)
     if name not in ONLY_AT_L7
 }
 _AT_L4["sni"] = (
@@ -49,10 +56,11 @@ _AT_L4["http3"] = "L4 forwards UDP as it is, and no backend speaks HTTP/3 (QUIC)
 
 _SAME = {
     **ALSO_CALLED,
-    **dict.fromkeys(("client_certificate", "client_certificates", "client_auth", "verify_clients"), "mtls"),
+    **dict.fromkeys(("client_certificate", "client_certificates", "client_auth", "verify_clients", "clients"), "mtls"),
     **dict.fromkeys(("cipher", "cipher_suites"), "ciphers"),
     **dict.fromkeys(("version", "tls_version", "tls_versions", "min_version", "max_version"), "versions"),
-    **dict.fromkeys(("certificates", "cert", "certs", "key", "ca"), "certificate"),
+    **dict.fromkeys(("certificates", "cert", "certs", "key", "ca", "names"), "certificate"),
+    "strict_transport_security": "hsts",
     **dict.fromkeys(("h2", "alpn"), "http2"),
     **dict.fromkeys(("h3", "quic"), "http3"),
     **dict.fromkeys(("re_encrypt", "backend_tls", "upstream_tls"), "reencrypt"),

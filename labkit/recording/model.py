@@ -21,7 +21,8 @@ Events are JSON-able dictionaries with at least ``kind`` and ``time_ns`` (Unix t
               ``headers_received``: [[name, value]], ``headers_partly``: whether there were others too (then ``held``
               has "http.header.*"), ``headers_forwarded``: the same or None, ``websocket``: bool,
               ``error``: str or None; ``front_stream``, ``back_stream``: stream ids where HTTP/2 was spoken, or None;
-              ``sni``: str or None; where a side was TLS it has also ``tls``: "TLSv1.3". Header lists hold no
+              ``sni``: str or None; where a side was TLS it has also ``tls``: "TLSv1.3", and where the client showed a
+              certificate ``certificate``: [the names in it]. Header lists hold no
               pseudo-header fields: ``method``, ``target`` and ``host`` say what they said
 ``fault``     ``fault``: what is broken on purpose, as it was called, ``state``: "begun" | "ended", ``text``: what it
               does and what to look for
@@ -36,8 +37,8 @@ Events are JSON-able dictionaries with at least ``kind`` and ``time_ns`` (Unix t
 
 Field names: ``eth.src eth.dst ip.src ip.dst ip.ttl ip.proto ip.id ip.checksum ip6.src ip6.dst ip6.hlim ip6.nexthdr
 tcp.sport tcp.dport tcp.seq tcp.ack tcp.flags tcp.checksum udp.sport udp.dport udp.checksum ct.state ct.status
-meta.nfproto meta.iif meta.mark tls.version tls.sni tls.alpn http.method http.target http.host http.header.<name>
-http.cookie http.body``.
+meta.nfproto meta.iif meta.mark tls.version tls.sni tls.alpn tls.client_certificate http.method http.target
+http.host http.header.<name> http.cookie http.body``.
 """
 
 from collections.abc import Mapping, Sequence

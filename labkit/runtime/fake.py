@@ -211,6 +211,7 @@ class FakeRuntime:
         self._replace = dict(replace or {})
         self._nodes: dict[str, FakeNode] = {}
         self._alive = False
+        self.known: dict[str, str] = {}
 
     @property
     def nodes(self) -> Mapping[str, FakeNode]:
@@ -225,6 +226,9 @@ class FakeRuntime:
             __import__(module)
         self._nodes = {node.name: FakeNode(node.name, self._replace) for node in topology.nodes}
         self._alive = True
+
+    def know(self, names: Mapping[str, str]) -> None:
+        self.known |= names
 
     def stop(self) -> None:
         self._alive = False

@@ -103,5 +103,8 @@ class Runtime(Protocol):
     def cause(self) -> str:
         """What ended a lab that was not stopped, in words ("the agent of alice ended"); else empty."""
 
+    def know(self, names: Mapping[str, str]) -> None:
+        """Have every node's name resolution find these too: name -> address. They stay until the lab ends."""
+
     def stop(self) -> None:
         """End everything. Idempotent."""

@@ -69,6 +69,21 @@ TLS_CAUSES: dict[str, tuple[str, str]] = {
         "no tls version",
         "the other side does not speak that version of TLS: leave tls= out",
     ),
+    "TLSV13_ALERT_CERTIFICATE_REQUIRED": (
+        "certificate required",
+        "the other side asks for this client's certificate: certificate=True shows it",
+    ),
+    **dict.fromkeys(
+        ("TLSV1_ALERT_UNKNOWN_CA", "SSLV3_ALERT_BAD_CERTIFICATE", "SSLV3_ALERT_UNSUPPORTED_CERTIFICATE"),
+        (
+            "certificate refused",
+            "the other side does not take this client's certificate: it is not one of its CA for clients",
+        ),
+    ),
+    "SSLV3_ALERT_HANDSHAKE_FAILURE": (
+        "handshake refused",
+        "the other side refuses what this one offers, or asks for a certificate: certificate=True shows one",
+    ),
     "UNEXPECTED_EOF_WHILE_READING": ("closed", "the other side closed the connection within TLS"),
 }
 """What OpenSSL's reason means to a client: (cause, explanation)."""

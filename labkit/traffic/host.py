@@ -31,17 +31,29 @@ def no_authority() -> str:
     raise TrafficError("this host trusts no certificate authority: only the hosts of a Lab speak TLS")
 
 
+def no_certificate() -> list[str]:
+    """Stands for the certificate of a host outside a lab."""
+    raise TrafficError("this host has no certificate of its own: only the hosts of a Lab have")
+
+
 class Host:
     """A host of the lab. All methods are thread-safe; every one raises LabNotRunning while the lab does not run.
 
     spec: the node's description. node: gives the running node, or raises LabNotRunning. trust: gives the certificate
-    (PEM) of the authority that its clients trust.
+    (PEM) of the authority that its clients trust; own: the certificate that they show, and its key.
     """
 
-    def __init__(self, spec: Node, node: Callable[[], protocol.Node], trust: Callable[[], str] = no_authority) -> None:
+    def __init__(
+        self,
+        spec: Node,
+        node: Callable[[], protocol.Node],
+        trust: Callable[[], str] = no_authority,
+        own: Callable[[], list[str]] = no_certificate,
+    ) -> None:
         self._spec = spec
         self._node = node
         self._authority = trust
+        self._own = own
         self._secure = False  # whether any of its clients may have spoken TLS
 
     @property
@@ -74,6 +86,7 @@ class Host:
         timeout: float = TIMEOUT,
         http2: bool = False,
         tls: str | None = None,
+        certificate: bool = False,
         **unknown: object,
     ) -> Reply:
         """One HTTP request on a connection of its own, which is closed after the answer.
@@ -81,12 +94,13 @@ class Host:
         headers: sent in the order and case given (a list of pairs may repeat a name); Host, User-Agent and Accept are
         added where absent. Names and values, also of cookies, are text, or bytes sent as they are. The URL's path goes
         out byte for byte. timeout: seconds for all of it. Over ``https://`` certificates are verified by the lab's own
-        authority; http2: speak HTTP/2 there (no request falls back to HTTP/1.1); tls: "1.2" or "1.3" forces a version.
+        authority; http2: speak HTTP/2 there (no request falls back to HTTP/1.1); tls: "1.2" or "1.3" forces a version;
+        certificate: show this host's own, by the lab's authority, if the other side asks for one (mutual TLS).
         Redirects are not followed. TrafficError (see its ``cause``) if there is no answer; an answer of any status is a
         `Reply`.
         """
         refuse_unknown("request", unknown, takes.REQUEST)
-        spec = request_spec(method, url, headers, cookies, body, timeout, http2, tls_options(url, tls, self._trust))
+        spec = request_spec(method, url, headers, cookies, body, timeout, http2, self._tls(url, tls, certificate))
         key = new_key("request")
         ask = self._line().ask
         return Reply.of(ask(f"{method} {url}", "http:request", key, spec, timeout=spec["timeout"], give_up=key))
@@ -103,7 +117,7 @@ class Host:
 
     def session(self) -> Session:
         """Requests that share one connection and keep cookies: ``with lab.alice.session() as s: s.get(...)``."""
-        return Session(self._line(), self._trust)
+        return Session(self._line(), self._tls)
 
     def websocket(
         self,
@@ -112,14 +126,15 @@ class Host:
         headers: HeadersIn | None = None,
         timeout: float = TIMEOUT,
         tls: str | None = None,
+        certificate: bool = False,
         **unknown: object,
     ) -> WebSocket:
-        """An open WebSocket to a ``ws://`` or ``wss://`` URL; tls: as for `request`.
+        """An open WebSocket to a ``ws://`` or ``wss://`` URL; tls, certificate: as for `request`.
 
         TrafficError with cause "status 404" where the upgrade is refused.
         """
         refuse_unknown("websocket", unknown, takes.WEBSOCKET)
-        options = tls_options(url, tls, self._trust)
+        options = self._tls(url, tls, certificate)
         return WebSocket(self._line(), url, headers, timeout, options)
 
     def tcp(self, host: str, port: int, *, timeout: float = TIMEOUT, **unknown: object) -> TcpConnection:
@@ -263,6 +278,11 @@ class Host:
         told = self._node().call("labkit.traffic.tls:secrets", since_ns, timeout=TIMEOUT)
         return [(time_ns, lines) for time_ns, lines in told["made"]], told["forgot"]
 
+    def _tls(self, url: object, version: object, certificate: bool) -> dict[str, Any] | None:
+        """How TLS is to be spoken there."""
+        own = self._own if check_flag("certificate", certificate) else None
+        return tls_options(url, version, self._trust, own)
+
     def _trust(self) -> str:
         self._secure = True
         return self._authority()
@@ -290,6 +310,7 @@ class Backend(Host):
         spec: Node,
         node: Callable[[], protocol.Node],
         trust: Callable[[], str] = no_authority,
+        own: Callable[[], list[str]] = no_certificate,
         *,
         certificate: Callable[[], list[str]] | None = None,
         drain: Callable[[], Any] | None = None,
@@ -298,7 +319,7 @@ class Backend(Host):
         udp_port: int = 7,
         https_port: int = 443,
     ) -> None:
-        super().__init__(spec, node, trust)
+        super().__init__(spec, node, trust, own)
         self._drain = drain
         ports = {"http_port": http_port, "tcp_port": tcp_port, "udp_port": udp_port}
         if certificate:

@@ -68,10 +68,12 @@ class Place(NamedTuple):
     port: int
     secure: bool
     tls_version: str | None
+    certified: bool
 
     @classmethod
     def of(cls, target: Target, spec: dict[str, Any]) -> "Place":
-        return cls(target.host, target.port, target.secure, (spec["tls"] or {}).get("version"))
+        tls = spec["tls"] or {}
+        return cls(target.host, target.port, target.secure, tls.get("version"), "certificate" in tls)
 
 
 class Session:

@@ -173,10 +173,13 @@ class Http2Connection:
             while data := self._sock.recv(PIECE):
                 with self._changed:
                     self._incoming.write(data)
-                    self._take()
-        except (OSError, h2.exceptions.ProtocolError) as error:
-            known = isinstance(error, OSError)
-            failure = from_exception(error) if known else Failure("not http2", str(error))  # type: ignore[arg-type]
+                    try:
+                        self._take()
+                    except (OSError, h2.exceptions.ProtocolError) as error:
+                        self._end(_told_by(error))  # before anybody sends again, and finds but a broken connection
+                        break
+        except OSError as error:
+            failure = from_exception(error)
         with self._changed:
             self._end(failure)
         hang_up(self._sock)
@@ -229,3 +232,7 @@ class Http2Connection:
             if not answer.over:
                 answer.failure, answer.over = self._over, True
         self._changed.notify_all()
+
+
+def _told_by(error: Exception) -> Failure:
+    return from_exception(error) if isinstance(error, OSError) else Failure("not http2", str(error))

@@ -22,7 +22,6 @@ from labkit.traffic.spec import (
     check_whole,
     header_pairs,
     request_spec,
-    tls_options,
 )
 
 TIMEOUT = 10.0
@@ -36,9 +35,9 @@ class Session(Held):
     opens a new connection. Interrupting a request closes the session.
     """
 
-    def __init__(self, line: Line, trust: Callable[[], str]) -> None:
+    def __init__(self, line: Line, tls: Callable[[object, object, bool], dict[str, Any] | None]) -> None:
         super().__init__(line, new_key("session"))
-        self._trust = trust
+        self._tls = tls
         line.ask("opening a session", "http:open_session", self._key, timeout=TIMEOUT, give_up=self._key)
 
     def request(
@@ -52,11 +51,12 @@ class Session(Held):
         timeout: float = TIMEOUT,
         http2: bool = False,
         tls: str | None = None,
+        certificate: bool = False,
         **unknown: object,
     ) -> Reply:
         """As `Host.request`, over the session's connection and with its cookies."""
         refuse_unknown("request", unknown, REQUEST)
-        spec = request_spec(method, url, headers, cookies, body, timeout, http2, tls_options(url, tls, self._trust))
+        spec = request_spec(method, url, headers, cookies, body, timeout, http2, self._tls(url, tls, certificate))
         doing = f"{method} {url}"
         key = self._key
         return Reply.of(self._line.ask(doing, "http:session_request", key, spec, timeout=spec["timeout"], give_up=key))

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from labkit.errors import TrafficError
 from labkit.wording import near_miss
 
-REQUEST = ("headers", "cookies", "body", "timeout", "http2", "tls")
-WEBSOCKET = ("headers", "timeout", "tls")
+REQUEST = ("headers", "cookies", "body", "timeout", "http2", "tls", "certificate")
+WEBSOCKET = ("headers", "timeout", "tls", "certificate")
 LOAD = ("connections", "seconds", "requests", "new_connections", "headers", "cookies", "timeout", "background")
 RUN = ("timeout", "background")
 CALL = ("timeout",)
@@ -31,7 +31,8 @@ _SAID = {
     "args": "call() passes what follows the function: call(function, 1, 2)",
     "kwargs": "a lambda can name arguments: call(lambda: function(a=1))",
     "verify": "certificates are always verified, by the lab's own CA",
-    "cert": "client certificates are not built yet: nobody here asks for one",
+    **dict.fromkeys(("cert", "client_certificate"), "certificate=True shows this host's own, by the lab's CA"),
+    **dict.fromkeys(("sni", "server_hostname"), "the name in the URL is what the certificate is asked for (SNI)"),
     **dict.fromkeys(("tls_version", "ssl", "ssl_version"), 'tls="1.2" or tls="1.3" forces a version'),
     **dict.fromkeys(("ciphers", "cipher"), "OpenSSL's own choice of ciphers stands"),
     **dict.fromkeys(("http2", "http3", "tls", "proxy", "proxies"), "it is not built yet"),

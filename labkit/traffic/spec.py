@@ -53,10 +53,13 @@ def request_spec(
     }
 
 
-def tls_options(url: object, version: object, trust: Callable[[], str]) -> dict[str, Any] | None:
-    """What `labkit.traffic.tls.handshake` takes; None for a *url* without TLS. *trust*: gives the root, as PEM.
+def tls_options(
+    url: object, version: object, trust: Callable[[], str], own: Callable[[], list[str]] | None = None
+) -> dict[str, Any] | None:
+    """What `labkit.traffic.tls.handshake` takes; None for a *url* without TLS. *trust*: gives the root, as PEM; *own*:
+    the client's certificate and key, if it shows them.
 
-    TrafficError for a *version* that is none, or that is given where there is no TLS.
+    TrafficError for a *version* that is none, and for what is given where there is no TLS.
     """
     if version is not None and version not in TLS_VERSIONS:
         choices = " or ".join(f'"{choice}"' for choice in TLS_VERSIONS)
@@ -66,7 +69,11 @@ def tls_options(url: object, version: object, trust: Callable[[], str]) -> dict[
     secure = isinstance(url, str) and url.partition("://")[0].lower() in ("https", "wss")
     if version is not None and not secure:
         raise TrafficError(f"tls={shown(version)} is for https:// and wss:// URLs, not {shown(url)}")
-    return {"trust": trust(), "version": version} if secure else None
+    if own and not secure:
+        raise TrafficError(f"certificate=True is for https:// and wss:// URLs, not {shown(url)}: without TLS none asks")
+    if not secure:
+        return None
+    return {"trust": trust(), "version": version, **({"certificate": own()} if own else {})}
 
 
 def header_pairs(headers: HeadersIn | None) -> list[list[str]]:

@@ -84,7 +84,8 @@ def secrets(since_ns: int) -> dict[str, Any]:
 def handshake(options: dict[str, Any], protocols: Sequence[str]) -> Iterator[tuple[ssl.SSLContext, Secrets]]:
     """A context for one handshake, made within the block, and its secrets, which are complete after it.
 
-    options: {"trust": the root certificate (PEM), "version": "1.2", "1.3" or None for both}. protocols: for ALPN.
+    options: {"trust": the root certificate (PEM), "version": "1.2", "1.3" or None for both, and if the client shows one
+    "certificate": [its own, its key] (PEM)}. protocols: for ALPN.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # verifies certificate and name
     context.load_verify_locations(cadata=options["trust"])
@@ -92,6 +93,9 @@ def handshake(options: dict[str, Any], protocols: Sequence[str]) -> Iterator[tup
     context.minimum_version = VERSIONS[version or "1.2"]
     context.maximum_version = VERSIONS[version or "1.3"]
     context.set_alpn_protocols(list(protocols))
+    if own := options.get("certificate"):
+        with _in_memory("".join(own)) as path:
+            context.load_cert_chain(path)
     made = Secrets(time.time_ns(), [])
     with _in_memory("") as path:
         context.keylog_filename = path

@@ -58,8 +58,10 @@ def open_websocket(
     sock = connect(target.host, target.port, timeout)
     where = ends(sock)
     secure = handshake(tls, HTTP1) if tls and target.secure else contextlib.nullcontext((None, None))
+    told: list[ssl.SSLError] = []
     try:
         with secure as (context, secrets):
+            _tell(context, told)
             connection = open_connection(
                 target.url,
                 sock=sock,
@@ -74,13 +76,12 @@ def open_websocket(
                 close_timeout=CLOSING,
                 max_size=LARGEST,
             )
-    except InvalidStatus as error:
-        status = error.response.status_code
-        raise Failure(f"status {status}", f"the upgrade was answered with status {status}, not 101") from error
-    except ssl.SSLError:
-        raise  # some of them are ValueErrors too
+    except ssl.SSLError as error:
+        raise (told[0] if told else error) from None  # some of them are ValueErrors too
     except (InvalidHandshake, InvalidURI, ValueError) as error:
-        raise Failure("no upgrade", f"the upgrade failed: {error}") from error
+        raise told[0] if told else _refused(error) from error
+    except ConnectionClosed as error:  # as we asked
+        raise told[0] if told else _closed(error) from error
     seconds = time.monotonic() - started
     shelf.put(key, WebSocket(connection, secrets))
     response = connection.response
@@ -105,6 +106,33 @@ def receive(key: str, number: int, timeout: float) -> dict[str, Any]:
         return {"message": shelf.get(key, WebSocket).received.piece(number, timeout)}
     except ConnectionClosed as error:
         raise _closed(error) from error
+
+
+def _refused(error: Exception) -> Failure:
+    """Why there was no upgrade. Of a redirect, which is not followed here, the library says why it does not either."""
+    answered = error if isinstance(error, InvalidStatus) else error.__context__
+    if isinstance(answered, InvalidStatus):
+        status = answered.response.status_code
+        return Failure(f"status {status}", f"the upgrade was answered with status {status}, not 101")
+    return Failure("no upgrade", f"the upgrade failed: {error}")
+
+
+def _tell(context: ssl.SSLContext | None, told: list[ssl.SSLError]) -> None:
+    """Have *told* what reading from a socket of *context* raises: the library's own thread reads, and tells nobody.
+
+    In TLS 1.3 the other side judges a client's certificate after the handshake, so that its alert is read only there.
+    """
+
+    class Telling(ssl.SSLSocket):
+        def read(self, *arguments: Any) -> Any:
+            try:
+                return super().read(*arguments)
+            except ssl.SSLError as error:
+                told.append(error)
+                raise
+
+    if context:
+        context.sslsocket_class = Telling
 
 
 def _closed(error: ConnectionClosed) -> Failure:

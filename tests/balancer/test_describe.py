@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from labkit.balancer.describe import as_html, as_text, routes_text, summary
+from labkit.balancer.l7.tls import Tls
 from labkit.balancer.plan import plan_l4, plan_l7
 from labkit.balancer.policy import Route
 from labkit.topology import Listener, default
@@ -70,3 +71,17 @@ def test_where_tls_ends_and_how_it_goes_on_is_said() -> None:
         assert f"\n# TLS ends on port 443; {onwards}\n" in text
     closed = routes_text(plan_l7(LAB, L4.forwards), [("10.0.1.10", 80), ("10.0.1.10", 443)])
     assert "443" not in closed, "what the proxy is ready to end but does not is no part of the rules"
+
+
+def test_what_else_is_said_of_tls() -> None:
+    tls = Tls(names=["shop.test", "api.test"], redirect=True, hsts=60, clients="optional")
+    policy = plan_l7(LAB, L4.forwards, tls=tls)
+    lines = [
+        "further certificates, chosen by SNI: shop.test, api.test",
+        "client certificates of the lab's CA are optional",
+        "requests in clear are answered 308, to https://",
+        "answers over TLS say Strict-Transport-Security: max-age=60",
+    ]
+    assert dict(summary(LAB, policy, None))["TLS"] == "; ".join(lines)
+    assert "".join(f"\n# {line}" for line in lines) in routes_text(policy, [("10.0.1.10", 443)])
+    assert "TLS" not in dict(summary(LAB, plan_l7(LAB, L4.forwards, tls=True), None))

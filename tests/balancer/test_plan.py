@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from labkit.balancer.l7.auth import ClientCertificate
+from labkit.balancer.l7.tls import Tls
 from labkit.balancer.plan import plan_l4, plan_l7
 from labkit.balancer.policy import ALGORITHMS, L7Policy, Route, Target
 from labkit.errors import PolicyError
@@ -102,6 +104,16 @@ def test_l7_without_anything_to_end_is_refused() -> None:
         plan_l7(replace(LAB, listeners=(Listener(80),)), (), tls=True)
 
 
+def test_a_redirect_needs_something_to_redirect_and_leads_to_the_first_https_listener() -> None:
+    tls = Tls(redirect=True)
+    with pytest.raises(PolicyError, match=r"has no HTTP listener: give it one, as in Listener\(80\)"):
+        plan_l7(replace(LAB, listeners=(Listener(443, "https"),)), (), tls=tls)
+    lab = replace(LAB, listeners=(Listener(80), Listener(8443, "https"), Listener(443, "https")))
+    policy = plan_l7(lab, (), tls=tls)
+    assert (policy.tls, policy.https_port) == (tls, 8443)
+    assert (l7().tls, l7(tls=True).tls, l7().https_port) == (None, Tls(), 443)
+
+
 def test_l7_takes_routes_in_order_and_only_the_pools_they_name() -> None:
     routes = [Route("/b/*", "images"), Route("/a/*", "images"), Route("*", pool="api")]
     policy = l7(routes=routes, engine="mitmproxy")
@@ -109,6 +121,7 @@ def test_l7_takes_routes_in_order_and_only_the_pools_they_name() -> None:
     assert set(policy.pools) == {"images", "api"}
 
 
+CERTIFIED = Route("/admin/*", "api", auth=ClientCertificate(["alice"]))
 PATH = (
     "L4 cannot route by path: it chooses the backend on the SYN, before the client has sent a path. "
     "Use lab.balancer.l7(routes=[...])."
@@ -219,14 +232,21 @@ def test_l4_refuses_with_a_lesson(asked: dict[str, Any], words: list[str]) -> No
         ({"tls": "1.2"}, ["tls is True or False", "certificates are the lab's own"]),
         ({"reencrypt": 1, "tls": True}, ["reencrypt is True or False"]),
         ({"reencrypt": True}, ["without tls=True nothing is", "l7(tls=True, reencrypt=True)"]),
-        ({"mtls": True}, ["asks clients for certificates"]),
+        ({"mtls": True}, ["asks clients for certificates", 'l7(tls=Tls(clients="required"))']),
         ({"client_certificates": True}, ["asks clients for certificates"]),
+        ({"hsts": True}, ["tls= takes what", "l7(tls=Tls(hsts=True))"]),
+        ({"tls": Tls(names=["LB"])}, ["'lb'", "is a host of this lab already", "such as shop.test"]),
+        ({"tls": Tls(names=["ip6-api1"])}, ["is a host of this lab already"]),
+        ({"tls": Tls(names=["localhost"])}, ["is a host of this lab already"]),
+        ({"routes": [CERTIFIED]}, ["that no client is asked for", 'add tls=Tls(clients="optional")']),
+        ({"routes": [CERTIFIED], "tls": True}, ["that no client is asked for"]),
+        ({"routes": [CERTIFIED], "tls": Tls(names=["shop.test"])}, ['tls=Tls(clients="optional")']),
         ({"ciphers": "AES"}, ["chooses ciphers", "get(tls='1.2')"]),
         ({"min_version": "1.3"}, ["chooses TLS versions"]),
-        ({"certificate": "x.pem"}, ["the lab's own CA makes one"]),
+        ({"certificate": "x.pem"}, ["by the lab's own CA", 'l7(tls=Tls(names=["shop.test"]))']),
         ({"http2": True}, ["offer it by ALPN"]),
         ({"http3": True}, ["QUIC"]),
-        ({"sni": {}}, ["routes by SNI"]),
+        ({"sni": {}}, ["chooses the certificate by SNI", 'l7(tls=Tls(names=["shop.test"]))']),
         ({"ssl": True}, ["did you mean 'tls'?"]),
         ({"sticky": "client"}, ['sticky="cookie"', "application=True"]),
         ({"weights": {"api3": 1}}, ["lab.balancer.l7() was given a weight", "'api3'", "did you mean 'api2'?"]),

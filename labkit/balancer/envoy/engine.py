@@ -37,7 +37,8 @@ class EnvoyEngine(Owner):
     """The production L7 engine in *node*, on *addresses* at ports of its own, which `inward` tells.
 
     listeners: those that may end here. taken: all listeners of the lab, whose ports are left alone. identity: gives
-    certificate, key and the lab's root (PEM) when it is started; without it TLS is not spoken. on_death: called with
+    certificate, key and the lab's root (PEM) when it is started; without it TLS is not spoken. certificate: gives
+    certificate and key (PEM) for a further name of a policy. on_death: called with
     the reason, on the runtime's reader thread, when Envoy ends unasked.
     """
 
@@ -53,12 +54,14 @@ class EnvoyEngine(Owner):
         listeners: Sequence[Listener],
         on_death: Callable[[str], None],
         identity: Callable[[], Sequence[str]] | None = None,
+        certificate: Callable[[str], Sequence[str]] | None = None,
         taken: Sequence[Listener] = (),
     ) -> None:
         super().__init__(node, on_death)
         self._ports = names.ports(listeners, taken or listeners)
         self._places = names.places(addresses, self._ports)
         self._identity_of = identity
+        self._certificate = certificate
         self._identity: Identity | None = None
         self._folder = ""
         self._configuration: Configuration | None = None  # the last one that was taken

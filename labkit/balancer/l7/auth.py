@@ -9,7 +9,7 @@ import base64
 import binascii
 import hmac
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -18,6 +18,7 @@ from labkit.balancer.l7.request import Watched
 from labkit.errors import PolicyError
 from labkit.wording import encodable, shown
 
+_CERTIFIED = re.compile(r"[a-z0-9_*](?:[a-z0-9_.-]{0,251}[a-z0-9])?")
 _LEAST_SECRET = 32  # bytes: RFC 7518 §3.2 wants as many as the hash has
 
 
@@ -147,6 +148,44 @@ class Jwt:
         except jwt.InvalidTokenError as error:
             return Refused(401, f"the token is not good: {error}", 'Bearer error="invalid_token"')
         return str(claims.get("sub", ""))
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class ClientCertificate:
+    """A certificate that the client showed in the handshake: ``auth=ClientCertificate(["alice"], user="x-user")``.
+
+    names: those that may ask, as the certificate names them (its alternative names of kind DNS); without any, whoever
+    has a certificate. The user is the first of the certificate's names that may. Whoever has none, or another name,
+    gets 403: no header field could help, so there is nothing to challenge for (RFC 9110 §15.5.2). Asking for
+    certificates is the handshake's part: ``l7(tls=Tls(clients="optional"))``, or ``"required"``.
+    """
+
+    names: tuple[str, ...]
+    user: str | None
+
+    def __init__(self, names: Any = (), user: Any = None) -> None:
+        if isinstance(names, str) or not isinstance(names, Iterable):
+            raise PolicyError(
+                f'ClientCertificate({shown(names)}): it is a list of names, as in ClientCertificate(["alice"]).'
+            )
+        found = tuple(name.lower() if isinstance(name, str) else name for name in names)
+        for name in found:
+            if not isinstance(name, str) or not _CERTIFIED.fullmatch(name):
+                raise PolicyError(
+                    f"ClientCertificate([{shown(name)}]): it is a name in a certificate, such as a host's: alice."
+                )
+        object.__setattr__(self, "names", found)
+        object.__setattr__(self, "user", _header("ClientCertificate", "user", user) if user is not None else None)
+
+    def judge(self, request: Watched) -> str | Refused:
+        certified = request.certificate
+        if certified is None:
+            return Refused(403, "this route asks for a client certificate of the lab's CA, and there is none here")
+        known = [name for name in certified if not self.names or name.lower() in self.names]
+        if not known:
+            whose = ", ".join(certified) or "nobody"
+            return Refused(403, f"the client's certificate is for {whose}, who may not ask here")
+        return known[0]
 
 
 def _whose(secrets: Pairs, shown_secret: str) -> str | None:

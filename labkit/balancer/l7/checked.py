@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from labkit.balancer.l7.actions import Answer, Edit, Redirect
-from labkit.balancer.l7.auth import ApiKey, Basic, Jwt
+from labkit.balancer.l7.auth import ApiKey, Basic, ClientCertificate, Jwt
 from labkit.balancer.l7.cors import Cors
 from labkit.balancer.l7.fields import TOKEN
 from labkit.balancer.l7.patterns import Regex
@@ -23,7 +23,7 @@ _VALUES: dict[str, tuple[tuple[type, ...], str]] = {
     "rewrite": ((str,), '"/v2/*"'),
     "request": ((Edit,), 'Edit(set={"x-lab": "1"})'),
     "response": ((Edit,), 'Edit(set={"x-lab": "1"})'),
-    "auth": ((ApiKey, Basic, Jwt), 'ApiKey({"alice": "secret"})'),
+    "auth": ((ApiKey, Basic, Jwt, ClientCertificate), 'ApiKey({"alice": "secret"})'),
     "limit": ((RateLimit,), "RateLimit(10, seconds=1)"),
     "cors": ((Cors,), 'Cors(["https://shop.test"])'),
     "max_body": ((int,), "1_000_000"),

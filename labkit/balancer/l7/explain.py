@@ -10,8 +10,9 @@ from typing import Any
 from urllib.parse import quote
 
 from labkit.balancer.l7.matching import Decision, decide
-from labkit.balancer.l7.request import Request
+from labkit.balancer.l7.request import Request, Watched
 from labkit.balancer.l7.route import Route
+from labkit.balancer.l7.tls import Tls, at_the_door
 from labkit.errors import PolicyError
 from labkit.wording import encodable, shown
 
@@ -74,8 +75,17 @@ def request_of(
     return Request(method.upper(), path, lines, "", content, client, secure or bool(url and url[1].lower() == "https"))
 
 
-def explanation(routes: tuple[Route, ...], request: Request) -> Explanation:
-    """What the routes would do with *request*. Functions of routes are asked here; raises what they raise."""
+def explanation(
+    routes: tuple[Route, ...], request: Request, tls: Tls | None = None, https_port: int = 443
+) -> Explanation:
+    """What the routes would do with *request*, if *tls* lets them see it. Functions of routes are asked here; raises
+    what they raise."""
+    if tls and tls.redirect and not request.secure:
+        watched = Watched(request)
+        reply = at_the_door(tls, watched, https_port)
+        said = f"{reply.status}, {reply.reason}" if reply else ""
+        then = f"the balancer answers {said}; no route is asked. Ask with the https:// URL for the routes"
+        return Explanation(f"{request.method} {request.target}", None, None, watched.reads, (), then)
     decision = decide(routes, request)
     passed = tuple((route.label, why) for route, why in decision.passed)
     return Explanation(

@@ -51,7 +51,9 @@ class Request:
     """A request as received: method, target (one character a byte), header lines in order.
 
     authority: the host where it is not in a Host field (HTTP/2, absolute-form). body: None where it is not held: it is
-    larger than `HELD_BODY`, or of unknown length and nobody asks for it. client: the address it came from.
+    larger than `HELD_BODY`, or of unknown length and nobody asks for it. client: the address it came from. secure: it
+    came over TLS; then sni: the name that the client asked the certificate for, in small letters, and certificate: the
+    names (DNS) in the client's own, which has been verified; None where it showed none.
     """
 
     method: str
@@ -61,6 +63,8 @@ class Request:
     body: bytes | None = b""
     client: str = ""
     secure: bool = False
+    sni: str = ""
+    certificate: tuple[str, ...] | None = None
 
     @property
     def path(self) -> str:
@@ -181,6 +185,16 @@ class Watched:
     def client(self) -> str:
         self.note("ip6.src" if ":" in self.unwatched.client else "ip.src")
         return self.unwatched.client
+
+    @property
+    def sni(self) -> str:
+        self.note("tls.sni")
+        return self.unwatched.sni
+
+    @property
+    def certificate(self) -> tuple[str, ...] | None:
+        self.note("tls.client_certificate")
+        return self.unwatched.certificate
 
     def header(self, name: str) -> str | None:
         """The value of a header field; None if it is not there."""

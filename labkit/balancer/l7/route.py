@@ -32,10 +32,11 @@ class Route:
 
     Instead of going to a pool a request may get a `Redirect` (redirect, a path or URL for short) or an `Answer` of the
     balancer's own (respond, a status for short). On its way: rewrite gives it another path, as in ``"/v2/*"``; request
-    and response are an `Edit` of header fields. Before that: auth (`ApiKey`, `Basic`, `Jwt`) and limit (`RateLimit`)
-    may refuse it, cors (`Cors`) answers preflights, max_body is the most bytes it may carry. timeout: seconds for the
-    backend to begin its answer. transform_request, transform_response: functions of the `Message` that give its new
-    body, bytes or text, or None to leave it as it is; the body is held for that, up to 1 MiB.
+    and response are an `Edit` of header fields. Before that: auth (`ApiKey`, `Basic`, `Jwt`, `ClientCertificate`) and
+    limit (`RateLimit`) may refuse it, cors (`Cors`) answers preflights, max_body is the most bytes it may carry.
+    timeout: seconds for the backend to begin its answer. transform_request, transform_response: functions of the
+    `Message` that give its new body, bytes or text, or None to leave it as it is; the body is held for that, up to
+    1 MiB.
 
     Functions run in processes of their own beside the proxy (engine mitmproxy), 1 s a call at most; what they raise is
     in ``lab.balancer.rule_errors()``.

@@ -38,7 +38,7 @@ def answer(
     return response
 
 
-def raw_answer(status: int, reason: str, *, head: bool = False) -> bytes:
+def raw_answer(status: int, reason: str, fields: Sequence[tuple[str, str]] = (), *, head: bool = False) -> bytes:
     """`answer` as bytes for the wire, saying that the connection ends with it."""
-    raw: bytes = http1.assemble_response(answer(status, reason, head=head, close=True))  # type: ignore[no-untyped-call]
+    raw: bytes = http1.assemble_response(answer(status, reason, fields=fields, head=head, close=True))  # type: ignore[no-untyped-call]
     return raw

@@ -29,8 +29,9 @@ class MitmproxyEngine(Owner):
     """The inspecting L7 engine in *node*, listening on *addresses* at the ports of *listeners*.
 
     identity: gives certificate, key and the lab's root (PEM), asked for by `ready`; without it TLS is not spoken.
-    on_death: called with the reason, on the runtime's reader thread, when the proxy ends unasked. on_rule_error: called
-    with the event, on the same thread, when a function of the policy failed for the first time.
+    certificate: gives certificate and key (PEM) for a further name of a policy. on_death: called with the reason, on
+    the runtime's reader thread, when the proxy ends unasked. on_rule_error: called with the event, on the same thread,
+    when a function of the policy failed for the first time.
     """
 
     name = "mitmproxy"
@@ -43,6 +44,7 @@ class MitmproxyEngine(Owner):
         listeners: Sequence[Listener],
         on_death: Callable[[str], None],
         identity: Callable[[], Sequence[str]] | None = None,
+        certificate: Callable[[str], Sequence[str]] | None = None,
         on_rule_error: Callable[[dict[str, Any]], None] = lambda event: None,
     ) -> None:
         super().__init__(node, on_death)
@@ -53,6 +55,7 @@ class MitmproxyEngine(Owner):
         self._identity = identity
         self._rule_errors = RuleErrors(_KEPT_ERRORS, on_rule_error)
         self._packer = Packer()
+        self._certificate = certificate
 
     def _begin(self, run: Life) -> Task:
         return self._node.start(_TASK, on_event=run.take, on_exit=run.end, **self._arguments)
@@ -73,17 +76,27 @@ class MitmproxyEngine(Owner):
         Raises EngineError; and PolicyError for functions that cannot be packed, or loaded in the node: then the policy
         of before stays in force.
         """
+        run = self._current()
+        if policy.tls and policy.tls.names and self._certificate:
+            self._certify(run, policy.tls.names, self._certificate)
         if policy.routes is not self._packer.routes:
             self._packer.take(policy.routes)
             self._rule_errors.begin()
         loading = LOAD_SECONDS if self._packer else 0.0
-        reply = self._current().ask("policy", loading, policy=to_plain(policy, self._packer))
+        reply = run.ask("policy", loading, policy=to_plain(policy, self._packer))
         if "refused" in reply:
             raise PolicyError(
                 f"The functions of the routes cannot be loaded in {self._node.name} ({reply['refused']}): import what "
                 "they need inside them, and see that it is installed where labkit is."
             )
         return _served(reply)
+
+    def _certify(self, run: Life, names: Sequence[str], certificate: Callable[[str], Sequence[str]]) -> None:
+        """Hand this life of the proxy, once, the certificates of *names*. Raises EngineError."""
+        new = {name: list(certificate(name)) for name in names if name not in run.certified}
+        if new:
+            run.ask("certificates", certificates=new)
+            run.certified |= new.keys()
 
     def rule_errors(self) -> tuple[list[dict[str, Any]], int]:
         """The failures of functions, oldest first, complete for what has been answered; and how many are forgotten."""

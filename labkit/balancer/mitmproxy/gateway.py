@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from mitmproxy import http
 
-from labkit.balancer.l7 import compression, hopbyhop, sticky
+from labkit.balancer.l7 import compression, hopbyhop, sticky, tls
 from labkit.balancer.l7.admission import granted
 from labkit.balancer.l7.request import Watched
 from labkit.balancer.l7.rewriting import rewritten
@@ -72,7 +72,7 @@ def send_back(flow: http.HTTPFlow, policy: L7Policy, route: Route, watched: Watc
         lines = _but("transfer-encoding", lines)
     if route.response:
         lines = route.response.made(lines)
-    put(response, lines)
+    put(response, tls.answered(policy.tls, lines, secure=watched.unwatched.secure))
 
 
 def _compressible(response: http.Response, lines: Lines, watched: Watched) -> bool:

@@ -99,7 +99,8 @@ class FrontHttp2(_http2.Http2Server):
         if stream:
             record(stream.flow).refuse(status)
             head = stream.flow.request.method == "HEAD"
-        yield from self._answer(stream_id, answer(status, reason, head=head))
+        fields = self._http.router.fields(self.context.client)
+        yield from self._answer(stream_id, answer(status, reason, fields=fields, head=head))
 
     def _answer(self, stream_id: int, response: http.Response) -> Commands:
         content = response.raw_content or b""

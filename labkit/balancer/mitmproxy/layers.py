@@ -140,7 +140,8 @@ class FrontConnection(_http1.Http1Server):
         stream = self._http.streams.get(self.stream_id)
         if stream:
             record(stream.flow).refuse(status)
-        return raw_answer(status, reason, head=self.request is not None and self.request.method == "HEAD")
+        fields = self._http.router.fields(self.context.client)
+        return raw_answer(status, reason, fields, head=self.request is not None and self.request.method == "HEAD")
 
 
 @dataclass

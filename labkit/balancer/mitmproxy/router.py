@@ -17,6 +17,7 @@ from mitmproxy.connection import Client, Connection
 from mitmproxy.net.http.http1 import expected_http_body_size
 
 from labkit.balancer.functions.pool import Pool
+from labkit.balancer.l7 import tls
 from labkit.balancer.l7.admission import Admission, Reply
 from labkit.balancer.l7.code import HELD_MESSAGE
 from labkit.balancer.l7.matching import Decision, walk
@@ -28,6 +29,7 @@ from labkit.balancer.mitmproxy.functions import Functions
 from labkit.balancer.mitmproxy.gateway import send_back, send_on
 from labkit.balancer.mitmproxy.journal import Exchange, Headers, Journal, Side
 from labkit.balancer.mitmproxy.rewrite import in_origin_form, without_h2c, without_second_host
+from labkit.balancer.mitmproxy.tls import names_of
 from labkit.balancer.mitmproxy.upstream import Upstream
 from labkit.balancer.policy import L7Policy, Target
 from labkit.topology import Listener
@@ -234,6 +236,8 @@ class Router:
             exchange.error = exchange.rule = None  # what a function of the other policy said is of no account
 
     async def _walk_by(self, policy: L7Policy, pool: Pool, watched: Watched, exchange: Exchange) -> Decision | Reply:
+        if policy.tls and (reply := tls.at_the_door(policy.tls, watched, policy.https_port)):
+            return reply
         steps = walk(policy.routes, watched)
         try:
             route = next(steps)
@@ -273,9 +277,14 @@ class Router:
         send_on(flow.request, policy, route, watched, admitted.user, record(flow).request)
 
     def _answer(self, flow: http.HTTPFlow, reply: Reply) -> None:
+        fields = self.fields(flow.client_conn, reply.headers)
         flow.response = answer(
-            reply.status, reply.reason, text=reply.text, fields=reply.headers, head=flow.request.method == "HEAD"
+            reply.status, reply.reason, text=reply.text, fields=fields, head=flow.request.method == "HEAD"
         )
+
+    def fields(self, client: Client, own: Sequence[tuple[str, str]] = ()) -> Sequence[tuple[str, str]]:
+        """The header fields of an answer of our own to *client*: *own*, and what every answer has."""
+        return tls.answered(self.policy.tls, own, secure=client.tls)
 
 
 def way_of(flow: http.HTTPFlow) -> Way | None:
@@ -290,10 +299,12 @@ def _request(flow: http.HTTPFlow, exchange: Exchange, held: bool) -> Request:
         exchange.method,
         exchange.target,
         [(name, value) for name, value in exchange.headers_received],
-        exchange.host if _multiplexed(flow) else "",
+        "" if exchange.target.startswith("/") and not _multiplexed(flow) else exchange.host,
         flow.request.raw_content if held else None,
         exchange.front["client"][0],
         "tls" in exchange.front,
+        (exchange.sni or "").lower(),
+        tuple(exchange.front["certificate"]) if "certificate" in exchange.front else None,
     )
 
 
@@ -306,7 +317,9 @@ def record(flow: http.HTTPFlow) -> Exchange:
 
 def front_side(client: Client) -> Side:
     """The client's connection: true addresses of both ends, as the sockets say."""
-    return _side(client, own=client.peername, peer=client.sockname)
+    names = names_of(client)
+    side = _side(client, own=client.peername, peer=client.sockname)
+    return side if names is None else side | {"certificate": list(names)}
 
 
 def _side(connection: Connection, own: Any, peer: Any) -> Side:
@@ -342,6 +355,7 @@ def _held(exchange: Exchange, body: bool) -> list[str]:
     names = [f"{network}.src", f"{network}.dst", "tcp.sport", "tcp.dport"]
     if "tls" in exchange.front:
         names += ["tls.version", *(["tls.sni"] if exchange.sni else []), "tls.alpn"]
+        names += ["tls.client_certificate"] if "certificate" in exchange.front else []
     names += ["http.method", "http.target"]
     if exchange.version == "HTTP/2" and exchange.host:
         names.append("http.host")

@@ -115,6 +115,11 @@ class _Proxy:
                 self._tell_routes(number)
             case "identity":
                 self._tls = Tls(message["identity"], self._link.send, self._router.name_of)
+                self._tls.use(self._router.policy.tls)
+                self._link.send({"kind": "reply", "id": number})
+            case "certificates":
+                assert self._tls  # who it is has been told before
+                self._tls.certify(message["certificates"])
                 self._link.send({"kind": "reply", "id": number})
             case "flush":
                 self._journal.flush(number)
@@ -128,6 +133,8 @@ class _Proxy:
                 self._link.send({"kind": "reply", "id": number, "refused": str(error)})
                 return
             self._router.use(policy, pool)
+            if self._tls:
+                self._tls.use(policy.tls)
             self._tell_routes(number)
 
     def _tell_routes(self, number: int) -> None:

@@ -1,6 +1,8 @@
 """TLS of the proxy: ends it at the front, speaks it to backends that are asked for it, tells the secrets of both.
 
-The front offers HTTP/2 and HTTP/1.1 (ALPN, RFC 7301) under TLS 1.2 and 1.3. A backend must show a certificate of the
+The front offers HTTP/2 and HTTP/1.1 (ALPN, RFC 7301) under TLS 1.2 and 1.3, with forward secrecy and AEAD ciphers alone
+(RFC 9325 §4.2), without compression, renegotiation and resumption; which certificate it shows, and whether it asks for
+one, is a `labkit.balancer.l7.tls.Tls`'s to say. A backend must show a certificate of the
 lab's root for its own name; it is offered what the client speaks: HTTP/2 if that, TLS 1.2 if no more. Secrets are
 NSS key log lines, told handshake by handshake as ``{"kind": "secrets", "time_ns", "leg", "connection", "lines"}``, and
 the end of such a connection as ``{"kind": "closed", "time_ns", "connection"}``.
@@ -8,11 +10,12 @@ the end of such a connection as ``{"kind": "closed", "time_ns", "connection"}``.
 
 import contextlib
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from ipaddress import ip_address
 from typing import Any
 
-from mitmproxy.connection import Connection, Server
+from mitmproxy import certs
+from mitmproxy.connection import Client, Connection, Server
 from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.tls import ClientTLSLayer
@@ -20,7 +23,16 @@ from mitmproxy.proxy.tunnel import TunnelState
 from mitmproxy.tls import TlsData
 from OpenSSL import SSL, crypto
 
+from labkit.balancer.l7 import tls as rules
+
 HTTP2, HTTP1 = b"h2", b"http/1.1"
+_CIPHERS = b"ECDHE+AESGCM:ECDHE+CHACHA20"  # of TLS 1.2; those of 1.3 are all of this kind
+_LINGER_SECONDS = 1.0
+_ASKING = {
+    None: SSL.VERIFY_NONE,
+    "optional": SSL.VERIFY_PEER,
+    "required": SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT,
+}
 
 
 class Tls:
@@ -32,20 +44,28 @@ class Tls:
     def __init__(
         self, identity: Sequence[str], tell: Callable[[Any], None], name_of: Callable[[str], str | None]
     ) -> None:
-        chain, key, root = (text.encode() for text in identity)
+        self._certificates: dict[str, Sequence[str]] = {"": identity[:2]}  # by name; that of the VIP's own names first
+        self._root = crypto.load_certificate(crypto.FILETYPE_PEM, identity[2].encode())
+        self._fronts: dict[tuple[str, str | None], SSL.Context] = {}
+        self._rules = rules.Tls()
         self._tell = tell
         self._name_of = name_of
         self._told: set[str] = set()
-        self._front = self._context(SSL.TLS_SERVER_METHOD)
-        self._front.use_certificate(crypto.load_certificate(crypto.FILETYPE_PEM, chain))
-        self._front.use_privatekey(crypto.load_privatekey(crypto.FILETYPE_PEM, key))
-        self._front.set_alpn_select_callback(_agree)
-        self._back, self._old_back = self._to_backends(root), self._to_backends(root)
+        self._back, self._old_back = self._to_backends(), self._to_backends()
         self._old_back.set_max_proto_version(SSL.TLS1_2_VERSION)
+
+    def certify(self, certificates: Mapping[str, Sequence[str]]) -> None:
+        """Have a certificate for further names: name -> [certificate, key]."""
+        self._certificates |= certificates
+
+    def use(self, tls: rules.Tls | None) -> None:
+        """End TLS as *tls* says from the next handshake on; the names have been certified."""
+        self._rules = tls or rules.Tls()
 
     def start_client(self, data: TlsData) -> None:
         """A client has said hello."""
-        data.ssl_conn = SSL.Connection(self._front)
+        sni = (data.context.client.sni or "").lower()
+        data.ssl_conn = SSL.Connection(self._front(sni if sni in self._rules.names else ""))
         data.ssl_conn.set_app_data([])
         data.ssl_conn.set_accept_state()
 
@@ -92,12 +112,34 @@ class Tls:
             message = {"kind": "secrets", "time_ns": now, "leg": leg, "connection": data.conn.id, "lines": list(lines)}
             self._tell(message)
 
-    def _to_backends(self, root: bytes) -> SSL.Context:
-        context = self._context(SSL.TLS_CLIENT_METHOD)
-        context.set_verify(SSL.VERIFY_PEER)
+    def _front(self, name: str) -> SSL.Context:
+        """For clients that ask for *name*; "" for those that get the VIP's certificate."""
+        asking = self._rules.clients
+        if (name, asking) not in self._fronts:
+            chain, key = (text.encode() for text in self._certificates[name])
+            context = self._context(SSL.TLS_SERVER_METHOD)
+            context.use_certificate(crypto.load_certificate(crypto.FILETYPE_PEM, chain))
+            context.use_privatekey(crypto.load_privatekey(crypto.FILETYPE_PEM, key))
+            context.set_alpn_select_callback(_agree)
+            context.set_cipher_list(_CIPHERS)
+            context.set_options(SSL.OP_CIPHER_SERVER_PREFERENCE | SSL.OP_NO_RENEGOTIATION | SSL.OP_NO_TICKET)
+            context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+            context.set_verify(_ASKING[asking])
+            if asking:
+                self._trust_root(context)
+                context.add_client_ca(self._root)
+            self._fronts[name, asking] = context
+        return self._fronts[name, asking]
+
+    def _trust_root(self, context: SSL.Context) -> None:
         store = context.get_cert_store()
         assert store is not None
-        store.add_cert(crypto.load_certificate(crypto.FILETYPE_PEM, root))
+        store.add_cert(self._root)
+
+    def _to_backends(self) -> SSL.Context:
+        context = self._context(SSL.TLS_CLIENT_METHOD)
+        context.set_verify(SSL.VERIFY_PEER)
+        self._trust_root(context)
         return context
 
     def _context(self, method: int) -> SSL.Context:
@@ -109,9 +151,12 @@ class Tls:
 
 
 class FrontTls(ClientTLSLayer):
-    """The client's TLS; says goodbye before it closes (close_notify, RFC 8446 §6.1), which mitmproxy leaves out.
+    """The client's TLS; says what was wrong with a handshake, and goodbye before it closes (alerts, RFC 8446 §6), which
+    mitmproxy leaves out.
 
-    seconds: for the whole handshake; then the connection is closed.
+    After a failed handshake it is the client that closes, or time that runs out: a client of TLS 1.3 may have sent its
+    request by then, and the reset that it would get for that could reach it before the alert. seconds: for the whole
+    handshake; then the connection is closed.
     """
 
     def __init__(self, context: Context, seconds: float) -> None:
@@ -127,11 +172,33 @@ class FrontTls(ClientTLSLayer):
         elif self.tunnel_state is TunnelState.ESTABLISHING:
             yield commands.CloseConnection(self.conn)
 
+    def on_handshake_error(self, err: str) -> Generator[commands.Command, Any, None]:
+        if self.tls:  # the hello made sense
+            yield from self.tls_interact()
+        for command in super().on_handshake_error(err):
+            if self.tls and isinstance(command, commands.CloseConnection):
+                yield commands.CloseTcpConnection(self.conn, half_close=True)
+                yield commands.RequestWakeup(_LINGER_SECONDS)
+            else:
+                yield command
+
+    def errored(self, event: events.Event) -> Generator[commands.Command, Any, None]:
+        if isinstance(event, events.Wakeup):
+            yield commands.CloseConnection(self.conn)
+
     def send_close(self, command: commands.CloseConnection) -> Generator[commands.Command, Any, None]:
         with contextlib.suppress(SSL.Error):
             self.tls.shutdown()
         yield from self.tls_interact()
         yield from super().send_close(command)
+
+
+def names_of(client: Client) -> tuple[str, ...] | None:
+    """The names (DNS) in the certificate that *client* showed, which the handshake has verified; None without one."""
+    if not client.certificate_list:
+        return None
+    every = client.certificate_list[0].altnames
+    return tuple(name.value for name in every if isinstance(name, certs.x509.DNSName))  # type: ignore[attr-defined]
 
 
 def _note(connection: SSL.Connection, line: bytes) -> None:

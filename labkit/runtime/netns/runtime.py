@@ -7,6 +7,7 @@ import select
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -53,6 +54,8 @@ class NetnsRuntime:
         self._stopping = False
         self._cause = ""
         self._owner = os.getpid()
+        self._known: dict[str, str] = {}
+        self._knowing = threading.Lock()
 
     @property
     def nodes(self) -> Mapping[str, StreamNode]:
@@ -81,6 +84,14 @@ class NetnsRuntime:
         except BaseException:
             self.stop()
             raise
+
+    def know(self, names: Mapping[str, str]) -> None:
+        with self._knowing:
+            new = {name: address for name, address in names.items() if self._known.get(name) != address}
+            if new:
+                lines = "".join(f"{address} {name}\n" for name, address in new.items())
+                next(iter(self._nodes.values())).call("labkit.runtime.netns.hosts:append", lines)
+                self._known |= new
 
     def stop(self) -> None:
         if os.getpid() != self._owner:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from labkit.balancer.envoy.engine import EnvoyEngine
+from labkit.balancer.l7.tls import Tls
 from labkit.balancer.limits import Limits
 from labkit.balancer.mitmproxy.engine import MitmproxyEngine
 from labkit.balancer.policy import L7Policy, Route, Target
@@ -54,13 +55,21 @@ class SecureStand:
     backends: list[Backend]
     port: int  # where TLS is spoken
 
-    def route(self, *routes: Route, reencrypt: bool = False, limits: Limits | None = None, **pools: str) -> None:
+    def route(
+        self,
+        *routes: Route,
+        reencrypt: bool = False,
+        limits: Limits | None = None,
+        tls: Tls | None = None,
+        **pools: str,
+    ) -> None:
         """Apply *routes* (all to both backends unless given), over pools of one address given by name."""
         made = {"api": tuple(Target(name, address) for name, address in ADDRESSES.items())}
         made |= {name: (Target(name, address),) for name, address in pools.items()}
         chosen = routes or (Route("/api/*", "api"),)
         http_port = self.listeners[0].target_port
-        self.engine.apply(L7Policy(self.listeners, chosen, made, (), reencrypt, http_port, limits=limits or Limits()))
+        policy = L7Policy(self.listeners, chosen, made, (), reencrypt, http_port, limits=limits or Limits(), tls=tls)
+        self.engine.apply(policy)
 
     def url(self, path: str) -> str:
         return f"https://127.0.0.1:{self.port}{path}"
@@ -94,7 +103,7 @@ def secure_stand(
     certificate = signer.certificate("lb")
     identity = [certificate.chain, certificate.key, signer.trust()]
     with LocalNode("lb") as node:
-        engine = make(node, ["127.0.0.1"], listeners, lambda reason: None, lambda: identity)
+        engine = make(node, ["127.0.0.1"], listeners, lambda reason: None, lambda: identity, signer.named)
         engine.start()
         engine.ready()
         ports = [inward.port for inward in engine.inward(listeners)] or [plain, secure]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from labkit.balancer.l7.tls import Tls
 from labkit.balancer.limits import Limits
 from labkit.balancer.policy import Route
 from labkit.traffic.http import Session
@@ -146,3 +147,54 @@ def test_who_begins_no_handshake_is_cut_off(secure: SecureStand) -> None:
         assert connection.recv(100) == b""
     assert secure.ask("/api/x")["status"] == 200
     secure.route()
+
+
+def test_a_proxy_that_was_started_anew_is_given_the_certificates_again(secure: SecureStand) -> None:
+    context = ssl.create_default_context(cadata=secure.signer.trust())
+    for _ in range(2):
+        secure.route(tls=Tls(names=["shop.test", "api.test"]))
+        for name in ("shop.test", "api.test"):
+            with (
+                socket.create_connection(("127.0.0.1", secure.listeners[1].port), timeout=10) as sock,
+                context.wrap_socket(sock, server_hostname=name) as client,
+            ):
+                assert client.getpeercert()["subjectAltName"] == (("DNS", name),)
+        secure.engine.stop()
+        secure.engine.start()
+        secure.engine.ready()
+
+
+def broken(sock: socket.socket) -> bool:
+    """Whether what is sent there comes back as a reset."""
+    try:
+        sock.sendall(b"x")
+    except OSError:
+        return True
+    return False
+
+
+def test_a_client_that_fails_to_agree_is_told_why_and_not_waited_for_long(secure: SecureStand) -> None:
+    """The alert comes and then the end of the stream, no reset, whatever the client has sent; then its time is up."""
+    secure.route(tls=Tls(clients="required"))
+    context = ssl.create_default_context(cadata=secure.signer.trust())
+    sock = socket.create_connection(("127.0.0.1", secure.listeners[1].port), timeout=10)
+    client = context.wrap_socket(sock, server_hostname="lb")
+    for _ in range(20):
+        client.sendall(b"x" * 10_000)
+    with pytest.raises(ssl.SSLError, match="certificate required"):
+        client.recv(100)
+    with socket.socket(fileno=client.detach()) as raw:
+        raw.settimeout(10)
+        assert (raw.recv(100), broken(raw)) == (b"", False)
+        deadline = time.monotonic() + 8
+        while not broken(raw):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+
+@pytest.mark.parametrize("http2", [False, True])
+def test_hsts_is_said_also_where_no_backend_answers(secure: SecureStand, http2: bool) -> None:
+    secure.route(Route("*", "api1"), tls=Tls(hsts=5), api1=NOBODY)
+    answer = secure.ask("/x", http2=http2)
+    told = [value for name, value in answer["headers"] if name.lower() == "strict-transport-security"]
+    assert (answer["status"], told) == (502, ["max-age=5"])

@@ -161,3 +161,8 @@ def _mounted_under_tmp() -> bool:
     """Whether the mounts here are without the cover of /tmp."""
     with open("/proc/self/mountinfo") as lines:
         return not any(line.split()[4] == "/tmp" for line in lines)
+
+
+def hosts_file() -> str:
+    with open("/etc/hosts") as file:
+        return file.read()

@@ -47,6 +47,18 @@ def test_hosts_resolve_each_other_and_lb_is_the_vip(runtime):
     assert runtime.nodes["bob"].call(INSIDE + "resolve", "example.com") == []
 
 
+def test_hosts_get_to_know_further_names_each_once_and_the_machine_does_not(runtime):
+    before = Path("/etc/hosts").read_text()
+    for _ in range(2):
+        runtime.know({"shop.test": "10.0.1.10", "api.test": "10.0.1.10"})
+    for host in ("alice", "lb", "api2"):
+        assert runtime.nodes[host].call(INSIDE + "resolve", "shop.test") == ["10.0.1.10"]
+        assert runtime.nodes[host].call(INSIDE + "resolve", "bob") == ["10.0.1.12"]
+    hosts = runtime.nodes["alice"].call(INSIDE + "hosts_file")
+    assert hosts.count("shop.test") == hosts.count("api.test") == 1
+    assert Path("/etc/hosts").read_text() == before
+
+
 @pytest.mark.parametrize("address", ["10.0.2.11", "fd00:10:0:2::11"])
 def test_clients_reach_backends_through_lb_and_are_seen_by_their_address(runtime, address):
     served = threading.Event()
