@@ -7,6 +7,8 @@ endpoints, and Envoy closes the idle connections to those that it had.
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from labkit.balancer.l7.balance import Balance
+from labkit.balancer.l7.resilience import Ejection
 from labkit.balancer.policy import L7Policy, Target
 
 from . import names
@@ -29,9 +31,9 @@ def reached(policy: L7Policy, places: Iterable[names.Place]) -> dict[names.Reach
     }
 
 
-def clusters_file(folder: str, every: Sequence[names.Reach], identity: Identity | None) -> File:
-    """All clusters, in the order in which they were first needed."""
-    resources = [_cluster(folder, reach, identity) for reach in every]
+def clusters_file(policy: L7Policy, folder: str, every: Sequence[names.Reach], identity: Identity | None) -> File:
+    """All clusters, in the order in which they were first needed, as *policy* wants those that it knows."""
+    resources = [_cluster(policy, folder, reach, identity) for reach in every]
     return file(names.CLUSTERS_FILE, CLUSTER, resources, "cluster_manager.cds.version_text")
 
 
@@ -41,21 +43,28 @@ def endpoints_file(reach: names.Reach, targets: Sequence[Target]) -> File:
     return file(reach.endpoints_file, ENDPOINTS, [resource], f"cluster.{reach.cluster}.version_text")
 
 
+def address_of(reach: names.Reach, target: Target) -> str:
+    """Where *target* is reached."""
+    return target.address6 if reach.family == 6 and target.address6 else target.address4
+
+
 def _end(reach: names.Reach, target: Target) -> dict[str, Any]:
     """Named, so that the log says who it was, and TLS who it must be."""
-    address = target.address6 if reach.family == 6 and target.address6 else target.address4
-    where = {"socket_address": {"address": address, "port_value": reach.port}}
-    return {"endpoint": {"address": where, "hostname": target.name}}
+    where = {"socket_address": {"address": address_of(reach, target), "port_value": reach.port}}
+    return {"endpoint": {"address": where, "hostname": target.name}, "load_balancing_weight": target.weight}
 
 
-def _cluster(folder: str, reach: names.Reach, identity: Identity | None) -> dict[str, Any]:
-    limits = dict.fromkeys(("max_connections", "max_pending_requests", "max_requests"), NO_LIMIT)
+def _cluster(policy: L7Policy, folder: str, reach: names.Reach, identity: Identity | None) -> dict[str, Any]:
+    limits = dict.fromkeys(("max_connections", "max_pending_requests", "max_requests", "max_retries"), NO_LIMIT)
+    if policy.circuit:
+        limits["max_requests"] = policy.circuit.requests
     made: dict[str, Any] = {
         "name": reach.cluster,
         "type": "EDS",
         "eds_cluster_config": {"eds_config": source(folder, reach.endpoints_file)},
-        "connect_timeout": "5s",
-        "lb_policy": "ROUND_ROBIN",
+        "connect_timeout": f"{policy.timeouts.connect:g}s",
+        **balancing(policy.balance.get(reach.pool, Balance())),
+        **({"outlier_detection": _ejection(policy.ejection)} if policy.ejection else {}),
         "circuit_breakers": {"thresholds": [limits]},
         "typed_extension_protocol_options": {
             "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {"@type": PROTOCOL, **_protocol(reach)}
@@ -64,6 +73,35 @@ def _cluster(folder: str, reach: names.Reach, identity: Identity | None) -> dict
     if reach.tls and identity:
         made["transport_socket"] = {"name": "tls", "typed_config": _tls(folder, identity)}
     return made
+
+
+def balancing(balance: Balance) -> dict[str, Any]:
+    """How a cluster chooses."""
+    if balance.algorithm in _POLICIES:
+        return {"lb_policy": _POLICIES[balance.algorithm]}
+    scanned = {"selection_method": "FULL_SCAN"} if balance.algorithm == "least_requests" else {"choice_count": 2}
+    least = {"@type": f"{TYPES}envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest", **scanned}
+    extension = {"name": "envoy.load_balancing_policies.least_request", "typed_config": least}
+    return {"load_balancing_policy": {"policies": [{"typed_extension_config": extension}]}}
+
+
+_POLICIES = {"round_robin": "ROUND_ROBIN", "random": "RANDOM", "consistent_hash": "MAGLEV"}
+
+
+def _ejection(ejection: Ejection) -> dict[str, Any]:
+    """Who fails so often in a row is left out; nothing else counts. Half of them at most, and one may always be."""
+    enforced = dict.fromkeys(("enforcing_consecutive_5xx",), 100)
+    off = dict.fromkeys(("enforcing_consecutive_gateway_failure", "enforcing_success_rate"), 0)
+    return {
+        "consecutive_5xx": ejection.failures,
+        "interval": "0.1s",
+        "base_ejection_time": f"{ejection.seconds:g}s",
+        "max_ejection_time": f"{ejection.seconds:g}s",
+        "max_ejection_percent": 50,
+        "always_eject_one_host": True,
+        **enforced,
+        **off,
+    }
 
 
 def _protocol(reach: names.Reach) -> dict[str, Any]:

@@ -8,17 +8,19 @@ from labkit.balancer.policy import L7Policy
 from . import names
 from .clusters import clusters_file, endpoints_file, reached
 from .discovery import File
-from .listeners import Identity
+from .listeners import Identity, listeners_file
 from .routes import routes_file
 
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """Files in the order in which they take effect: clusters and endpoints, then routes that lead there, then the
-    endpoints of clusters to which none leads any more. reaches: all clusters there are by then."""
+    """Files in the order in which they take effect: clusters and endpoints, then listeners, then routes that lead there
+    and ask for what is set up there, then the endpoints of clusters to which none leads any more. reaches: all clusters
+    there are by then."""
 
     version: int
     before: tuple[File, ...]
+    listeners: tuple[File, ...]
     routes: tuple[File, ...]
     after: tuple[File, ...]
     reaches: tuple[names.Reach, ...]
@@ -37,7 +39,8 @@ def configuration(
     every = tuple(dict.fromkeys([*reaches, *wanted]))
     return Configuration(
         version,
-        (clusters_file(folder, every, identity), *(endpoints_file(each, wanted[each]) for each in wanted)),
+        (clusters_file(policy, folder, every, identity), *(endpoints_file(each, wanted[each]) for each in wanted)),
+        (listeners_file(policy, folder, places, identity),),
         tuple(routes_file(policy, version, place) for place in places),
         tuple(endpoints_file(each, ()) for each in every if each not in wanted),
         every,

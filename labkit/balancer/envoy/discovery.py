@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 TYPES = "type.googleapis.com/"
+LISTENER = f"{TYPES}envoy.config.listener.v3.Listener"
 ROUTES = f"{TYPES}envoy.config.route.v3.RouteConfiguration"
 CLUSTER = f"{TYPES}envoy.config.cluster.v3.Cluster"
 ENDPOINTS = f"{TYPES}envoy.config.endpoint.v3.ClusterLoadAssignment"

@@ -90,9 +90,9 @@ class EnvoyEngine(Owner):
             self._life, self._next, self._keys_next = next(self._lives), 0, dict.fromkeys(_LEGS, 0)
         self._identity = Identity(*self._identity_of()) if self._identity_of else None
         self._folder = f"/tmp/labkit-envoy-{uuid4().hex[:12]}"
-        started = json.dumps(bootstrap(self._folder, self._places, self._identity))
+        started = json.dumps(bootstrap(self._folder))
         self._configuration = empty = self._made(L7Policy((), ()), 0, None)
-        files = [file.plain() for file in (*empty.before, *empty.routes)]
+        files = [file.plain() for file in (*empty.before, *empty.listeners, *empty.routes)]
         return self._node.start(
             *(_TASK,),
             on_event=run.take,
@@ -112,7 +112,7 @@ class EnvoyEngine(Owner):
             version = next(self._versions)
             made = self._made(policy, version, self._configuration)
             self._policies[version] = replace(policy, forwards=())
-            steps = [[file.plain() for file in step] for step in (made.before, made.routes, made.after)]
+            steps = [[file.plain() for file in step] for step in (made.before, made.listeners, made.routes, made.after)]
             self._current().ask("apply", steps=steps)
             self._configuration = made
         return self.routes()

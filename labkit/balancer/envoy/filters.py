@@ -6,6 +6,10 @@ A filter that a route may ask for is installed here once, ``disabled``, and swit
 
 from typing import Any
 
+from labkit.balancer.l7.compression import LEAST, TEXTS
+from labkit.balancer.policy import L7Policy
+
+from . import edge
 from .discovery import TYPES
 from .paths import PLAIN_TARGET, SCRIPT
 
@@ -41,6 +45,43 @@ def _paths() -> dict[str, Any]:
     }
 
 
-def installed() -> list[dict[str, Any]]:
-    """All of them; the router is the last."""
-    return [_paths(), ROUTER]
+def installed(policy: L7Policy) -> list[dict[str, Any]]:
+    """All of them; the router is the last. Of the *policy* only the keys of tokens cannot be told by routes."""
+    lua = {"@type": f"{TYPES}envoy.extensions.filters.http.lua.v3.Lua", "clear_route_cache": False}
+    return [
+        _paths(),
+        _off("bodies", lua),
+        _off("cors", {"@type": f"{edge.FILTERS}cors.v3.Cors"}),
+        _off("api_key", {"@type": f"{edge.FILTERS}api_key_auth.v3.ApiKeyAuth"}),
+        _off("basic", {"@type": f"{edge.FILTERS}basic_auth.v3.BasicAuth", **_NOBODY}),
+        _off("jwt", edge.jwt_filter(policy)),
+        _off("limit", {"@type": f"{edge.FILTERS}local_ratelimit.v3.LocalRateLimit", "stat_prefix": "limit"}),
+        _off("buffer", {"@type": f"{edge.FILTERS}buffer.v3.Buffer", "max_request_bytes": 1 << 31}),
+        _off("before", lua),
+        _off("session", {"@type": f"{edge.FILTERS}stateful_session.v3.StatefulSession"}),
+        _off("after", lua),
+        _off("compress", _GZIP),
+        ROUTER,
+    ]
+
+
+_NOBODY = {
+    "users": {"inline_string": "nobody:{SHA}2jmj7l5rSw0yVb/vlWAYkK/YBwk=\n"},
+    "forward_username_header": edge.USER,
+}
+_GZIP = {
+    "@type": f"{edge.FILTERS}compressor.v3.Compressor",
+    "response_direction_config": {
+        "common_config": {"min_content_length": LEAST, "content_type": list(TEXTS)},
+        "disable_on_etag_header": False,
+    },
+    "compressor_library": {
+        "name": "gzip",
+        "typed_config": {"@type": f"{TYPES}envoy.extensions.compression.gzip.compressor.v3.Gzip"},
+    },
+}
+
+
+def _off(name: str, config: dict[str, Any]) -> dict[str, Any]:
+    """A filter that does nothing until a route asks for it."""
+    return {"name": name, "typed_config": config, "disabled": True}

@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from labkit.balancer.policy import L7Policy
+
 from . import filters, log, names, replies
-from .discovery import TYPES, source
+from .discovery import LISTENER, TYPES, File, file, source
 
 SERVER = "labkit-balancer"
 FOREVER = "0s"
-IDLE = "86400s"  # a quiet connection is no reason to close it
 HTTP = f"{TYPES}envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 DOWNSTREAM_TLS = f"{TYPES}envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext"
 PRESERVE_CASE = {
@@ -36,7 +37,24 @@ class Identity:
     root: str
 
 
-def listener(folder: str, places: Sequence[names.Place], identity: Identity | None) -> dict[str, Any]:
+def listeners_file(policy: L7Policy, folder: str, places: Sequence[names.Place], identity: Identity | None) -> File:
+    """All listeners. Without *identity* HTTPS is not listened for.
+
+    Most of a policy is told by routes; only its limits, the keys of tokens and how TLS ends stand here. Where that
+    changes, Envoy closes kept connections after their next answer; what was upgraded goes on.
+    """
+    served = [place for place in places if identity or place.listener.protocol != "https"]
+    together = dict.fromkeys((place.address, place.port) for place in served)
+    resources = [
+        _listener(policy, folder, [place for place in served if (place.address, place.port) == where], identity)
+        for where in together
+    ]
+    return file(names.LISTENERS_FILE, LISTENER, resources, "listener_manager.lds.version_text")
+
+
+def _listener(
+    policy: L7Policy, folder: str, places: Sequence[names.Place], identity: Identity | None
+) -> dict[str, Any]:
     """One listener at one address: *places* have both in common."""
     place = places[-1]
     secure = place.listener.protocol == "https"
@@ -46,7 +64,7 @@ def listener(folder: str, places: Sequence[names.Place], identity: Identity | No
         "freebind": True,  # an IPv6 address is tentative at first
         "tcp_backlog_size": 4096,
         "listener_filters": [HELLO] if secure else [],
-        "filter_chains": [_chain(folder, each, identity) for each in places],
+        "filter_chains": [_chain(policy, folder, each, identity) for each in places],
     }
 
 
@@ -68,8 +86,8 @@ def fence(folder: str) -> dict[str, Any]:
     }
 
 
-def _chain(folder: str, place: names.Place, identity: Identity | None) -> dict[str, Any]:
-    chain: dict[str, Any] = {"filters": [_filter(_manager(folder, place))]}
+def _chain(policy: L7Policy, folder: str, place: names.Place, identity: Identity | None) -> dict[str, Any]:
+    chain: dict[str, Any] = {"filters": [_filter(_manager(policy, folder, place))]}
     if place.multiplexed:
         chain["filter_chain_match"] = {"application_protocols": ["h2"]}
     if place.listener.protocol == "https" and identity:
@@ -77,20 +95,25 @@ def _chain(folder: str, place: names.Place, identity: Identity | None) -> dict[s
     return chain
 
 
-def _manager(folder: str, place: names.Place) -> dict[str, Any]:
+def _manager(policy: L7Policy, folder: str, place: names.Place) -> dict[str, Any]:
     """How HTTP is spoken: as near to what came in as a proxy can pass it on."""
     return {
         "@type": HTTP,
         "stat_prefix": place.name,
         "codec_type": "AUTO" if place.listener.protocol == "https" else "HTTP1",
         "rds": {"route_config_name": place.name, "config_source": source(folder, place.routes_file)},
-        "http_filters": filters.installed(),
+        "http_filters": filters.installed(policy),
         "access_log": [log.requests(f"{folder}/{names.LOG}")],
         "access_log_options": {"flush_log_on_tunnel_successfully_established": True},
         "local_reply_config": replies.local_replies(),
         "upgrade_configs": [{"upgrade_type": "websocket"}],
         "http_protocol_options": {"accept_http_10": True, "header_key_format": PRESERVE_CASE},
-        "common_http_protocol_options": {"idle_timeout": IDLE},
+        "common_http_protocol_options": {
+            "idle_timeout": f"{policy.limits.idle_seconds:g}s",
+            "max_headers_count": policy.limits.fields,
+        },
+        "request_headers_timeout": f"{policy.limits.header_seconds:g}s",
+        "max_request_headers_kb": min(8192, max(1, -(-policy.limits.head_bytes // 1024))),
         "stream_idle_timeout": FOREVER,
         "use_remote_address": True,
         "skip_xff_append": True,

@@ -12,6 +12,7 @@ NO_ROUTE = "none"  # what answers where no route of the policy matches
 ADMIN, FENCE = "admin.sock", "fence.sock"  # Unix sockets
 LOG, FRONT_KEYS, BACK_KEYS = "requests.log", "front.keys", "back.keys"  # pipes
 CLUSTERS_FILE = "clusters.json"
+LISTENERS_FILE = "listeners.json"
 Family = int  # 4 | 6
 
 

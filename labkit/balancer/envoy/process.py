@@ -9,6 +9,7 @@ import subprocess
 
 _PR_SET_PDEATHSIG = 1
 _MOST_THREADS = 4
+_DRAIN_SECONDS = 7 * 24 * 3600
 _libc = ctypes.CDLL(None)
 
 
@@ -31,6 +32,8 @@ def spawn(binary: str, configuration: str, flush_ms: int) -> subprocess.Popen[by
     command = [
         *(binary, "--config-path", configuration, "--disable-hot-restart", "--concurrency", str(threads())),
         *("--file-flush-interval-msec", str(flush_ms), "--log-level", "warning", "--log-format", "%v"),
+        # what is upgraded outlives its listener; what is kept goes to the new one after its next answer
+        *("--drain-time-s", str(_DRAIN_SECONDS), "--drain-strategy", "immediate"),
     ]
     return subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, preexec_fn=prepare

@@ -1,16 +1,27 @@
-"""A policy's routes as Envoy's: one route configuration for each place where Envoy listens."""
+"""A policy's routes as Envoy's: one route configuration for each place where Envoy listens.
 
+A route of ours becomes up to three of Envoy's, of one name: for upgrades, which no time-out may end; for methods that
+may be asked twice, where the policy asks again; and for the rest.
+"""
+
+from collections.abc import Iterator
 from typing import Any
 
+from labkit.balancer.l7.balance import Balance
+from labkit.balancer.l7.paths import unescaped
+from labkit.balancer.l7.patterns import Regex
+from labkit.balancer.l7.resilience import IDEMPOTENT
 from labkit.balancer.l7.route import Route
 from labkit.balancer.policy import L7Policy
 
-from . import names, replies
-from .discovery import ROUTES, File, file
-from .paths import path_match
+from . import bodies, edge, edits, matches, names, replies, scripts, sessions
+from .discovery import ROUTES, TYPES, File, file
 
 _ADDED = ("x-envoy-external-address", "x-envoy-internal")  # by Envoy, for Envoys behind it
-
+_LONGEST_ANSWER = 1 << 20  # bytes of a `respond`
+_NAMES_OF_STATUS = {
+    301: "MOVED_PERMANENTLY", 302: "FOUND", 303: "SEE_OTHER", 307: "TEMPORARY_REDIRECT", 308: "PERMANENT_REDIRECT",
+}  # fmt: skip
 
 # Envoy joins several Host fields by commas, and would pass on what a backend may read otherwise (RFC 9112 §3.2).
 _TWO_HOSTS: dict[str, Any] = {
@@ -22,7 +33,9 @@ _TWO_HOSTS: dict[str, Any] = {
 
 def routes_file(policy: L7Policy, version: int, place: names.Place) -> File:
     """The routes for what comes in at *place*. Their names begin with *version*, so that the log says which policy."""
-    every = [_route(policy, route, version, number, place) for number, route in enumerate(policy.routes)]
+    every = [
+        one for number, route in enumerate(policy.routes) for one in _routes(policy, route, version, number, place)
+    ]
     every.insert(0, _TWO_HOSTS)
     every.append(
         {
@@ -31,18 +44,143 @@ def routes_file(policy: L7Policy, version: int, place: names.Place) -> File:
             "direct_response": replies.no_route(policy),
         }
     )
-    host = {"name": "every", "domains": ["*"], "routes": every}
-    resource = {"name": place.name, "virtual_hosts": [host], "request_headers_to_remove": list(_ADDED)}
+    host: dict[str, Any] = {"name": "every", "domains": ["*"], "routes": every}
+    if script := bodies.script(policy):
+        host["typed_per_filter_config"] = {"bodies": scripts.whole(script)}
+    resource = {
+        "name": place.name,
+        "virtual_hosts": [host],
+        "request_headers_to_remove": edits.removed(policy, (*_ADDED, edge.USER, *bodies.names(policy))),
+        "request_headers_to_add": edits.of_requests(
+            policy, secure=place.listener.protocol == "https", six=place.family == 6
+        ),
+        "most_specific_header_mutations_wins": True,  # a route's edits come last
+        "max_direct_response_body_size_bytes": _LONGEST_ANSWER,
+    }
     return file(place.routes_file, ROUTES, [resource], f"http.{place.name}.rds.{place.name}.version_text")
 
 
-def _route(policy: L7Policy, route: Route, version: int, number: int, place: names.Place) -> dict[str, Any]:
-    said = {"name": names.route_name(version, number), "match": path_match(route.path)}
+def _routes(policy: L7Policy, route: Route, version: int, number: int, place: names.Place) -> Iterator[dict[str, Any]]:
+    match = matches.match(route)
+    said = {"name": names.route_name(version, number), **edits.of_route(route.response, "response")}
+    if route.pool is None or not policy.pools[route.pool]:
+        config = edge.of_route(policy, route, upgrading=True)
+        yield said | {"match": match, "typed_per_filter_config": config, **_own(route)}
+        return
+    reach = names.reach(policy, route.pool, place)
+    said |= edits.of_route(route.request, "request")
+    for only, upgrading, repeatable in _kinds(policy, route):
+        yield {
+            **said,
+            "match": matches.only(match, *only),
+            "route": _onwards(policy, route, reach, upgrading=upgrading, repeatable=repeatable),
+            "typed_per_filter_config": _filters(policy, route, reach, place, upgrading=upgrading),
+        }
+
+
+def _kinds(policy: L7Policy, route: Route) -> Iterator[tuple[list[dict[str, Any]], bool, bool]]:
+    """Conditions, whether it is for upgrades, and whether it may be asked twice."""
+    if route.websocket is not False:
+        yield [matches.UPGRADING], True, False
+    if route.websocket is not True:
+        if policy.retries:
+            yield [matches.NOT_UPGRADING, matches.methods(IDEMPOTENT)], False, True
+        yield [matches.NOT_UPGRADING], False, False
+
+
+def _own(route: Route) -> dict[str, Any]:
+    """What the balancer answers itself."""
+    if route.redirect:
+        return {"redirect": _redirect(route)}
+    if route.respond:
+        extra = [edits.fixed(name, value) for name, value in route.respond.headers]
+        body = {"body": {"inline_string": route.respond.text}} if route.respond.text else {}
+        kind = [] if any(name.lower() == "content-type" for name, _ in route.respond.headers) or not body else [_PLAIN]
+        return {
+            "direct_response": {"status": route.respond.status, **body},
+            "response_headers_to_add": [*kind, *extra],
+        }
     assert route.pool is not None
-    if not policy.pools[route.pool]:
-        return said | {"direct_response": replies.nobody(route.pool)}
-    return said | {"route": _onwards(names.reach(policy, route.pool, place))}
+    return {"direct_response": replies.nobody(route.pool)}
 
 
-def _onwards(reach: names.Reach) -> dict[str, Any]:
-    return {"cluster": reach.cluster, "timeout": "0s"}
+_PLAIN = edits.fixed("content-type", "text/plain; charset=utf-8")
+
+
+def _redirect(route: Route) -> dict[str, Any]:
+    assert route.redirect
+    to = route.redirect.to
+    found: dict[str, Any] = {"response_code": _NAMES_OF_STATUS[route.redirect.status]}
+    if "://" in to:
+        scheme, _, rest = to.partition("://")
+        authority, slash, path = rest.partition("/")
+        host, _, port = authority.partition(":")
+        found |= {"scheme_redirect": scheme, "host_redirect": host}
+        found |= {"port_redirect": int(port)} if port.isdecimal() else {}
+        to = f"{slash}{path}" or "/"
+    if "?" in to:
+        found["strip_query"] = True
+    return found | {"regex_rewrite": _rewriting(route.path, to)}
+
+
+def _rewriting(path: str | Regex, template: str) -> dict[str, Any]:
+    """A path that is put in the place of what *path* covers."""
+    if isinstance(path, Regex):
+        pattern, substitution = path.pattern, template
+    else:
+        pieces = [matches.literal(piece) for piece in unescaped(path).split("*")]
+        between = [*["(.*?)"] * (len(pieces) - 2), "(.*)"]
+        pattern = pieces[0] + "".join(map(str.__add__, between, pieces[1:])) if len(pieces) > 1 else pieces[0]
+        number = iter(range(1, 10))
+        substitution = "".join(f"\\{next(number)}" if one == "*" else one for one in template)
+    return {"pattern": {"regex": f"^(?:{pattern})$"}, "substitution": substitution}
+
+
+def _onwards(
+    policy: L7Policy, route: Route, reach: names.Reach, *, upgrading: bool, repeatable: bool
+) -> dict[str, Any]:
+    found: dict[str, Any] = {"cluster": reach.cluster, "timeout": "0s"}
+    if route.rewrite:
+        found["regex_rewrite"] = _rewriting(route.path, route.rewrite)
+    balance = policy.balance.get(reach.pool, Balance())
+    if balance.algorithm == "consistent_hash":
+        found["hash_policy"] = [_hashed(balance.by)]
+    if upgrading:
+        return found
+    answer = route.timeout or policy.timeouts.answer
+    retry: dict[str, Any] = {"per_try_idle_timeout": f"{answer:g}s"}
+    if policy.retries:
+        again = "connect-failure,refused-stream" + (",reset,gateway-error" if repeatable else "")
+        previous = f"{TYPES}envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"
+        retry |= {
+            "retry_on": again,
+            "num_retries": policy.retries.times,
+            "retry_back_off": {"base_interval": "0.001s", "max_interval": "0.001s"},
+            "retry_host_predicate": [{"name": "previous", "typed_config": {"@type": previous}}],
+            "host_selection_retry_max_attempts": 5,
+        }
+    patience = max(policy.limits.body_seconds, answer + 1)
+    return found | {"retry_policy": retry, "idle_timeout": f"{patience:g}s"}
+
+
+def _hashed(by: str) -> dict[str, Any]:
+    kind, _, name = by.partition(":")
+    if kind == "client":
+        return {"connection_properties": {"source_ip": True}}
+    return {"header": {"header_name": name}} if kind == "header" else {"cookie": {"name": name}}
+
+
+def _filters(
+    policy: L7Policy, route: Route, reach: names.Reach, place: names.Place, *, upgrading: bool
+) -> dict[str, Any]:
+    found = edge.of_route(policy, route, upgrading=upgrading)
+    if policy.sticky:
+        secure = place.listener.protocol == "https"
+        found["session"] = sessions.session_filter(policy.sticky, secure=secure)
+    if script := scripts.before(policy, route, reach, place):
+        found["before"] = script
+    if script := scripts.after(policy):
+        found["after"] = script
+    if policy.compress:
+        found["compress"] = edge.COMPRESSING
+    return found

@@ -78,7 +78,7 @@ class Envoy:
         for file in files:
             self._write(file)
         path = f"{folder}/bootstrap.json"
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "w") as out:  # a private key is in it
+        with open(path, "w") as out:
             out.write(bootstrap)
         self._log, self._keys = pipes.Kept(KEPT_LINES), {name: pipes.Kept(KEPT_KEYS) for name in ("front", "back")}
         self._fenced = self._fences = 0
@@ -96,6 +96,7 @@ class Envoy:
         self._admin = admin.Unix(f"{folder}/{names.ADMIN}")
         self._fence = admin.Unix(f"{folder}/{names.FENCE}")
         self._over = False
+        self._refused = ""
         self._operations: dict[str, Callable[..., dict[str, Any]]] = {
             "apply": self._apply,
             "state": lambda: {"versions": admin.versions(self._admin), "listening": admin.listening(self._admin)},
@@ -109,13 +110,15 @@ class Envoy:
         return self._process.poll() is None
 
     def wait_ready(self) -> bool:
-        """Wait until it listens; False if it ended before."""
-        path = f"{self._folder}/bootstrap.json"
+        """Wait until it listens; False if it ended before, or cannot."""
+        _, version, _, told_by = self._texts[names.LISTENERS_FILE]
         while self.runs:
             with contextlib.suppress(OSError):
-                if self._admin.get("/ready")[0] == 200:
-                    os.unlink(path)
+                if self._admin.get("/ready")[0] == 200 and admin.versions(self._admin).get(told_by) == version:
                     return True
+            if refused := self._refusals(0):
+                self._refused = refused[0]
+                self._process.kill()
             time.sleep(2 * PAUSE)
         return False
 
@@ -140,6 +143,8 @@ class Envoy:
         """Why it ended; by then all it wrote has been read."""
         self._finish()
         end = process.end_of(self._process.wait())
+        if self._refused:
+            return self._refused
         return self._complaints[-1] if self._complaints and not end.startswith("ended by") else end
 
     def left(self) -> tuple[int, list[bytes]]:
@@ -203,17 +208,21 @@ class Envoy:
         wanted = {told_by: version for _, version, _, told_by in files}
         deadline = time.monotonic() + PATIENCE
         while wanted and not wanted.items() <= admin.versions(self._admin).items():
-            reasons = [line for line in self._complaints[said:] if "reject" in line]
-            if reasons:
-                raise EngineError(reasons[0])
+            if refused := self._refusals(said):
+                raise EngineError(refused[0])
             if time.monotonic() > deadline:
                 raise EngineError(f"what was written is not in force after {PATIENCE:g} s")
             time.sleep(PAUSE)
 
+    def _refusals(self, said: int) -> list[str]:
+        """What it has refused since it had complained *said* times."""
+        return [line for line in self._complaints[said:] if "reject" in line]
+
     def _write(self, file: Sequence[str]) -> None:
         """Put a file in the place of what has its name: Envoy notices that, and never sees half of one."""
         name, _, text, _ = file
-        with open(f"{self._folder}/.new", "w") as out:
+        new = os.open(f"{self._folder}/.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)  # private keys are in some
+        with open(new, "w") as out:
             out.write(text)
         os.rename(f"{self._folder}/.new", f"{self._folder}/{name}")
         self._texts[name] = file

@@ -9,7 +9,11 @@ import zlib
 from collections.abc import Sequence
 
 LEAST = 256  # bytes; shorter ones would hardly become smaller
-_TEXT = re.compile(r"text/|application/(json|javascript|xml|xhtml\+xml)|image/svg\+xml|.*\+(json|xml)$", re.IGNORECASE)
+TEXTS = (
+    *("text/html", "text/plain", "text/css", "text/csv", "text/xml", "text/javascript", "text/markdown"),
+    *("application/json", "application/javascript", "application/xml", "application/xhtml+xml", "image/svg+xml"),
+    *("application/problem+json", "application/ld+json", "application/manifest+json"),
+)
 _GZIP = 16 + zlib.MAX_WBITS
 Lines = list[tuple[str, str]]
 
@@ -32,7 +36,7 @@ def worth(status: int, lines: Sequence[tuple[str, str]]) -> bool:
         status not in (101, 204, 205, 206, 304)
         and "content-encoding" not in fields
         and "no-transform" not in fields.get("cache-control", "").lower()
-        and _TEXT.match(fields.get("content-type", "").strip()) is not None
+        and fields.get("content-type", "").partition(";")[0].strip().lower() in TEXTS
         and not (length.isdecimal() and int(length) < LEAST)
     )
 

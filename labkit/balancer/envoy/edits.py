@@ -1,0 +1,59 @@
+"""Header fields that Envoy changes on their way, for one route and for all. Pure."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from labkit.balancer.l7.actions import Edit
+from labkit.balancer.policy import L7Policy
+
+NAME = "labkit-balancer"  # the pseudonym in Via
+_SET, _ADD = "OVERWRITE_IF_EXISTS_OR_ADD", "APPEND_IF_EXISTS_OR_ADD"
+_FORWARDING = ("x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "forwarded")
+CLIENT = "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%"
+
+
+def of_route(edit: Edit | None, way: str) -> dict[str, Any]:
+    """The changes of a route's *edit*. way: request or response."""
+    if edit is None:
+        return {}
+    set_ = [_field(name, literal(value), _SET) for name, value in edit.set]
+    added = [_field(name, literal(value), _ADD) for name, value in edit.add]
+    return {f"{way}_headers_to_add": [*set_, *added], f"{way}_headers_to_remove": list(edit.remove)}
+
+
+def of_requests(policy: L7Policy, *, secure: bool, six: bool) -> list[dict[str, Any]]:
+    """What is added to every request: where it came through, its number, and whom it is from."""
+    added = [_field("Via", f"%PROTOCOL% {NAME}", _ADD)]
+    if policy.request_id:
+        added.append(_field("X-Request-Id", "%UNIQUE_ID%", _SET))
+    if policy.forwarded and not policy.forwarded.trust:
+        style = policy.forwarded.style
+        if style in ("x", "both"):
+            added.append(_field("X-Forwarded-For", CLIENT, _SET))
+            added.append(_field("X-Forwarded-Proto", "https" if secure else "http", _SET))
+            added.append(_field("X-Forwarded-Host", "%REQ(:AUTHORITY)%", _SET))
+        if style in ("rfc7239", "both"):
+            node = f'"[{CLIENT}]"' if six else CLIENT
+            said = f"for={node};proto={'https' if secure else 'http'};host=%REQ(:AUTHORITY)%"
+            added.append(_field("Forwarded", said, _SET))
+    return added
+
+
+def removed(policy: L7Policy, more: Iterable[str]) -> list[str]:
+    """What is taken out of every request: what clients say of themselves, where the balancer says it."""
+    said = _FORWARDING if policy.forwarded and not policy.forwarded.trust else ()
+    return [*said, *more]
+
+
+def literal(text: str) -> str:
+    """*text* where Envoy would look for ``%COMMANDS%``."""
+    return text.replace("%", "%%")
+
+
+def fixed(name: str, value: str) -> dict[str, Any]:
+    """A field with one value."""
+    return _field(name, literal(value), _SET)
+
+
+def _field(name: str, value: str, action: str) -> dict[str, Any]:
+    return {"header": {"key": name, "value": value}, "append_action": action, "keep_empty_value": True}
