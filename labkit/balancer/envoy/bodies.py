@@ -195,9 +195,13 @@ function envoy_on_request(handle)
   if length ~= nil or headers:get("transfer-encoding") ~= nil or headers:get(":method") ~= "GET" then
     local buffer = handle:body()
     if buffer ~= nil then
-      if buffer:length() > $MOST then return end
+      if buffer:length() > $MOST then
+        handle:respond({[":status"] = "413"}, "413 Content Too Large: $MOST bytes of a body in chunks are held\n")
+        return
+      end
       body = buffer:getBytes(0, buffer:length())
     end
+    headers = handle:headers()  -- those of before the wait are not good any more
   end
   local kind = (headers:get("content-type") or ""):match("^%s*([^;%s]*)"):lower()
   local tree, parsed, asked = nil, false, nil

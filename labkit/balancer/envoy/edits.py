@@ -9,6 +9,7 @@ from labkit.balancer.policy import L7Policy
 NAME = "labkit-balancer"  # the pseudonym in Via
 _SET, _ADD = "OVERWRITE_IF_EXISTS_OR_ADD", "APPEND_IF_EXISTS_OR_ADD"
 _FORWARDING = ("x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "forwarded")
+SAID_PROTO = "x-labkit-said-proto"  # what the client wrote as X-Forwarded-Proto
 CLIENT = "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%"
 
 
@@ -26,7 +27,9 @@ def of_requests(policy: L7Policy, *, secure: bool, six: bool) -> list[dict[str, 
     added = [_field("Via", f"%PROTOCOL% {NAME}", _ADD)]
     if policy.request_id:
         added.append(_field("X-Request-Id", "%UNIQUE_ID%", _SET))
-    if policy.forwarded and not policy.forwarded.trust:
+    if policy.forwarded is None:
+        added.append({**_field("X-Forwarded-Proto", f"%REQ({SAID_PROTO})%", _SET), "keep_empty_value": False})
+    elif not policy.forwarded.trust:
         style = policy.forwarded.style
         if style in ("x", "both"):
             added.append(_field("X-Forwarded-For", CLIENT, _SET))
@@ -34,15 +37,16 @@ def of_requests(policy: L7Policy, *, secure: bool, six: bool) -> list[dict[str, 
             added.append(_field("X-Forwarded-Host", "%REQ(:AUTHORITY)%", _SET))
         if style in ("rfc7239", "both"):
             node = f'"[{CLIENT}]"' if six else CLIENT
-            said = f"for={node};proto={'https' if secure else 'http'};host=%REQ(:AUTHORITY)%"
+            said = f'for={node};proto={"https" if secure else "http"};host="%REQ(:AUTHORITY)%"'
             added.append(_field("Forwarded", said, _SET))
     return added
 
 
 def removed(policy: L7Policy, more: Iterable[str]) -> list[str]:
     """What is taken out of every request: what clients say of themselves, where the balancer says it."""
-    said = _FORWARDING if policy.forwarded and not policy.forwarded.trust else ()
-    return [*said, *more]
+    if policy.forwarded is None:
+        return ["x-forwarded-proto", *more]  # Envoy's own
+    return [*more] if policy.forwarded.trust else [*_FORWARDING, *more]
 
 
 def literal(text: str) -> str:

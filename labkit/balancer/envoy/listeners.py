@@ -6,7 +6,7 @@ from typing import Any
 
 from labkit.balancer.policy import L7Policy
 
-from . import filters, log, names, replies
+from . import edits, filters, log, names, replies
 from .discovery import LISTENER, TYPES, File, file, source
 
 SERVER = "labkit-balancer"
@@ -26,6 +26,23 @@ HELLO = {  # reads the ClientHello before TLS begins: without it the name asked 
     "typed_config": {"@type": f"{TYPES}envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector"},
 }
 TLS_VERSIONS = {"tls_minimum_protocol_version": "TLSv1_2", "tls_maximum_protocol_version": "TLSv1_3"}
+
+
+_SAID_PROTO = {  # Envoy writes X-Forwarded-Proto itself; what the client said is kept from that
+    "name": "said",
+    "typed_config": {
+        "@type": f"{TYPES}envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation",
+        "mutations": [
+            {"remove": edits.SAID_PROTO},
+            {
+                "append": {
+                    "header": {"key": edits.SAID_PROTO, "value": "%REQ(x-forwarded-proto)%"},
+                    "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+                }
+            },
+        ],
+    },
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +134,7 @@ def _manager(policy: L7Policy, folder: str, place: names.Place) -> dict[str, Any
         "stream_idle_timeout": FOREVER,
         "use_remote_address": True,
         "skip_xff_append": True,
+        "early_header_mutation_extensions": [_SAID_PROTO],
         "generate_request_id": False,
         "preserve_external_request_id": True,
         "server_name": SERVER,

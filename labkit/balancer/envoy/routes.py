@@ -45,6 +45,7 @@ def routes_file(policy: L7Policy, version: int, place: names.Place) -> File:
         }
     )
     host: dict[str, Any] = {"name": "every", "domains": ["*"], "routes": every}
+    host["request_headers_to_remove"] = [edits.SAID_PROTO]  # later than what is done for all hosts
     if script := bodies.script(policy):
         host["typed_per_filter_config"] = {"bodies": scripts.whole(script)}
     resource = {
@@ -118,8 +119,8 @@ def _redirect(route: Route) -> dict[str, Any]:
         found |= {"scheme_redirect": scheme, "host_redirect": host}
         found |= {"port_redirect": int(port)} if port.isdecimal() else {}
         to = f"{slash}{path}" or "/"
-    if "?" in to:
-        found["strip_query"] = True
+    if "?" in to:  # caught pieces and a query at once are refused before
+        return found | {"path_redirect": to}
     return found | {"regex_rewrite": _rewriting(route.path, to)}
 
 

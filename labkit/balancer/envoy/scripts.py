@@ -11,7 +11,7 @@ from labkit.balancer.l7.forwarded import Forwarded
 from labkit.balancer.l7.route import Route
 from labkit.balancer.policy import L7Policy
 
-from . import names, sessions
+from . import edits, names, sessions
 from .discovery import TYPES
 from .edge import USER
 
@@ -58,7 +58,9 @@ def _forwarded(forwarded: Forwarded, place: names.Place) -> str:
     trusted = ", ".join(_network(network) for network in forwarded.trust if ":" not in network)
     exact = ", ".join(f'["{network.partition("/")[0]}"] = true' for network in forwarded.trust if ":" in network)
     text = _FORWARDED.replace("$TRUSTED", trusted).replace("$EXACT", exact)
-    text = text.replace("$SCHEME", "https" if place.listener.protocol == "https" else "http")
+    text = text.replace("$SAID_PROTO", edits.SAID_PROTO).replace(
+        "$SCHEME", "https" if place.listener.protocol == "https" else "http"
+    )
     for style in ("x", "rfc7239"):
         text = text.replace(f"${style}", "true" if forwarded.style in (style, "both") else "false")
     return text
@@ -87,15 +89,15 @@ _FORWARDED = r"""
       if number >= network[1] and number < network[1] + network[2] then trusted = true end
     end
   end
-  local function put(name, value, adds)
-    local said = trusted and headers:get(name) or nil
+  local function put(name, value, adds, kept)
+    local said = trusted and headers:get(kept or name) or nil
     if said ~= nil and said ~= "" then value = adds and (said .. ", " .. value) or said end
     headers:replace(name, value)
   end
   local host = headers:get(":authority") or ""
   if $x then
     put("x-forwarded-for", client, true)
-    put("x-forwarded-proto", "$SCHEME", false)
+    put("x-forwarded-proto", "$SCHEME", false, "$SAID_PROTO")
     put("x-forwarded-host", host, false)
   else
     for _, name in ipairs({"x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"}) do headers:remove(name) end

@@ -115,6 +115,7 @@ class Envoy:
         while self.runs:
             with contextlib.suppress(OSError):
                 if self._admin.get("/ready")[0] == 200 and admin.versions(self._admin).get(told_by) == version:
+                    self._forget_keys()
                     return True
             if refused := self._refusals(0):
                 self._refused = refused[0]
@@ -213,6 +214,12 @@ class Envoy:
             if time.monotonic() > deadline:
                 raise EngineError(f"what was written is not in force after {PATIENCE:g} s")
             time.sleep(PAUSE)
+        self._forget_keys()
+
+    def _forget_keys(self) -> None:
+        """Listeners that are in force are not read again, and private keys are among them."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(f"{self._folder}/{names.LISTENERS_FILE}")
 
     def _refusals(self, said: int) -> list[str]:
         """What it has refused since it had complained *said* times."""

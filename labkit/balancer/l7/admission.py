@@ -63,6 +63,8 @@ class Admission:
             return Reply(route.respond.status, headers=route.respond.headers, text=route.respond.text)
         if route.redirect:
             where = rewritten(route.redirect.to, route.path, request.unwatched.target)
+            if where.startswith("/"):
+                where = f"{request.unwatched.origin}{where}"
             return Reply(route.redirect.status, f"see {where}", (("Location", where),))
         return None
 

@@ -145,6 +145,8 @@ class Jwt:
                 audience=self.audience,
                 options={"require": ["exp"], "verify_aud": self.audience is not None, "verify_iat": False},
             )
+        except jwt.InvalidAudienceError:
+            return Refused(403, "the token is for somebody else (its audience)", 'Bearer error="invalid_token"')
         except jwt.InvalidTokenError as error:
             return Refused(401, f"the token is not good: {error}", 'Bearer error="invalid_token"')
         return str(claims.get("sub", ""))

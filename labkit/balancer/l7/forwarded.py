@@ -55,7 +55,7 @@ class Forwarded:
             found.append(("X-Forwarded-Host", (said.get("x-forwarded-host") or [host])[0]))
         if self.style in ("rfc7239", "both"):
             node = f'"[{client}]"' if ":" in client else client
-            ours = f"for={node};proto={scheme};host={_quoted(host)}"
+            ours = f'for={node};proto={scheme};host="{host}"'
             found.append(("Forwarded", ", ".join([*said.get("forwarded", []), ours])))
         return found
 
@@ -71,7 +71,3 @@ def forwarded_of(given: object) -> Forwarded | None:
     raise PolicyError(
         f"lab.balancer.l7(forwarded={shown(given)}): write forwarded=True, or Forwarded(style=..., trust=[...])."
     )
-
-
-def _quoted(host: str) -> str:
-    return f'"{host}"' if ":" in host else host

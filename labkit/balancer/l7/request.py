@@ -83,6 +83,11 @@ class Request:
             return name[: name.find("]") + 1]
         return name.partition(":")[0]
 
+    @property
+    def origin(self) -> str:
+        """Scheme and authority that it was sent to: ``http://lb:8080``."""
+        return f"{'https' if self.secure else 'http'}://{self.authority or self.headers.get('host', '')}"
+
     @cached_property
     def raw_query(self) -> Mapping[str, str]:
         """Names and values of the query, as sent; of several of one name the first."""

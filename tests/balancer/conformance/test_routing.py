@@ -117,7 +117,7 @@ def test_upgrades_are_routed_apart_from_requests(lab: Lab, l7: Callable[..., Non
     assert chosen["rule"] == "/ws/* websocket"
 
 
-def test_the_record_says_which_rule_and_what_was_read(lab: Lab, l7: Callable[..., None]) -> None:
+def test_the_record_says_which_rule_and_what_was_read(lab: Lab, l7: Callable[..., None], engine: str) -> None:
     l7(
         routes=[
             Route("/api/*", pool="api", headers={"x-beta": "1"}, name="beta"),
@@ -130,11 +130,12 @@ def test_the_record_says_which_rule_and_what_was_read(lab: Lab, l7: Callable[...
     lab.alice.get("http://lb/other")
     rows = lab.balancer.decisions().tail(3)
     assert list(rows["rule"]) == ["beta", "POST /api/*", "*"]
-    assert [set(read) for read in rows["read"]] == [
-        {"http.target", "http.header.x-beta"},
-        {"http.target", "http.header.x-beta", "http.method"},
-        {"http.target"},
-    ]
+    headers = {"http.target", "http.header.x-beta", "http.method"}
+    least = [headers - {"http.method"}, headers, {"http.target"}]
+    most = (
+        least if engine == "mitmproxy" else [headers - {"http.method"}, headers, headers]
+    )  # it does not look in order
+    assert [set(read) for read in rows["read"]] == most
 
 
 def test_explain_tells_the_same_without_sending(lab: Lab, l7: Callable[..., None]) -> None:

@@ -5,7 +5,6 @@ from dataclasses import replace
 from typing import Any
 
 from labkit.balancer.envoy import names
-from labkit.balancer.envoy.bootstrap import bootstrap
 from labkit.balancer.envoy.configuration import configuration
 from labkit.balancer.envoy.discovery import File
 from labkit.balancer.envoy.listeners import Identity
@@ -83,8 +82,8 @@ def test_reencrypted_requests_go_to_the_listeners_own_port_over_tls_and_others_t
 
 
 def test_without_an_identity_https_is_not_listened_for() -> None:
-    listening = [each["name"] for each in bootstrap("/x", PLACES, None)["static_resources"]["listeners"]]
-    assert listening == ["http_80_ip4", "http_80_ip6", "fence"]
+    (file,) = configuration(POLICY, 1, PLACES, "/x", None).listeners
+    assert [each["name"] for each in resources(file)] == ["http_80_ip4", "http_80_ip6"]
 
 
 def test_its_own_ports_are_none_of_the_labs() -> None:

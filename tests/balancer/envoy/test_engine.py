@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from labkit.balancer.envoy import binary as binaries
-from labkit.balancer.envoy import routes
+from labkit.balancer.envoy import matches
 from labkit.balancer.envoy.engine import EnvoyEngine
 from labkit.balancer.policy import L7Policy, Route, Target
 from labkit.errors import EngineError, LabNotRunning
@@ -183,7 +183,7 @@ def test_its_private_folder_goes_with_it(life: Life) -> None:
     life.begin()
     folder = Path(life.engine._folder)
     assert folder.stat().st_mode & 0o777 == 0o700
-    assert not (folder / "bootstrap.json").exists(), "a key is in it, and it has been read"
+    assert not (folder / "listeners.json").exists(), "a key is in it, and it has been read"
     life.engine.stop()
     assert not folder.exists()
 
@@ -215,7 +215,7 @@ def test_what_envoy_refuses_is_said_in_its_words_and_the_last_good_stays(
         life.begin()
         life.engine.apply(life.policy)
         with monkeypatch.context() as patch:
-            patch.setattr(routes, "path_match", lambda pattern: {"safe_regex": {"regex": "("}})
+            patch.setattr(matches, "path_match", lambda pattern: {"safe_regex": {"regex": "("}})
             with pytest.raises(EngineError, match=r"L7 engine envoy refuses: .*missing \)"):
                 life.engine.apply(L7Policy((life.listener,), (Route("/other", "one"),), life.policy.pools))
         assert life.engine.routes()[0] == life.policy
