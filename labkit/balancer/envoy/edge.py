@@ -7,12 +7,13 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from labkit.balancer.l7.auth import ApiKey, Basic, Jwt
+from labkit.balancer.l7.auth import ApiKey, Basic, ClientCertificate, Jwt
 from labkit.balancer.l7.cors import Cors
 from labkit.balancer.l7.rates import RateLimit
 from labkit.balancer.l7.route import Route
 from labkit.balancer.policy import L7Policy
 
+from . import door, lua
 from .discovery import TYPES
 
 FILTERS = f"{TYPES}envoy.extensions.filters.http."
@@ -41,6 +42,8 @@ def of_route(policy: L7Policy, route: Route, *, upgrading: bool) -> dict[str, Co
     elif isinstance(route.auth, Jwt):
         requirement = f"jwt{_jwts(policy).index(route.auth)}"
         found["jwt"] = {"@type": f"{FILTERS}jwt_authn.v3.PerRouteConfig", "requirement_name": requirement}
+    elif isinstance(route.auth, ClientCertificate):
+        found["certificate"] = lua.whole(door.certificate(route.auth))
     if route.limit:
         found["limit"] = _limit(route.limit)
     most = [size for size in (route.max_body, policy.limits.body_bytes) if size is not None]

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from labkit.balancer.l7.actions import Edit
+from labkit.balancer.l7.tls import HSTS
 from labkit.balancer.policy import L7Policy
 
 NAME = "labkit-balancer"  # the pseudonym in Via
@@ -20,6 +21,18 @@ def of_route(edit: Edit | None, way: str) -> dict[str, Any]:
     set_ = [_field(name, literal(value), _SET) for name, value in edit.set]
     added = [_field(name, literal(value), _ADD) for name, value in edit.add]
     return {f"{way}_headers_to_add": [*set_, *added], f"{way}_headers_to_remove": list(edit.remove)}
+
+
+def of_answers(edit: Edit | None, policy: L7Policy, hsts: str | None) -> dict[str, Any]:
+    """The changes of answers: a route's *edit*, and what is said of HTTPS; in clear that is never said."""
+    if policy.tls is None or policy.tls.hsts is None:
+        return of_route(edit, "response")
+    found = of_route(edit, "response") or {"response_headers_to_add": [], "response_headers_to_remove": []}
+    kept = [one for one in found["response_headers_to_add"] if one["header"]["key"].lower() != HSTS.lower()]
+    return {
+        "response_headers_to_add": [*kept, *([fixed(HSTS, hsts)] if hsts else [])],
+        "response_headers_to_remove": [*found["response_headers_to_remove"], HSTS],
+    }
 
 
 def of_requests(policy: L7Policy, *, secure: bool, six: bool) -> list[dict[str, Any]]:

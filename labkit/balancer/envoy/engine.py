@@ -88,7 +88,7 @@ class EnvoyEngine(Owner):
         with self._reading:
             self._collect_left()
             self._life, self._next, self._keys_next = next(self._lives), 0, dict.fromkeys(_LEGS, 0)
-        self._identity = Identity(*self._identity_of()) if self._identity_of else None
+        self._identity = _identity(self._identity_of()) if self._identity_of else None
         self._folder = f"/tmp/labkit-envoy-{uuid4().hex[:12]}"
         started = json.dumps(bootstrap(self._folder))
         self._configuration = empty = self._made(L7Policy((), ()), 0, None)
@@ -171,7 +171,11 @@ class EnvoyEngine(Owner):
 
     def _made(self, policy: L7Policy, version: int, before: Configuration | None) -> Configuration:
         reaches = before.reaches if before else ()
-        return configuration(policy, version, self._places, self._folder, self._identity, reaches)
+        identity = self._identity
+        if identity and policy.tls and policy.tls.names and self._certificate:
+            named = [self._certificate(name) for name in policy.tls.names]
+            identity = replace(identity, named=tuple((chain, key) for chain, key in named))
+        return configuration(policy, version, self._places, self._folder, identity, reaches)
 
     def _collect(self) -> None:
         run = self._current()
@@ -220,3 +224,8 @@ class EnvoyEngine(Owner):
     def _take(self, message: Message) -> None:
         if message["kind"] == "lines":
             self._left.append((message["start"], message["lines"]))
+
+
+def _identity(texts: Sequence[str]) -> Identity:
+    chain, key, root = texts
+    return Identity(chain, key, root)

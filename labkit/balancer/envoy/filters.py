@@ -9,7 +9,7 @@ from typing import Any
 from labkit.balancer.l7.compression import LEAST, TEXTS
 from labkit.balancer.policy import L7Policy
 
-from . import edge
+from . import edge, lua
 from .discovery import TYPES
 from .paths import PLAIN_TARGET, SCRIPT
 
@@ -30,36 +30,33 @@ def _paths() -> dict[str, Any]:
     }
     skip = {"@type": f"{TYPES}envoy.extensions.filters.common.matcher.action.v3.SkipFilter"}
     matcher = {"matchers": [{"predicate": plain, "on_match": {"action": {"name": "skip", "typed_config": skip}}}]}
-    lua = {
-        "@type": f"{TYPES}envoy.extensions.filters.http.lua.v3.Lua",
-        "default_source_code": {"inline_string": SCRIPT},
-        "clear_route_cache": False,  # the script says when
-    }
+    script = {**lua.INSTALLED, "default_source_code": {"inline_string": SCRIPT}}
     return {
         "name": "paths",
         "typed_config": {
             "@type": f"{TYPES}envoy.extensions.common.matching.v3.ExtensionWithMatcher",
             "xds_matcher": {"matcher_list": matcher},
-            "extension_config": {"name": "paths", "typed_config": lua},
+            "extension_config": {"name": "paths", "typed_config": script},
         },
     }
 
 
 def installed(policy: L7Policy) -> list[dict[str, Any]]:
     """All of them; the router is the last. Of the *policy* only the keys of tokens cannot be told by routes."""
-    lua = {"@type": f"{TYPES}envoy.extensions.filters.http.lua.v3.Lua", "clear_route_cache": False}
     return [
+        _off("door", lua.INSTALLED),
         _paths(),
-        _off("bodies", lua),
+        _off("bodies", lua.INSTALLED),
         _off("cors", {"@type": f"{edge.FILTERS}cors.v3.Cors"}),
         _off("api_key", {"@type": f"{edge.FILTERS}api_key_auth.v3.ApiKeyAuth"}),
         _off("basic", {"@type": f"{edge.FILTERS}basic_auth.v3.BasicAuth", **_NOBODY}),
         _off("jwt", edge.jwt_filter(policy)),
+        _off("certificate", lua.INSTALLED),
         _off("limit", {"@type": f"{edge.FILTERS}local_ratelimit.v3.LocalRateLimit", "stat_prefix": "limit"}),
         _off("buffer", {"@type": f"{edge.FILTERS}buffer.v3.Buffer", "max_request_bytes": 1 << 31}),
-        _off("before", lua),
+        _off("before", lua.INSTALLED),
         _off("session", {"@type": f"{edge.FILTERS}stateful_session.v3.StatefulSession"}),
-        _off("after", lua),
+        _off("after", lua.INSTALLED),
         _off("compress", _GZIP),
         ROUTER,
     ]

@@ -6,7 +6,7 @@ from typing import Any
 
 from labkit.balancer.policy import L7Policy
 
-from . import edits, filters, log, names, replies
+from . import door, edits, filters, log, names, replies
 from .discovery import LISTENER, TYPES, File, file, source
 
 SERVER = "labkit-balancer"
@@ -25,6 +25,10 @@ HELLO = {  # reads the ClientHello before TLS begins: without it the name asked 
     "name": "hello",
     "typed_config": {"@type": f"{TYPES}envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector"},
 }
+_SUITES = (  # of TLS 1.2: with forward secrecy, and authenticated; those of 1.3 are all so
+    *("ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-ECDSA-CHACHA20-POLY1305"),
+    *("ECDHE-RSA-AES128-GCM-SHA256", "ECDHE-RSA-AES256-GCM-SHA384", "ECDHE-RSA-CHACHA20-POLY1305"),
+)
 TLS_VERSIONS = {"tls_minimum_protocol_version": "TLSv1_2", "tls_maximum_protocol_version": "TLSv1_3"}
 
 
@@ -52,6 +56,7 @@ class Identity:
     chain: str
     key: str
     root: str
+    named: tuple[tuple[str, str], ...] = ()  # chain and key of each further name
 
 
 def listeners_file(policy: L7Policy, folder: str, places: Sequence[names.Place], identity: Identity | None) -> File:
@@ -85,6 +90,12 @@ def _listener(
     }
 
 
+def hsts(policy: L7Policy, place: names.Place) -> str | None:
+    """What answers at *place* say of HTTPS, if they do."""
+    seconds = policy.tls.hsts if policy.tls else None
+    return f"max-age={seconds}" if seconds is not None and place.listener.protocol == "https" else None
+
+
 def fence(folder: str) -> dict[str, Any]:
     """A Unix socket on which the task asks for a line in the log: all that was logged before stands before it."""
     answer = {"match": {"prefix": "/"}, "direct_response": {"status": 200}}
@@ -108,7 +119,8 @@ def _chain(policy: L7Policy, folder: str, place: names.Place, identity: Identity
     if place.multiplexed:
         chain["filter_chain_match"] = {"application_protocols": ["h2"]}
     if place.listener.protocol == "https" and identity:
-        chain["transport_socket"] = _tls(folder, identity)
+        chain["transport_socket"] = _tls(policy, folder, identity)
+        chain["transport_socket_connect_timeout"] = f"{policy.limits.header_seconds:g}s"
     return chain
 
 
@@ -122,7 +134,7 @@ def _manager(policy: L7Policy, folder: str, place: names.Place) -> dict[str, Any
         "http_filters": filters.installed(policy),
         "access_log": [log.requests(f"{folder}/{names.LOG}")],
         "access_log_options": {"flush_log_on_tunnel_successfully_established": True},
-        "local_reply_config": replies.local_replies(),
+        "local_reply_config": replies.local_replies(hsts(policy, place)),
         "upgrade_configs": [{"upgrade_type": "websocket"}],
         "http_protocol_options": {"accept_http_10": True, "header_key_format": PRESERVE_CASE},
         "common_http_protocol_options": {
@@ -144,20 +156,25 @@ def _manager(policy: L7Policy, folder: str, place: names.Place) -> dict[str, Any
     }
 
 
-def _tls(folder: str, identity: Identity) -> dict[str, Any]:
-    certificate = {
-        "certificate_chain": {"inline_string": identity.chain},
-        "private_key": {"inline_string": identity.key},
-    }
+def _tls(policy: L7Policy, folder: str, identity: Identity) -> dict[str, Any]:
+    """SNI chooses among the certificates, and the first is for all others; nothing is resumed."""
+    every = ((identity.chain, identity.key), *identity.named)
+    certificates = [
+        {"certificate_chain": {"inline_string": chain}, "private_key": {"inline_string": key}} for chain, key in every
+    ]
     return {
         "name": "tls",
         "typed_config": {
             "@type": DOWNSTREAM_TLS,
+            "require_client_certificate": policy.tls is not None and policy.tls.clients == "required",
+            "disable_stateless_session_resumption": True,
+            "disable_stateful_session_resumption": True,
             "common_tls_context": {
-                "tls_params": TLS_VERSIONS,
-                "tls_certificates": [certificate],
+                "tls_params": {**TLS_VERSIONS, "cipher_suites": list(_SUITES)},
+                "tls_certificates": certificates,
                 "alpn_protocols": ["h2", "http/1.1"],
                 "key_log": {"path": f"{folder}/{names.FRONT_KEYS}"},
+                **door.validation(policy.tls, identity.root),
             },
         },
     }

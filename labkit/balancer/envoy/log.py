@@ -26,6 +26,8 @@ _FIELDS = {
     "server": "%DOWNSTREAM_LOCAL_ADDRESS%",
     "tls": "%DOWNSTREAM_TLS_VERSION%",
     "sni": "%REQUESTED_SERVER_NAME%",
+    "certificate": "%DOWNSTREAM_PEER_DNS_SAN%",
+    "issued": "%DOWNSTREAM_PEER_SERIAL%",
     "method": "%REQ(:METHOD)%",
     "target": "%REQ(:PATH)%",
     "host": "%REQ(:AUTHORITY)%",

@@ -3,7 +3,10 @@
 from http import HTTPStatus
 from typing import Any
 
+from labkit.balancer.l7.tls import HSTS
 from labkit.balancer.policy import L7Policy
+
+from . import edits
 
 # Envoy's response flag -> status of the answer, what is said. Envoy itself would say 503 to all of them.
 _FAILED = (
@@ -24,16 +27,20 @@ def text(status: int, reason: str) -> str:
     return f"{status} {HTTPStatus(status).phrase}: {reason}\n"
 
 
-def local_replies() -> dict[str, Any]:
-    """How answers that Envoy gives because something failed are worded."""
+def local_replies(hsts: str | None = None) -> dict[str, Any]:
+    """How answers that Envoy gives because something failed are worded. hsts: what all of them say of HTTPS."""
+    said = {"headers_to_add": [edits.fixed(HSTS, hsts)]} if hsts else {}
     mappers = [
         {
             "filter": {"response_flag_filter": {"flags": [flag]}},
             "status_code": status,
             "body_format_override": {"text_format_source": {"inline_string": text(status, reason.format(**_WORDS))}},
+            **said,
         }
         for flag, status, reason in _FAILED
     ]
+    if said:
+        mappers.append({"filter": {"not_health_check_filter": {}}, **said})  # all others
     return {"mappers": mappers}
 
 

@@ -7,16 +7,17 @@ that its log does not repeat: ``http.header.*``.
 
 import json
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any
 
-from labkit.balancer.l7.conditions import looks_at
-from labkit.balancer.l7.route import Route
+from labkit.balancer.l7.looks import CERTIFICATE, looked_at
 from labkit.balancer.policy import L7Policy
 
 from .names import NO_ROUTE, REFUSED
 
 _TUNNEL, _END = "DownstreamTunnelSuccessfullyEstablished", "DownstreamEnd"
+_BEFORE_ROUTES = frozenset((308, 400, 413, 421))  # what scripts answer whatever the route
+_MOST_LOOKED = 1000
+_LOOKED: dict[tuple[Any, ...], tuple[L7Policy, tuple[str, ...]]] = {}
 _NO_FAILURE = frozenset(("-", "NR", "RL", "UAEX"))  # no route, rate-limited, not authorized: decisions, not failures
 _FAILURES = {
     "DC": "the client went away",
@@ -54,10 +55,14 @@ def event_of(
     began = int(told["began"])
     asked = told.get("asked") if not told.get("body") else None
     policy, number = _route(told.get("route") or "", policies)
+    if status in _BEFORE_ROUTES and (told.get("details") or "").startswith("lua"):
+        number = None  # a script answered before any route was asked
     ended = began + (told.get("answered") or told.get("answering") or told.get("heard") or asked or 0)
     front = _side(told, life, "front", ("client", "server", "tls"))
     assert front
     front["server"][1] = ports.get(front["server"][1], front["server"][1])
+    if told.get("issued"):
+        front["certificate"] = [name for name in (told.get("certificate") or "").split(",") if name]
     headers = _headers(told)
     multiplexed = told.get("version") == "HTTP/2"
     return {
@@ -72,7 +77,7 @@ def event_of(
         "status": status,
         "rule": policy.routes[number].label if policy and number is not None else None,
         "backend": told.get("backend"),
-        "read": list(_reads(policy.routes, number)) if policy else [],
+        "read": list(_reads(policy, number, "tls" in front, ":" in front["client"][0])) if policy else [],
         "held": _held(told, front, headers) if told.get("method") else [],
         "started_ns": began,
         "decided_ns": began + (asked or 0) if policy else None,
@@ -96,11 +101,14 @@ def _route(name: str, policies: Mapping[int, L7Policy]) -> tuple[L7Policy | None
     return policy, int(place) if policy and place != NO_ROUTE else None
 
 
-@lru_cache(256)
-def _reads(routes: tuple[Route, ...], number: int | None) -> tuple[str, ...]:
-    """The fields that the routes up to the matched one look at: Envoy looks at header fields before the path."""
-    walked = routes if number is None else routes[: number + 1]
-    return tuple(dict.fromkeys(name for route in walked for name in looks_at(route)))
+def _reads(policy: L7Policy, number: int | None, secure: bool, six: bool) -> tuple[str, ...]:
+    """The fields behind the decision: Envoy looks at header fields before the path, in any order."""
+    key = (id(policy), number, secure, six)
+    if key not in _LOOKED:
+        if len(_LOOKED) > _MOST_LOOKED:
+            _LOOKED.clear()
+        _LOOKED[key] = (policy, looked_at(policy, number, secure=secure, six=six))  # the policy, lest its id be reused
+    return _LOOKED[key][1]
 
 
 def _headers(told: Mapping[str, Any]) -> list[list[str]]:
@@ -127,6 +135,7 @@ def _held(told: Mapping[str, Any], front: Mapping[str, Any], headers: list[list[
     names = [f"{network}.src", f"{network}.dst", "tcp.sport", "tcp.dport"]
     if "tls" in front:
         names += ["tls.version", *(["tls.sni"] if told.get("sni") else []), "tls.alpn"]
+        names += [CERTIFICATE] if "certificate" in front else []
     names += ["http.method", "http.target", *(["http.host"] if told.get("host") else [])]
     return [
         *names,

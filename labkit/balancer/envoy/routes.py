@@ -14,8 +14,9 @@ from labkit.balancer.l7.resilience import IDEMPOTENT
 from labkit.balancer.l7.route import Route
 from labkit.balancer.policy import L7Policy
 
-from . import bodies, edge, edits, matches, names, replies, scripts, sessions
+from . import bodies, door, edge, edits, lua, matches, names, replies, scripts, sessions
 from .discovery import ROUTES, TYPES, File, file
+from .listeners import hsts
 
 _ADDED = ("x-envoy-external-address", "x-envoy-internal")  # by Envoy, for Envoys behind it
 _LONGEST_ANSWER = 1 << 20  # bytes of a `respond`
@@ -33,21 +34,30 @@ _TWO_HOSTS: dict[str, Any] = {
 
 def routes_file(policy: L7Policy, version: int, place: names.Place) -> File:
     """The routes for what comes in at *place*. Their names begin with *version*, so that the log says which policy."""
+    if door.redirects(policy, place):
+        return _file(policy, place, [_nothing(policy, version)])
     every = [
         one for number, route in enumerate(policy.routes) for one in _routes(policy, route, version, number, place)
     ]
     every.insert(0, _TWO_HOSTS)
-    every.append(
-        {
-            "name": names.route_name(version, None),
-            "match": {"prefix": ""},
-            "direct_response": replies.no_route(policy),
-        }
-    )
+    every.append({**_nothing(policy, version), **edits.of_answers(None, policy, hsts(policy, place))})
+    return _file(policy, place, every)
+
+
+def _nothing(policy: L7Policy, version: int) -> dict[str, Any]:
+    """What answers where no route matches."""
+    return {
+        "name": names.route_name(version, None),
+        "match": {"prefix": ""},
+        "direct_response": replies.no_route(policy),
+    }
+
+
+def _file(policy: L7Policy, place: names.Place, every: list[dict[str, Any]]) -> File:
     host: dict[str, Any] = {"name": "every", "domains": ["*"], "routes": every}
     host["request_headers_to_remove"] = [edits.SAID_PROTO]  # later than what is done for all hosts
-    if script := bodies.script(policy):
-        host["typed_per_filter_config"] = {"bodies": scripts.whole(script)}
+    told = {"door": door.script(policy, place), "bodies": bodies.script(policy)}
+    host["typed_per_filter_config"] = {name: lua.whole(script) for name, script in told.items() if script}
     resource = {
         "name": place.name,
         "virtual_hosts": [host],
@@ -63,10 +73,15 @@ def routes_file(policy: L7Policy, version: int, place: names.Place) -> File:
 
 def _routes(policy: L7Policy, route: Route, version: int, number: int, place: names.Place) -> Iterator[dict[str, Any]]:
     match = matches.match(route)
-    said = {"name": names.route_name(version, number), **edits.of_route(route.response, "response")}
+    said = {
+        "name": names.route_name(version, number),
+        **edits.of_answers(route.response, policy, hsts(policy, place)),
+    }
     if route.pool is None or not policy.pools[route.pool]:
         config = edge.of_route(policy, route, upgrading=True)
-        yield said | {"match": match, "typed_per_filter_config": config, **_own(route)}
+        own = _own(route)
+        added = [*own.get("response_headers_to_add", []), *said.get("response_headers_to_add", [])]
+        yield said | {"match": match, "typed_per_filter_config": config, **own, "response_headers_to_add": added}
         return
     reach = names.reach(policy, route.pool, place)
     said |= edits.of_route(route.request, "request")

@@ -7,21 +7,19 @@ from collections.abc import Sequence
 from ipaddress import ip_network
 from typing import Any
 
+from labkit.balancer.l7.auth import ClientCertificate
 from labkit.balancer.l7.forwarded import Forwarded
 from labkit.balancer.l7.route import Route
 from labkit.balancer.policy import L7Policy
 
-from . import edits, names, sessions
-from .discovery import TYPES
+from . import edits, lua, names, sessions
 from .edge import USER
-
-PER_ROUTE = f"{TYPES}envoy.extensions.filters.http.lua.v3.LuaPerRoute"
 
 
 def before(policy: L7Policy, route: Route, reach: names.Reach, place: names.Place) -> dict[str, Any] | None:
     """The script before the session's place is looked up: who asks, who passed it on, what its cookie says."""
     targets = policy.pools[reach.pool]
-    asked = [_renamed(route.auth.user) if route.auth and route.auth.user else ""]
+    asked = [_renamed(route.auth.user) if route.auth and route.auth.user and _by_filter(route) else ""]
     asked.append(_forwarded(policy.forwarded, place) if policy.forwarded and policy.forwarded.trust else "")
     asked.append(sessions.request_lines(policy.sticky, reach, targets) if policy.sticky else "")
     answered = [sessions.response_lines(policy.sticky, reach, targets) if policy.sticky else ""]
@@ -33,11 +31,6 @@ def after(policy: L7Policy) -> dict[str, Any] | None:
     return _script([sessions.forgotten(policy.sticky)], []) if policy.sticky else None
 
 
-def whole(text: str) -> dict[str, Any]:
-    """A script as a route's or a host's own."""
-    return {"@type": PER_ROUTE, "source_code": {"inline_string": text}}
-
-
 def _script(asked: Sequence[str], answered: Sequence[str]) -> dict[str, Any] | None:
     request, response = "".join(asked), "".join(answered)
     parts = []
@@ -45,7 +38,12 @@ def _script(asked: Sequence[str], answered: Sequence[str]) -> dict[str, Any] | N
         parts.append(f"function envoy_on_request(handle)\n  local headers = handle:headers()\n{request}end\n")
     if response:
         parts.append(f"function envoy_on_response(handle)\n  local headers = handle:headers()\n{response}end\n")
-    return whole("\n".join([*([_UNBASE64] if response else []), *parts])) if parts else None
+    return lua.whole("\n".join([*([_UNBASE64] if response else []), *parts])) if parts else None
+
+
+def _by_filter(route: Route) -> bool:
+    """Whether one of Envoy's own filters finds out who asks; the script that judges a certificate says it itself."""
+    return not isinstance(route.auth, ClientCertificate)
 
 
 def _renamed(user: str) -> str:

@@ -1,5 +1,6 @@
 """Sessions that stay with their backend: Envoy's own filter finds the place, a script carries it in cookies. Pure."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -42,7 +43,8 @@ def response_lines(sticky: Sticky, reach: names.Reach, targets: Sequence[Target]
     if not sticky.application:
         return ""
     owners = ", ".join(f'["{_place(reach, target)}"] = "{target.name}"' for target in targets)
-    return _RESPONSE.replace("$OWNERS", owners).replace("$COOKIE", sticky.cookie).replace("$PLACE", PLACE)
+    cookie = re.sub(r"([^A-Za-z0-9])", r"%\1", sticky.cookie)  # in a pattern of Lua's
+    return _RESPONSE.replace("$OWNERS", owners).replace("$COOKIE", cookie).replace("$PLACE", PLACE)
 
 
 def forgotten(sticky: Sticky) -> str:

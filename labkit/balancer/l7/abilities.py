@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 
 from labkit.balancer.l7.code import called
+from labkit.balancer.limits import Limits
 from labkit.balancer.policy import L7Policy
 
 _INSTEAD = {
@@ -15,6 +16,43 @@ _INSTEAD = {
 def lacks(engine: str, policy: L7Policy) -> list[str]:
     """Each thing in *policy* that *engine* cannot do, with the remedy; [] if it can carry it out."""
     return list(_LACKS[engine](policy))
+
+
+def _of_envoy(policy: L7Policy) -> Iterator[str]:
+    yield from _runs_no_python(policy)
+    yield from _routes_of_envoy(policy)
+    for pool, balance in policy.balance.items():
+        if balance.algorithm == "random" and len({target.weight for target in policy.pools.get(pool, ())}) > 1:
+            yield (
+                f"The engine envoy takes no weights for the algorithm 'random' (pool {pool!r}): use \"round_robin\" or "
+                '"random_of_two", or engine="mitmproxy".'
+            )
+    if policy.limits.line_bytes != Limits().line_bytes:
+        yield (
+            "The engine envoy has no limit of its own for a line (Limits(line_bytes=…)): set head_bytes, the limit of "
+            'all of a head, or use engine="mitmproxy".'
+        )
+    for network in policy.forwarded.trust if policy.forwarded else ():
+        if ":" in network and not network.endswith("/128"):
+            yield (
+                f"The engine envoy trusts IPv6 addresses, not whole networks of them ({network}): name the addresses in "
+                'Forwarded(trust=[…]), or use engine="mitmproxy".'
+            )
+
+
+def _routes_of_envoy(policy: L7Policy) -> Iterator[str]:
+    for route in policy.routes:
+        to = route.redirect.to if route.redirect else ""
+        if "?" in to and ("*" in to or "\\" in to):
+            yield (
+                f"Route({route.label!r}, redirect={to!r}): the engine envoy cannot put a caught piece and a query into "
+                'one redirect. Leave the query out (the request\'s own is kept), or use engine="mitmproxy".'
+            )
+        if route.max_body == 0:
+            yield (
+                f"Route({route.label!r}, max_body=0): the engine envoy lets at least one byte through. Ask for methods "
+                'without a body, or use engine="mitmproxy".'
+            )
 
 
 def _runs_no_python(policy: L7Policy) -> Iterator[str]:
@@ -30,5 +68,5 @@ def _runs_no_python(policy: L7Policy) -> Iterator[str]:
 
 _LACKS: dict[str, Callable[[L7Policy], Iterator[str]]] = {
     "mitmproxy": lambda policy: iter(()),
-    "envoy": _runs_no_python,
+    "envoy": _of_envoy,
 }

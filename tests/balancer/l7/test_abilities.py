@@ -1,10 +1,15 @@
 """What an engine refuses by name."""
 
+from typing import Any
+
 import pytest
 
-from labkit import Edit, Route
+from labkit import Edit, Forwarded, Limits, Route
 from labkit.balancer.l7.abilities import lacks
+from labkit.balancer.plan import plan_l7
 from labkit.balancer.policy import L7Policy
+from labkit.errors import PolicyError
+from labkit.topology import default
 
 
 def odd(_):
@@ -23,3 +28,21 @@ def test_envoy_runs_no_python_and_says_what_to_use(argument):
 def test_all_else_both_can():
     policy = L7Policy((), (Route("/a", pool="api", body="x", request=Edit(set={"x-a": "1"})),))
     assert lacks("envoy", policy) == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"algorithm": "random", "weights": {"api1": 2}}, ["takes no weights", "'all'"]),
+        ({"limits": Limits(line_bytes=100)}, ["line_bytes", "head_bytes"]),
+        ({"forwarded": Forwarded(trust=["fd00::/64"])}, ["fd00::/64", "name the addresses"]),
+        ({"routes": [Route("/a/*", redirect="/b/*?c=1")]}, ["'/b/*?c=1'", "Leave the query out"]),
+        ({"routes": [Route("/a", pool="api", max_body=0)]}, ["max_body=0"]),
+    ],
+)
+def test_what_envoy_cannot_is_refused_by_name_and_mitmproxy_can(asked: dict[str, Any], words: list[str]) -> None:
+    with pytest.raises(PolicyError) as error:
+        plan_l7(default(), (), **{"routes": [Route("*", pool="all")], **asked}, engine="envoy")
+    for word in (*words, "engine"):
+        assert word in str(error.value)
+    assert plan_l7(default(), (), **{"routes": [Route("*", pool="all")], **asked})
