@@ -35,8 +35,8 @@ def _of_envoy(policy: L7Policy) -> Iterator[str]:
     for network in policy.forwarded.trust if policy.forwarded else ():
         if ":" in network and not network.endswith("/128"):
             yield (
-                f"The engine envoy trusts IPv6 addresses, not whole networks of them ({network}): name the addresses in "
-                'Forwarded(trust=[…]), or use engine="mitmproxy".'
+                f"The engine envoy trusts IPv6 addresses, not whole networks of them ({network}): name the addresses "
+                'in Forwarded(trust=[…]), or use engine="mitmproxy".'
             )
 
 
