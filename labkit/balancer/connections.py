@@ -7,7 +7,8 @@ who has it (``direct``), and count nothing.
 """
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from labkit.balancer.source import source_of
@@ -21,7 +22,10 @@ COLUMNS = (
     "proto", "leg", "state", "backend",
     *(f"original_{end}" for end in ENDS), *(f"reply_{end}" for end in ENDS),
     "packets_out", "packets_in", "bytes_out", "bytes_in", "age_seconds", "timeout_seconds",
+    "paired_with", "socket_bytes",
 )  # fmt: skip
+End = tuple[str, int]
+Pair = tuple[End, End]  # a client's end of the front connection, and the proxy's own end of the back one
 NOT_KNOWN = float("nan")
 CLOSED = frozenset(("TIME_WAIT", "CLOSE"))
 
@@ -89,8 +93,17 @@ def open_at(flows: Iterable[Mapping[str, Any]], topology: Topology, name: str) -
     ]
 
 
-def connections_table(flows: Iterable[Mapping[str, Any]], topology: Topology, probes: bool = False) -> "pd.DataFrame":
-    """One row a tracked connection, oldest first; see `Balancer.connections`."""
+def connections_table(
+    flows: Iterable[Mapping[str, Any]],
+    topology: Topology,
+    probes: bool = False,
+    pairs: Iterable[Pair] = (),
+    held: Mapping[tuple[End, End], int] = MappingProxyType({}),
+) -> "pd.DataFrame":
+    """One row a tracked connection, oldest first; see `Balancer.connections`.
+
+    pairs: which connections belong together, by the proxies' word. held: bytes of buffers, by a socket's both ends.
+    """
     import pandas as pd
 
     backends, own, source = backends_by_address(topology), own_addresses(topology), source_of(topology)
@@ -108,7 +121,32 @@ def connections_table(flows: Iterable[Mapping[str, Any]], topology: Topology, pr
             *(NOT_KNOWN if count is None else count for count in (*flow["packets"], *flow["bytes"])),
             max(0.0, (now - flow["began_ns"]) / 1e9) if flow["began_ns"] else NOT_KNOWN,
             flow["timeout"],
+            None,
+            held.get(_socket(flow, own), NOT_KNOWN),
         )
         for flow in chosen
     ]
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    table = pd.DataFrame(rows, columns=list(COLUMNS))
+    table["paired_with"] = _paired(chosen, own, pairs)
+    return table
+
+
+def _paired(chosen: Sequence[Mapping[str, Any]], own: frozenset[str], pairs: Iterable[Pair]) -> list[int | None]:
+    """For each of *chosen* the number of the row that its proxy has it together with; None if there is none."""
+    fronts = {tuple(flow["original"][:2]): row for row, flow in enumerate(chosen) if leg(flow, own) == "front"}
+    backs = {tuple(flow["original"][:2]): row for row, flow in enumerate(chosen) if leg(flow, own) == "back"}
+    found: list[int | None] = [None] * len(chosen)
+    for client, ours in pairs:
+        front, back = fronts.get(client), backs.get(ours)
+        if front is not None and back is not None:
+            found[back] = front
+            found[front] = back if found[front] is None else found[front]
+    return found
+
+
+def _socket(flow: Mapping[str, Any], own: frozenset[str]) -> tuple[End, End]:
+    """Both ends of the balancer's own socket for it, its own first; what passes through has none."""
+    source, sport, destination, dport = flow["original"]
+    if leg(flow, own) == "back":
+        return (source, sport), (destination, dport)
+    return (flow["reply"][0], flow["reply"][1]), (source, sport)

@@ -10,7 +10,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from labkit.balancer import lingering
-from labkit.balancer.connections import backends_by_address, connections_table, open_at
+from labkit.balancer.connections import Pair, backends_by_address, connections_table, open_at
 from labkit.balancer.drain import Drain
 from labkit.balancer.functions.report import table
 from labkit.balancer.health import HealthChecks
@@ -115,9 +115,23 @@ class Operations:
         headers); age_seconds; timeout_seconds (until the kernel forgets it, if nothing comes). probes: health checks'
         too. The kernel tracks nothing that is passed on directly: the rules remember whose it is. Its state is OPEN, or
         CLOSING when the client has sent a FIN or RST; lb sees no answers, and counts and age are not known.
+
+        paired_with: at L7 the row of the connection that the proxy has together with this one, or None: mitmproxy keeps
+        a client's connections to backends for that client (of several the front names the first); Envoy shares them,
+        so that only WebSockets have pairs. socket_bytes: what the kernel holds in buffers for the balancer's own
+        socket; what passes through has none. ``attrs["proxy_bytes"]``: the memory of each proxy that runs, by engine.
         """
         live = self._running()
-        return connections_table(live.kernel.flows(), self._topology, probes)
+        pairs: list[Pair] = []
+        sizes: dict[str, int] = {}
+        for proxy in live.proxies.values():
+            told, size = proxy.pairs()
+            pairs += told
+            sizes |= {proxy.name: size} if size else {}
+        held = {((a, b), (c, d)): size for a, b, c, d, size in self._node().call("labkit.balancer.sock_diag:weighed")}
+        table = connections_table(live.kernel.flows(), self._topology, probes, pairs, held)
+        table.attrs["proxy_bytes"] = sizes
+        return table
 
     def explain(
         self,

@@ -52,6 +52,10 @@ class Proxy(Protocol):
     def forgotten(self) -> int:
         """How many of the oldest events `events` no longer gives."""
 
+    def pairs(self) -> tuple[list[tuple[tuple[str, int], tuple[str, int]]], int]:
+        """Which connections it has together at this moment: a client's end, and its own end towards a backend; and how
+        many bytes of memory it has to itself. Nothing and 0 where it does not run."""
+
     def rule_errors(self) -> tuple[list[dict[str, Any]], int]:
         """The failures of functions, oldest first; and how many are forgotten. Nothing where no Python runs."""
 

@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
+from labkit.balancer.connections import Pair
 from labkit.balancer.inward import Inward
 from labkit.balancer.policy import L7Policy
 from labkit.balancer.proxy import KEPT, Served
@@ -135,6 +136,17 @@ class EnvoyEngine(Owner):
         """End Envoy's connections to a backend at *addresses* with a reset. How many those were. EngineError."""
         return int(self._current().ask("reset", addresses=list(addresses))["reset"])
 
+    def pairs(self) -> tuple[list[Pair], int]:
+        """The WebSockets, as far as they are on record, and Envoy's memory in bytes; the rest it shares."""
+        if not self._listens():
+            return [], 0
+        found = [
+            (_end(event["front"]["client"]), _end(event["back"]["client"]))
+            for event in self.events()
+            if event["websocket"] and event["back"]
+        ]
+        return found, int(self._current().ask("memory")["bytes"])
+
     def events(self) -> list[dict[str, Any]]:
         """All ``request`` events so far, oldest first; of what has been answered only the `forgotten` lack."""
         with self._reading:
@@ -224,6 +236,10 @@ class EnvoyEngine(Owner):
     def _take(self, message: Message) -> None:
         if message["kind"] == "lines":
             self._left.append((message["start"], message["lines"]))
+
+
+def _end(end: Sequence[Any]) -> tuple[str, int]:
+    return str(end[0]), int(end[1])
 
 
 def _identity(texts: Sequence[str]) -> Identity:

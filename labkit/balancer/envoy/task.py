@@ -10,6 +10,7 @@ op           with                              the reply has
 ``log``      ``start``                         ``lines`` of requests from that serial number on, ``start`` of the first,
                                                ``next``: where to go on, ``more``: whether now
 ``keys``     ``start``: of front and of back   ``front``, ``back``: the same of the key logs, with times
+``memory``                                     ``bytes`` that it has to itself
 ``reset``    ``addresses``                     ``reset``: how many connections to there were reset
 ===========  ================================  ====================================================================
 
@@ -27,6 +28,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from labkit.balancer import memory
 from labkit.balancer.envoy import admin, names, pipes, process, sockets
 from labkit.errors import EngineError
 from labkit.runtime.protocol import Message, TaskLink
@@ -102,6 +104,7 @@ class Envoy:
             "state": lambda: {"versions": admin.versions(self._admin), "listening": admin.listening(self._admin)},
             "log": self._read_log,
             "keys": self._read_keys,
+            "memory": lambda: {"bytes": memory.of(self._process.pid)},
             "reset": lambda addresses: {"reset": sockets.reset(self._process.pid, addresses)},
         }
 

@@ -145,6 +145,14 @@ class ClientConnection(LiveConnectionHandler):
             if self._router.name_of(address) is None and self._http.idle(connection):
                 self.close_connection(connection)
 
+    def pairs(self) -> list[list[Any]]:
+        """[address, port] of the client's end, and of our own end of each connection to a backend, in one list each."""
+        return [
+            [*self.client.peername[:2], *connection.sockname[:2]]
+            for connection, _ in self._back()
+            if connection.sockname
+        ]
+
     def reset(self, addresses: Collection[str]) -> int:
         """End what leads to a backend at one of *addresses* with a reset, under way or not. How many those were."""
         writers = [self.transports[connection].writer for connection, address in self._back() if address in addresses]

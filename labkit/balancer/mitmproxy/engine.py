@@ -7,6 +7,7 @@ once, `on_death` is called once with the reason, and `start` starts another.
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from labkit.balancer.connections import Pair
 from labkit.balancer.functions.packed import Packer
 from labkit.balancer.functions.report import RuleErrors
 from labkit.balancer.inward import Inward
@@ -97,6 +98,13 @@ class MitmproxyEngine(Owner):
         if new:
             run.ask("certificates", certificates=new)
             run.certified |= new.keys()
+
+    def pairs(self) -> tuple[list[Pair], int]:
+        """The connections of each client that go on to backends, and the proxy's memory in bytes."""
+        if not self._listens():
+            return [], 0
+        told = self._current().ask("pairs")
+        return [((a, b), (c, d)) for a, b, c, d in told["pairs"]], int(told["bytes"])
 
     def rule_errors(self) -> tuple[list[dict[str, Any]], int]:
         """The failures of functions, oldest first, complete for what has been answered; and how many are forgotten."""

@@ -5,6 +5,7 @@ loaded, if so; ``{"op": "routes", "id"}``, ``{"op": "flush", "id"}``,
 ``{"op": "identity", "id", "identity"}``: what `tls.Tls` takes, before any listener of HTTPS is used;
 ``{"op": "certificates", "id", "certificates": {name: [certificate, key]}}``: for further names, before a policy that
 has them; ``{"op": "unused", "id"}``: idle connections that no route leads to are to be closed;
+``{"op": "pairs", "id"}``: the reply has ``pairs``, of ends of connections that belong together, and ``bytes``;
 ``{"op": "reset", "id", "addresses"}``: of the backend whose connections end now; the reply says how many in ``reset``.
 Proxy to owner: ``{"kind": "ready", "listening": [[ip, port]]}``; one ``{"kind": "reply", "id", ...}`` to every
 operation; ``rule_error``: a function of a route failed (``time_ns``, ``rule``, ``function``, ``request``, ``error``,

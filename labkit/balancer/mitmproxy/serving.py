@@ -15,6 +15,7 @@ from typing import Any
 from mitmproxy.options import Options
 from mitmproxy.proxy.mode_specs import ReverseMode
 
+from labkit.balancer import memory
 from labkit.balancer.mitmproxy.connection import ClientConnection
 from labkit.balancer.mitmproxy.functions import Functions, Unloadable
 from labkit.balancer.mitmproxy.journal import Journal
@@ -111,6 +112,9 @@ class _Proxy:
             case "reset":
                 reset = sum(connection.reset(message["addresses"]) for connection in self._connections)
                 self._link.send({"kind": "reply", "id": number, "reset": reset})
+            case "pairs":
+                pairs = [pair for connection in self._connections for pair in connection.pairs()]
+                self._link.send({"kind": "reply", "id": number, "pairs": pairs, "bytes": memory.of("self")})
             case "routes":
                 self._tell_routes(number)
             case "identity":
