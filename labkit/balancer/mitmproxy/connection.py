@@ -28,8 +28,9 @@ from mitmproxy.tls import TlsData
 
 from labkit.balancer.mitmproxy.answers import raw_answer
 from labkit.balancer.mitmproxy.layers import FrontHttp
+from labkit.balancer.mitmproxy.record import STREAM, record
 from labkit.balancer.mitmproxy.retrying import AnswerLate
-from labkit.balancer.mitmproxy.router import STREAM, UNDECIDED, Router, record
+from labkit.balancer.mitmproxy.router import UNDECIDED, Router
 from labkit.balancer.mitmproxy.tls import FrontTls, Tls
 
 _ExcInfo = Literal[True] | tuple[type[BaseException] | None, BaseException | None, TracebackType | None] | None

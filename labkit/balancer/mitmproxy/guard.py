@@ -20,7 +20,7 @@ from labkit.balancer.framing import Framer, Refusal
 from labkit.balancer.mitmproxy.answers import raw_answer
 from labkit.balancer.mitmproxy.deadline import Deadline
 from labkit.balancer.mitmproxy.journal import Exchange
-from labkit.balancer.mitmproxy.router import front_side
+from labkit.balancer.mitmproxy.record import front_side
 
 if TYPE_CHECKING:
     from labkit.balancer.mitmproxy.layers import FrontConnection, FrontHttp

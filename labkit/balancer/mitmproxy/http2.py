@@ -28,7 +28,7 @@ from labkit.balancer import syntax
 from labkit.balancer.mitmproxy.answers import answer
 from labkit.balancer.mitmproxy.deadline import Deadline
 from labkit.balancer.mitmproxy.journal import Exchange
-from labkit.balancer.mitmproxy.router import front_side, record
+from labkit.balancer.mitmproxy.record import front_side, record
 from labkit.balancer.syntax import Field
 
 if TYPE_CHECKING:

@@ -46,9 +46,10 @@ from labkit.balancer.mitmproxy.answers import raw_answer
 from labkit.balancer.mitmproxy.guard import Guard
 from labkit.balancer.mitmproxy.held import HeldBodies
 from labkit.balancer.mitmproxy.http2 import FrontHttp2
+from labkit.balancer.mitmproxy.record import BODILESS, STREAM, body_size, record
 from labkit.balancer.mitmproxy.retrying import AnswerLate, RetryingStream
 from labkit.balancer.mitmproxy.rewrite import as_http1
-from labkit.balancer.mitmproxy.router import BODILESS, STREAM, Router, body_size, record
+from labkit.balancer.mitmproxy.router import Router
 
 Commands = Generator[commands.Command, Any, None]
 

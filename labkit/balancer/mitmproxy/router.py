@@ -10,33 +10,39 @@ connection to any backend.
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from mitmproxy import http
-from mitmproxy.connection import Client, Connection
-from mitmproxy.net.http.http1 import expected_http_body_size
+from mitmproxy.connection import Client
 
 from labkit.balancer.functions.pool import Pool
 from labkit.balancer.l7 import tls
 from labkit.balancer.l7.admission import Admission, Reply
 from labkit.balancer.l7.code import HELD_MESSAGE
 from labkit.balancer.l7.matching import Decision, walk
-from labkit.balancer.l7.request import HELD_BODY, Request, Watched, field_of
+from labkit.balancer.l7.request import HELD_BODY, Watched
 from labkit.balancer.l7.route import Route
 from labkit.balancer.mitmproxy.answers import answer
 from labkit.balancer.mitmproxy.bodies import Bodies, hold_for_rules, hold_request, hold_response, too_long
 from labkit.balancer.mitmproxy.functions import Functions
 from labkit.balancer.mitmproxy.gateway import send_back, send_on
-from labkit.balancer.mitmproxy.journal import Exchange, Headers, Journal, Side
+from labkit.balancer.mitmproxy.journal import Exchange, Journal
+from labkit.balancer.mitmproxy.record import (
+    begin,
+    body_size,
+    headers,
+    held_names,
+    multiplexed,
+    record,
+    request_of,
+    side,
+)
 from labkit.balancer.mitmproxy.rewrite import in_origin_form, without_h2c, without_second_host
-from labkit.balancer.mitmproxy.tls import names_of
 from labkit.balancer.mitmproxy.upstream import Upstream
 from labkit.balancer.policy import L7Policy, Target
 from labkit.topology import Listener
 
 UNDECIDED = ("0.0.0.0", 0)  # stands for the upstream until a decision; no connection to it can succeed
-STREAM, BODILESS = "labkit.stream", "labkit.bodiless"  # metadata that `layers.Stream` leaves on a flow
-_RECORD, _WAY = "labkit", "labkit.way"
+_WAY = "labkit.way"
 
 
 @dataclass(slots=True)
@@ -79,10 +85,10 @@ class Router:
         return self._names.get(address)
 
     async def requestheaders(self, flow: http.HTTPFlow) -> None:
-        flow.metadata[_RECORD] = _begun(flow)
+        begin(flow)
         if flow.error:
             return  # refused by the parser; the error hook follows
-        if _multiplexed(flow):
+        if multiplexed(flow):
             without_second_host(flow.request)
         else:
             without_h2c(flow.request)
@@ -90,7 +96,7 @@ class Router:
         size = body_size(flow)
         if size is None and self._opens_bodies:
             hold_for_rules(flow)
-        elif _multiplexed(flow) if size is None else size > HELD_BODY:
+        elif multiplexed(flow) if size is None else size > HELD_BODY:
             await self._decide(flow, size, held=False)
             self._stream_or_hold(flow)
 
@@ -143,8 +149,8 @@ class Router:
         exchange.error = failure or (flow.error.msg if flow.error else None) or exchange.error
         exchange.back_stream = back_stream
         if flow.server_conn.sockname and flow.server_conn.peername:
-            exchange.back = _side(flow.server_conn, own=flow.server_conn.sockname, peer=flow.server_conn.peername)
-            exchange.headers_forwarded = _headers(flow.request)
+            exchange.back = side(flow.server_conn, own=flow.server_conn.sockname, peer=flow.server_conn.peername)
+            exchange.headers_forwarded = headers(flow.request)
         if not exchange.websocket or failure:
             self._left(flow)
         if way_of(flow) and flow.request.timestamp_end is None and not flow.request.stream:
@@ -214,8 +220,8 @@ class Router:
 
     async def _decide(self, flow: http.HTTPFlow, size: int | None, *, held: bool) -> None:
         exchange = record(flow)
-        exchange.held = _held(exchange, bool(flow.request.raw_content))
-        watched = Watched(_request(flow, exchange, held))
+        exchange.held = held_names(exchange, bool(flow.request.raw_content))
+        watched = Watched(request_of(flow, exchange, held))
         policy, found = await self._walk(watched, exchange)
         exchange.decided_ns = time.time_ns()
         if isinstance(found, Reply):
@@ -293,89 +299,6 @@ def way_of(flow: http.HTTPFlow) -> Way | None:
     return way
 
 
-def _request(flow: http.HTTPFlow, exchange: Exchange, held: bool) -> Request:
-    """The request as the routes look at it."""
-    return Request(
-        exchange.method,
-        exchange.target,
-        [(name, value) for name, value in exchange.headers_received],
-        "" if exchange.target.startswith("/") and not _multiplexed(flow) else exchange.host,
-        flow.request.raw_content if held else None,
-        exchange.front["client"][0],
-        "tls" in exchange.front,
-        (exchange.sni or "").lower(),
-        tuple(exchange.front["certificate"]) if "certificate" in exchange.front else None,
-    )
-
-
-def record(flow: http.HTTPFlow) -> Exchange:
-    """The exchange that `Router.requestheaders` began for *flow*."""
-    exchange = flow.metadata[_RECORD]
-    assert isinstance(exchange, Exchange)
-    return exchange
-
-
-def front_side(client: Client) -> Side:
-    """The client's connection: true addresses of both ends, as the sockets say."""
-    names = names_of(client)
-    side = _side(client, own=client.peername, peer=client.sockname)
-    return side if names is None else side | {"certificate": list(names)}
-
-
-def _side(connection: Connection, own: Any, peer: Any) -> Side:
-    side = {"id": connection.id, "client": list(own[:2]), "server": list(peer[:2])}
-    return side | ({"tls": connection.tls_version} if connection.tls_version else {})
-
-
-def _begun(flow: http.HTTPFlow) -> Exchange:
-    request = flow.request
-    authority = request.data.authority
-    multiplexed = _multiplexed(flow)
-    target = (b"http://" + authority if authority and not multiplexed else b"") + request.data.path
-    return Exchange(
-        front_side(flow.client_conn),
-        method=request.method,
-        target=target.decode("latin-1"),
-        host=authority.decode("latin-1") or request.headers.get("host", ""),
-        version="HTTP/2" if multiplexed else request.http_version,
-        front_stream=flow.metadata[STREAM] if multiplexed else None,
-        sni=flow.client_conn.sni,
-        headers_received=_headers(request),
-        started_ns=int(request.timestamp_start * 1e9),
-    )
-
-
-def _headers(request: http.Request) -> Headers:
-    return [[name.decode("latin-1"), value.decode("latin-1")] for name, value in request.headers.fields]
-
-
-def _held(exchange: Exchange, body: bool) -> list[str]:
-    """Names of all fields in the proxy's hands: what its sockets tell it and what has been parsed."""
-    network = "ip6" if ":" in exchange.front["client"][0] else "ip"
-    names = [f"{network}.src", f"{network}.dst", "tcp.sport", "tcp.dport"]
-    if "tls" in exchange.front:
-        names += ["tls.version", *(["tls.sni"] if exchange.sni else []), "tls.alpn"]
-        names += ["tls.client_certificate"] if "certificate" in exchange.front else []
-    names += ["http.method", "http.target"]
-    if exchange.version == "HTTP/2" and exchange.host:
-        names.append("http.host")
-    names += dict.fromkeys(field_of(name) for name, _ in exchange.headers_received)
-    return [*names, "http.body"] if body else names
-
-
 def _no_route(exchange: Exchange, policy: L7Policy) -> str:
     routes = ", ".join(route.label for route in policy.routes) or "none"
     return f"no route of the balancer matches {exchange.target} (routes: {routes})"
-
-
-def _multiplexed(flow: http.HTTPFlow) -> bool:
-    """Whether the client speaks HTTP/2 on this connection (agreed on by ALPN; never in clear)."""
-    return flow.client_conn.alpn == b"h2"
-
-
-def body_size(flow: http.HTTPFlow) -> int | None:
-    """The length of the request's body in bytes; None if it is not said."""
-    if not _multiplexed(flow):
-        return expected_http_body_size(flow.request)
-    length = flow.request.headers.get("content-length")  # mitmproxy has seen that it is a number
-    return int(length) if length is not None else 0 if flow.metadata[BODILESS] else None
