@@ -51,7 +51,7 @@ class Admission:
             much = f"{route.limit.requests} in {route.limit.seconds:g} s"
             return Reply(429, f"this route lets {much} through", (("Retry-After", retry_after(wait)),))
         if route.max_body is not None and size is not None and size > route.max_body:
-            return Reply(413, f"this route takes bodies of {route.max_body} bytes at most")
+            return Reply(413, too_large(route.max_body))
         return self._own(route, request) or Admitted(user)
 
     def _take(self, route: Route, limit: RateLimit, request: Watched, now: float) -> float:
@@ -67,6 +67,11 @@ class Admission:
                 where = f"{request.unwatched.origin}{where}"
             return Reply(route.redirect.status, f"see {where}", (("Location", where),))
         return None
+
+
+def too_large(most: int) -> str:
+    """Why a body is refused."""
+    return f"this route takes bodies of {most} bytes at most"
 
 
 def granted(route: Route | None, request: Watched) -> Lines:

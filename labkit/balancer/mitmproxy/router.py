@@ -16,7 +16,7 @@ from mitmproxy.connection import Client
 
 from labkit.balancer.functions.pool import Pool
 from labkit.balancer.l7 import tls
-from labkit.balancer.l7.admission import Admission, Reply
+from labkit.balancer.l7.admission import Admission, Reply, too_large
 from labkit.balancer.l7.code import HELD_MESSAGE
 from labkit.balancer.l7.matching import Decision, walk
 from labkit.balancer.l7.request import HELD_BODY, Watched
@@ -25,6 +25,7 @@ from labkit.balancer.mitmproxy.answers import answer
 from labkit.balancer.mitmproxy.bodies import Bodies, hold_for_rules, hold_request, hold_response, too_long
 from labkit.balancer.mitmproxy.functions import Functions
 from labkit.balancer.mitmproxy.gateway import send_back, send_on
+from labkit.balancer.mitmproxy.held import PASSED
 from labkit.balancer.mitmproxy.journal import Exchange, Journal
 from labkit.balancer.mitmproxy.record import (
     begin,
@@ -159,7 +160,7 @@ class Router:
 
     async def decide(self, flow: http.HTTPFlow) -> None:
         """Where *flow* goes, whose body turned out to be larger than what is held; or the answer that it gets here."""
-        await self._decide(flow, None, held=False)
+        await self._decide(flow, HELD_BODY + 1, held=False)
         self._stream_or_hold(flow)
 
     def _stream_or_hold(self, flow: http.HTTPFlow) -> None:
@@ -169,6 +170,8 @@ class Router:
             hold_request(flow, way.route)
         else:
             flow.request.stream = flow.response is None
+            if way and way.route.max_body is not None:
+                flow.metadata[PASSED] = (way.route.max_body, too_large(way.route.max_body))
 
     def patience(self, flow: http.HTTPFlow) -> float | None:
         """Seconds that the backend has to begin its answer; None if none is asked."""

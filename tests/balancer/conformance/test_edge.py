@@ -24,6 +24,25 @@ def assert_unasked(packets: Any) -> None:
     assert back["payload_length"].sum() == 0
 
 
+def chunked(lab: Lab, count: int, size: int) -> int:
+    """The status that a body of *count* chunks gets; what comes after it is not sent."""
+    status: int = lab.alice.call(_chunked, lab.vip, count, size)
+    return status
+
+
+def _chunked(vip: str, count: int, size: int) -> int:
+    import contextlib
+    import socket
+
+    with socket.create_connection((vip, 80), timeout=10) as connection:
+        connection.sendall(b"POST / HTTP/1.1\r\nHost: lb\r\nTransfer-Encoding: chunked\r\n\r\n")
+        with contextlib.suppress(OSError):
+            for _ in range(count):
+                connection.sendall(b"%x\r\n%b\r\n" % (size, bytes(size)))
+            connection.sendall(b"0\r\n\r\n")
+        return int(connection.recv(4096).split()[1])
+
+
 def basic(user: str, password: str) -> dict[str, str]:
     return {"authorization": "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()}
 
@@ -125,6 +144,16 @@ def test_limits_count_upgrades_too(lab: Lab, l7: Callable[..., None]) -> None:
             assert ws.recv() == "hi"
     with pytest.raises(Exception, match="429"), lab.alice.websocket("ws://lb/ws/chat"):
         pass
+
+
+@pytest.mark.parametrize("most", [1000, 200_000])
+def test_large_bodies_in_chunks_are_refused_when_they_have_grown_too_large(
+    lab: Lab, l7: Callable[..., None], most: int
+) -> None:
+    l7(routes=[Route("*", pool="api", max_body=most)])
+    assert chunked(lab, 3, 300) == 200
+    assert chunked(lab, 100, 10_000) == 413
+    assert lab.alice.post("http://lb/", body=b"x" * most).status == 200
 
 
 def test_large_bodies_are_refused(lab: Lab, l7: Callable[..., None]) -> None:
