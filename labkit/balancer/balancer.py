@@ -17,7 +17,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from labkit.balancer import describe, lingering
+from labkit.balancer import describe, lingering, relaying
 from labkit.balancer.decisions import decisions_table
 from labkit.balancer.envoy.engine import EnvoyEngine
 from labkit.balancer.functions.report import warning
@@ -30,6 +30,7 @@ from labkit.balancer.operations import Operations, out_of_rotation
 from labkit.balancer.plan import plan_l4, plan_l7
 from labkit.balancer.policy import Forward, L4Policy, L7Policy
 from labkit.balancer.proxy import Proxy
+from labkit.balancer.relays import passed, relays_text
 from labkit.balancer.rotation import Place, Rotation, in_force, routed, somebody, without
 from labkit.balancer.source import source_of
 from labkit.errors import EngineError, LabError, LabNotRunning, PolicyError
@@ -89,7 +90,7 @@ class Balancer(Operations):
             back = topology.balancer.interface(topology.back.name)
             health = HealthChecks(node, source_of(topology), back.name, self._health_changed)
             proxies: dict[str, Proxy] = {"mitmproxy": mitmproxy, "envoy": envoy}
-            self._live = Live(kernel, proxies, policy, policy.forwards, health, generation)
+            self._live = Live(kernel, proxies, policy, policy.forwards, health, generation, envoy)
             self._record(self._live)
             if listeners:
                 mitmproxy.start()
@@ -116,19 +117,26 @@ class Balancer(Operations):
         pool: object = None,
         weights: object = None,
         style: object = "dnat",
+        proxy_protocol: object = None,
+        sni: object = None,
         **unknown: object,
     ) -> None:
-        """Forward connections without opening them, from the next connection on; those that exist go on as they are.
+        """Forward connections without reading them, from the next connection on; those that exist go on as they are.
 
         algorithm: ``"round_robin"``, ``"random"``, ``"source_hash"`` (a client keeps its backend), ``"flow_hash"``
         (addresses, protocol and ports), ``"maglev"`` (the same, and most flows keep theirs when backends change).
         backends: names, all unless given; or pool: the name of one. weights: shares by name, as in ``{"api1": 3}``,
-        for any algorithm; 1 unless given. style: ``"dnat"``, ``"full"`` (the client's address is replaced too), or
-        ``"dsr"`` (direct server return: nothing is translated, and answers bypass lb; see docs/l4.md).
+        for any algorithm; 1 unless given. style: ``"dnat"``, ``"full"`` (the client's address is replaced too),
+        ``"dsr"`` (direct server return: nothing is translated, and answers bypass lb), or ``"proxy"`` (TCP connections
+        end here unread, and others lead to the backends); see docs/l4.md. For ``"proxy"`` alone: proxy_protocol, 1 or
+        2: backends are told of the client by a header before everything else; sni: pools by the name that TLS asks for,
+        as in ``{"shop.test": "api", "*.img.test": "images"}``, others go to the backends chosen.
         Raises PolicyError for what L4 cannot do, and where all of the backends are draining or removed.
         """
-        policy = plan_l4(self._topology, algorithm, backends, pool, weights, style, **unknown)
+        policy = plan_l4(self._topology, algorithm, backends, pool, weights, style, proxy_protocol, sni, **unknown)
         live = self._running()
+        somebody(policy, live.rotation)
+        relaying.begin(live, policy.forwards)
 
         def switch() -> None:
             with self._lock:
@@ -181,6 +189,7 @@ class Balancer(Operations):
         wanted = plan_l7(self._topology, (), **asked)  # what is wrong is said also when no lab runs
         live = self._running()
         _begin(live.proxy_of(wanted))
+        relaying.begin(live, live.forwards)
 
         def switch() -> None:
             with self._lock:
@@ -195,8 +204,9 @@ class Balancer(Operations):
 
     @property
     def forwarded(self) -> tuple[Listener, ...]:
-        """The listeners whose connections pass through unopened now: all at L4, those that are not ended at L7."""
-        return tuple(forward.listener for forward in self._running().policy.forwards)
+        """The listeners whose connections pass through unopened now: all at L4 but those of the TCP proxy, and
+        those that are not ended at L7."""
+        return tuple(one.listener for one in self._running().policy.forwards if one.style != "proxy")
 
     @property
     def direct(self) -> tuple[Listener, ...]:
@@ -205,16 +215,22 @@ class Balancer(Operations):
 
     @property
     def rules(self) -> str:
-        """What the data plane runs now, asked from it: the kernel's rules, and at L7 the proxy's routes before them."""
+        """What the data plane runs now, asked from it: the kernel's rules, and before them the proxy's part, if any."""
         live = self._running()
+        relays = ""
+        if relaying.text(live):
+            try:
+                relays = relays_text(*live.relayer.relays())
+            except EngineError as error:
+                relays = f"# {live.notice or error}\n"
         if live.mode == "l4":
-            return live.kernel.text()
+            return describe.rules_text(relays, live.kernel.text()) if relays else live.kernel.text()
         try:
             assert isinstance(live.policy, L7Policy)
             routes = describe.routes_text(*live.proxy_of(live.policy).routes())
         except EngineError as error:
             routes = f"# {live.notice or error}\n"
-        return describe.rules_text(routes, live.kernel.text())
+        return describe.rules_text(routes + relays, live.kernel.text())
 
     def decisions(self) -> "pd.DataFrame":
         """Every decision since the lab started: columns time, mode, connection, read, rule, backend, request.
@@ -294,6 +310,7 @@ class Balancer(Operations):
                 live.rotation = replace(live.rotation, weights=weights)
                 self._to_l7(live, policy)
             else:
+                relaying.begin(live, policy.forwards)
                 self._to_l4(live, policy, weights)
             live.forwards = forwards
 
@@ -302,6 +319,7 @@ class Balancer(Operations):
             rotation = replace(live.rotation.failing(live.health.down), weights=weights)
             self._apply(live, in_force(policy.forwards, rotation), ())
             live.policy, live.forwards, live.rotation = policy, policy.forwards, rotation
+            live.notice = None if relaying.wanted(policy.forwards) else live.notice
             self._record(live)
 
     def _to_l7(self, live: Live, policy: L7Policy) -> None:
@@ -335,7 +353,8 @@ class Balancer(Operations):
 
     def _apply(self, live: Live, forwards: Sequence[Forward], inward: Sequence[Inward]) -> None:
         """Into the kernel. Where somebody else has changed rules since we last did, what was read before is stale."""
-        before, after = live.kernel.apply(forwards, inward)
+        with relaying.carried_out(live, forwards) as relayed:
+            before, after = live.kernel.apply(passed(forwards), (*inward, *relayed))
         if before != live.generation:
             live.dumps.clear()
         live.generation = after
@@ -343,7 +362,8 @@ class Balancer(Operations):
     def _record(self, live: Live) -> None:
         """Put the mode and the rules that are in force from now on into the history."""
         now = time.time_ns()
-        engine = live.policy.engine if isinstance(live.policy, L7Policy) else "nftables"
+        proxied = relaying.wanted(live.policy.forwards)
+        engine = live.policy.engine if isinstance(live.policy, L7Policy) else "envoy" if proxied else "nftables"
         mode = {"kind": "mode", "time_ns": now, "mode": live.mode, "engine": engine}
         live.history += [mode, self._rules_event(live, now)]
 
@@ -354,7 +374,9 @@ class Balancer(Operations):
             live.dumps[loaded] = live.kernel.dump()
         text, reads = live.dumps[loaded]
         if live.mode == "l7" and live.served:
-            text = describe.rules_text(describe.routes_text(*live.served), text)
+            text = describe.rules_text(describe.routes_text(*live.served) + relaying.text(live), text)
+        elif relays := relaying.text(live):
+            text = describe.rules_text(relays, text)
         return {"kind": "rules", "time_ns": time_ns, "text": text, "reads": list(reads)}
 
     def _running(self) -> Live:
@@ -372,8 +394,10 @@ class Balancer(Operations):
         live = self._live
         if live is None or not self._lab_runs():
             return  # it went with its lab, which has more to say
-        remedy = live.proxies[engine].remedy
-        live.notice = f"L7 engine {engine} died ({reason}): call {remedy} to start it again."
+        remedy, what = live.proxies[engine].remedy, "L7 engine"
+        if engine == live.relayer.name and live.mode == "l4" and relaying.wanted(live.policy.forwards):
+            remedy, what = 'lab.balancer.l4(style="proxy")', "L4's TCP proxy"
+        live.notice = f"{what} {engine} died ({reason}): call {remedy} to start it again."
         live.unsaid.append(live.notice)
         _log.warning(live.notice)
 

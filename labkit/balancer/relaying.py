@@ -1,0 +1,48 @@
+"""Has the TCP proxy relay what a policy wants relayed, before the kernel sends anybody there."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+from labkit.balancer.inward import Inward
+from labkit.balancer.live import Live
+from labkit.balancer.policy import Forward
+from labkit.balancer.relays import relayed, relays_text
+
+_READY_SECONDS = 30.0
+
+
+def wanted(forwards: Iterable[Forward]) -> bool:
+    """Whether any of *forwards* is to be relayed."""
+    return any(forward.style == "proxy" for forward in forwards)
+
+
+def begin(live: Live, forwards: Iterable[Forward]) -> None:
+    """Start the proxy if *forwards* need it and it does not run, and wait until it listens. EngineError."""
+    if wanted(forwards):
+        live.relayer.start()
+        live.relayer.ready(_READY_SECONDS)
+
+
+@contextmanager
+def carried_out(live: Live, forwards: Sequence[Forward]) -> Iterator[tuple[Inward, ...]]:
+    """Relay what is to be relayed of *forwards*; gives what the kernel must send there. EngineError.
+
+    Where the kernel then refuses, what was relayed before is relayed again. Without any the proxy stays as it is, for
+    those who came there before.
+    """
+    here = relayed(forwards)
+    if not here:
+        yield ()
+        return
+    before = live.relayer.relay(here)
+    try:
+        yield live.relayer.relays_inward(here)
+    except BaseException:
+        live.relayer.relay(before)
+        raise
+    live.relaying = live.relayer.relays()
+
+
+def text(live: Live) -> str:
+    """What the proxy relays in the mode of now, in its own language; empty if it relays nothing new."""
+    return relays_text(*live.relaying) if live.relaying and relayed(live.in_force) else ""
