@@ -209,6 +209,11 @@ class Balancer(Operations):
         return tuple(one.listener for one in self._running().policy.forwards if one.style != "proxy")
 
     @property
+    def relayed(self) -> tuple[Listener, ...]:
+        """The listeners whose TCP connections end here unread now, and go on by others (style "proxy")."""
+        return tuple(one.listener for one in self._running().policy.forwards if one.style == "proxy")
+
+    @property
     def direct(self) -> tuple[Listener, ...]:
         """Those of the `forwarded` whose packets are passed on as they are, past connection tracking (style "dsr")."""
         return tuple(forward.listener for forward in self._running().policy.forwards if forward.style == "dsr")

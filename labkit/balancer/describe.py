@@ -57,7 +57,9 @@ def summary(topology: Topology, policy: L4Policy | L7Policy, notice: str | None)
     else:
         styles = dict.fromkeys(forward.style for forward in policy.forwards)
         proxied = "proxy" in styles
-        passing = "TCP connections end here unread" if proxied else "connections pass through, only addresses are rewritten"
+        passing = (
+            "TCP connections end here unread" if proxied else "connections pass through, only addresses are rewritten"
+        )
         rows += [("mode", f"l4: {passing}")]
         rows += [("style", f"{style}: {ABOUT[style]}") for style in styles if style != "dnat"]
         rows += [("engine", "envoy, and nftables in the kernel" if proxied else "nftables in the kernel")]

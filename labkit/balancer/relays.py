@@ -13,7 +13,9 @@ from labkit.errors import PolicyError
 from labkit.topology import Listener, Topology
 from labkit.wording import shown
 
-_HOST = re.compile(r"(?=.{1,253}$)(\*\.)?([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
+_HOST = re.compile(
+    r"(?=.{1,253}$)(\*\.)?([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
+)
 _USE = 'Use lab.balancer.l4(style="proxy", {}).'
 
 
@@ -35,7 +37,7 @@ def check_relay(topology: Topology, style: Style, algorithm: Algorithm, proxy_pr
         )
     if ranges := [listener for listener in relayed if listener.port != listener.last_port]:
         raise PolicyError(
-            f'lab.balancer.l4(style="proxy") ends a listener\'s connections at one port of the proxy\'s own, and '
+            f"lab.balancer.l4(style=\"proxy\") ends a listener's connections at one port of the proxy's own, and "
             f"{ranges[0].label} has ports {ranges[0].ports_text}: give each port a listener, or use "
             'style="dnat", which keeps the port.'
         )
@@ -48,9 +50,7 @@ def check_relay(topology: Topology, style: Style, algorithm: Algorithm, proxy_pr
         _check_sni(topology, sni)
 
 
-def relay_of(
-    listener: Listener, proxy_protocol: object, sni: object, pools: Mapping[str, tuple[Target, ...]]
-) -> Relay:
+def relay_of(listener: Listener, proxy_protocol: object, sni: object, pools: Mapping[str, tuple[Target, ...]]) -> Relay:
     """How *listener* is relayed, of what `check_relay` let through; names are asked for over TLS alone."""
     names = sni.items() if isinstance(sni, Mapping) and listener.protocol == "https" else ()
     protocol = proxy_protocol if isinstance(proxy_protocol, int) else 0
@@ -82,7 +82,9 @@ def relays_text(forwards: Sequence[Forward], listening: Sequence[tuple[str, int]
         rows.append((label, how, _ends(forward.targets, port)))
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
     table = "\n".join(f"{label:{widths[0]}}  {how:{widths[1]}}  {ends}" for label, how, ends in rows)
-    where = " and ".join(f"[{address}]:{port}" if ":" in address else f"{address}:{port}" for address, port in listening)
+    where = " and ".join(
+        f"[{address}]:{port}" if ":" in address else f"{address}:{port}" for address, port in listening
+    )
     told = {forward.relay.protocol for forward in forwards if forward.relay} - {0}
     more = "".join(f"# backends are told of the client by the PROXY protocol, version {one}\n" for one in sorted(told))
     return f"# envoy: TCP connections end on {where}; nothing of HTTP is read\n{more}{table}\n"
@@ -115,13 +117,13 @@ def _check_sni(topology: Topology, sni: object) -> None:
         if not isinstance(pattern, str) or not _HOST.fullmatch(pattern.lower()):
             raise PolicyError(
                 f"lab.balancer.l4(sni={{{shown(pattern)}: ...}}) is no host's name: write it whole, or with *. in "
-                f"front for every name below it, as in {example}. Whatever else is asked for goes to the other backends."
+                f"front for every name below it, as in {example}. All other names go to the backends chosen."
             )
     twice = [pattern for pattern in sni if sum(pattern.lower() == other.lower() for other in sni) > 1]
     if twice:
         raise PolicyError(f"lab.balancer.l4(sni=...) has {twice[0]} twice: case makes no difference in a host's name.")
     if all(listener.protocol != "https" for listener in topology.listeners):
         raise PolicyError(
-            f"lab.balancer.l4(sni=...) reads names in TLS, and {topology.name} has no listener that carries it: give it "
-            'one, as in Listener(443, "https").'
+            f"lab.balancer.l4(sni=...) reads names in TLS, and {topology.name} has no listener that carries it: "
+            'give it one, as in Listener(443, "https").'
         )

@@ -22,12 +22,11 @@ from labkit.errors import EngineError, TaskError
 from labkit.runtime.protocol import Message, Node, Task
 from labkit.topology import Listener
 
-from . import names
+from . import names, relayed
 from .binary import binary
 from .bootstrap import bootstrap
 from .configuration import Configuration, Relaying, configuration
 from .listeners import Identity
-from . import relayed
 from .requests import event_of
 
 _TASK = "labkit.balancer.envoy.task:main"

@@ -72,7 +72,7 @@ def event_of(line: bytes, life: int, ports: Mapping[int, int]) -> dict[str, Any]
         "time_ns": ended if ended is not None else chosen,
         "relay": f"envoy{life}-{told['front']}",
         "rule": told["rule"],
-        "backend": told.get("backend") if back else None,
+        "backend": told.get("backend"),
         "read": read,
         "held": [f"{network}.src", f"{network}.dst", "tcp.sport", "tcp.dport", *(["tls.sni", "tls.alpn"] * named)],
         "sni": told.get("sni") if named else None,

@@ -83,7 +83,9 @@ def listeners(
     forwards: Iterable[Forward], addresses: Sequence[str], ports: Mapping[Listener, int], folder: str
 ) -> list[dict[str, Any]]:
     """One for each of *forwards* at each address of the VIP."""
-    return [_listener(forward, address, ports[forward.listener], folder) for forward in forwards for address in addresses]
+    return [
+        _listener(forward, address, ports[forward.listener], folder) for forward in forwards for address in addresses
+    ]
 
 
 def clusters(every: Iterable[Way], folder: str) -> list[dict[str, Any]]:
@@ -207,4 +209,3 @@ def _end(way: Way, target: Target) -> dict[str, Any]:
     address = target.address6 if way.family == 6 and target.address6 else target.address4
     where = {"socket_address": {"address": address, "port_value": way.listener.target_port}}
     return {"endpoint": {"address": where, "hostname": target.name}, "load_balancing_weight": target.weight}
-
