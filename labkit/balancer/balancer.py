@@ -30,7 +30,7 @@ from labkit.balancer.operations import Operations, out_of_rotation
 from labkit.balancer.plan import plan_l4, plan_l7
 from labkit.balancer.policy import Forward, L4Policy, L7Policy
 from labkit.balancer.proxy import Proxy
-from labkit.balancer.relays import passed, relays_text
+from labkit.balancer.relays import passed
 from labkit.balancer.rotation import Place, Rotation, in_force, routed, somebody, without
 from labkit.balancer.source import source_of
 from labkit.errors import EngineError, LabError, LabNotRunning, PolicyError
@@ -225,7 +225,7 @@ class Balancer(Operations):
         relays = ""
         if relaying.text(live):
             try:
-                relays = relays_text(*live.relayer.relays())
+                relays = relaying.text(live, live.relayer.relays())
             except EngineError as error:
                 relays = f"# {live.notice or error}\n"
         if live.mode == "l4":

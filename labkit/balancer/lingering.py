@@ -1,5 +1,5 @@
-"""Who came at L7, or to the TCP proxy, and stays, whatever the mode or engine is now: their proxy serves them until they
-leave.
+"""Who came at L7, or to the TCP proxy, and stays, whatever the mode or engine is now: their proxy serves them until
+they leave.
 
 So a backend that is taken out at L4 is taken out of the proxies' pools too, and its connections are ended there as
 well.

@@ -59,8 +59,8 @@ def plan_l4(
     names = pool_members(topology, pool, "l4") if backends is None else _named_backends(topology, backends)
     how = style_of(topology, style)
     check_relay(topology, how, chosen, proxy_protocol, sni)
-    pools = dict.fromkeys(sni.values()) if isinstance(sni, Mapping) else ()
-    members = {name: pool_members(topology, name, "lab.balancer.l4(sni=...)") for name in pools}
+    asked = sni.values() if isinstance(sni, Mapping) else ()
+    members = {str(name): pool_members(topology, name, "lab.balancer.l4(sni=...)") for name in asked}
     together = dict.fromkeys([*names, *(name for one in members.values() for name in one)])
     heavy = {target.name: target for target in weighed(targets_of(topology, together), weights)}
     targets = tuple(heavy[name] for name in names)

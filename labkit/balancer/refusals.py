@@ -46,7 +46,7 @@ _AT_L4 |= {
     name: "L4 has no say in TLS: it chooses the backend on the SYN, before there is a ClientHello, and only forwards "
     f"the handshake between client and backend. {ONLY_L7}"
     for name in (*_OF_TLS, *_IN_TLS)
-    if name not in ONLY_AT_L7
+    if name not in ONLY_AT_L7 and name not in L4_TAKES
 }
 _AT_L4["http3"] = "L4 forwards UDP as it is, and no backend speaks HTTP/3 (QUIC) here: it is not built yet."
 

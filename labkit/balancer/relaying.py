@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from labkit.balancer.inward import Inward
 from labkit.balancer.live import Live
 from labkit.balancer.policy import Forward
+from labkit.balancer.proxy import Relaying
 from labkit.balancer.relays import relayed, relays_text
 
 _READY_SECONDS = 30.0
@@ -43,6 +44,13 @@ def carried_out(live: Live, forwards: Sequence[Forward]) -> Iterator[tuple[Inwar
     live.relaying = live.relayer.relays()
 
 
-def text(live: Live) -> str:
-    """What the proxy relays in the mode of now, in its own language; empty if it relays nothing new."""
-    return relays_text(*live.relaying) if live.relaying and relayed(live.in_force) else ""
+def text(live: Live, told: Relaying | None = None) -> str:
+    """What the proxy relays in the mode of now, in its own language; empty if it relays nothing new.
+
+    told: by its own word; what it said when it last took anything to relay, unless given.
+    """
+    forwards, listening = told or live.relaying or ((), [])
+    here = {one.listener for one in relayed(live.in_force)}
+    now = [forward for forward in forwards if forward.listener in here]
+    ports = {inward.port for inward in live.relayer.relays_inward(now)}
+    return relays_text(now, [one for one in listening if one[1] in ports]) if now else ""

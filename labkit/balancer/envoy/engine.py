@@ -126,11 +126,15 @@ class EnvoyEngine(Owner):
 
     def relay(self, forwards: Sequence[Forward]) -> tuple[Forward, ...]:
         """Relay what comes for *forwards*, from the next connection on, beside whatever is routed. What was relayed
-        before. Raises EngineError, with Envoy's own reason where it refuses; then what was in force stays."""
+        before. Raises EngineError, with Envoy's own reason where it refuses; then what was in force stays.
+
+        A listener that was once there goes on listening: who is about to be accepted there must not be reset.
+        """
         with self._applying:
             assert self._configuration
-            before = self._relayed
-            self._carry_out(self._policy, self._configuration.version, tuple(forwards))
+            before, named = self._relayed, {forward.listener for forward in forwards}
+            left = (forward for forward in before if forward.listener not in named)
+            self._carry_out(self._policy, self._configuration.version, (*forwards, *left))
             return before
 
     def relays(self) -> tuple[tuple[Forward, ...], list[tuple[str, int]]]:

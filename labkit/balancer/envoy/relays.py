@@ -43,7 +43,8 @@ _FIELDS = {
     "flags": "%RESPONSE_FLAGS%",
     "failure": "%UPSTREAM_TRANSPORT_FAILURE_REASON%",
 }
-_POLICIES = {"round_robin": "ROUND_ROBIN", "random": "RANDOM", "source_hash": "MAGLEV", "maglev": "MAGLEV"}
+# Without anything to hash Maglev hashes a random number: shares by weight, which Envoy's own "random" ignores.
+_POLICIES = {"round_robin": "ROUND_ROBIN", "random": "MAGLEV", "source_hash": "MAGLEV", "maglev": "MAGLEV"}
 _FLOW = "envoy.hashable_string"
 
 
