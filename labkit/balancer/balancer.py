@@ -1,7 +1,7 @@
 """`Balancer`: the switch. It plans what is asked for, then has the engines carry it out, and keeps the record.
 
 The rules of the kernel stand in front of the proxy, which listens all the time. So a switch is: the proxy
-takes the new policy and says so (to L7 only), then one transaction swaps the kernel's rules. Whatever fails
+takes the new policy and says so (where one is needed), then one transaction swaps the kernel's rules. Whatever fails
 before that swap leaves the old mode as it was. A switch runs in a thread of its own to its end, so that an
 interrupt of the notebook cannot stop it halfway.
 """
@@ -15,10 +15,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from labkit.balancer import describe, lingering, relaying
-from labkit.balancer.decisions import decisions_table
 from labkit.balancer.envoy.engine import EnvoyEngine
 from labkit.balancer.functions.report import warning
 from labkit.balancer.health import HealthChecks
@@ -30,23 +29,20 @@ from labkit.balancer.operations import Operations, out_of_rotation
 from labkit.balancer.plan import plan_l4, plan_l7
 from labkit.balancer.policy import Forward, L4Policy, L7Policy
 from labkit.balancer.proxy import Proxy
+from labkit.balancer.record import Record
 from labkit.balancer.relays import passed
 from labkit.balancer.rotation import Place, Rotation, in_force, routed, somebody, without
 from labkit.balancer.source import source_of
-from labkit.errors import EngineError, LabError, LabNotRunning, PolicyError
+from labkit.errors import LabError, LabNotRunning
 from labkit.runtime.protocol import Node
 from labkit.topology import Listener, Topology
 from labkit.uninterrupted import uninterrupted
-from labkit.wording import shown
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 _READY_SECONDS = 30.0
 _log = logging.getLogger(__name__)
 
 
-class Balancer(Operations):
+class Balancer(Operations, Record):
     """The balancer of a lab: ``lab.balancer``. All methods are thread-safe.
 
     node: gives the balancer's node, or raises LabNotRunning when the lab does not run. identity: gives certificate,
@@ -218,72 +214,6 @@ class Balancer(Operations):
         """Those of the `forwarded` whose packets are passed on as they are, past connection tracking (style "dsr")."""
         return tuple(forward.listener for forward in self._running().policy.forwards if forward.style == "dsr")
 
-    @property
-    def rules(self) -> str:
-        """What the data plane runs now, asked from it: the kernel's rules, and before them the proxy's part, if any."""
-        live = self._running()
-        relays = ""
-        if relaying.text(live):
-            try:
-                relays = relaying.text(live, live.relayer.relays())
-            except EngineError as error:
-                relays = f"# {live.notice or error}\n"
-        if live.mode == "l4":
-            return describe.rules_text(relays, live.kernel.text()) if relays else live.kernel.text()
-        try:
-            assert isinstance(live.policy, L7Policy)
-            routes = describe.routes_text(*live.proxy_of(live.policy).routes())
-        except EngineError as error:
-            routes = f"# {live.notice or error}\n"
-        return describe.rules_text(routes + relays, live.kernel.text())
-
-    def decisions(self) -> "pd.DataFrame":
-        """Every decision since the lab started: columns time, mode, connection, read, rule, backend, request.
-
-        ``attrs["forgotten"]``: how many are too long ago to be kept; ``attrs["lost"]``: how many of the kernel's
-        reports did not reach us.
-        """
-        live = self._running()
-        table = decisions_table([*live.kernel.decisions(), *_of_all(live, lambda proxy: proxy.events())])
-        forgotten = live.kernel.forgotten + sum(proxy.forgotten for proxy in live.proxies.values())
-        table.attrs |= {"forgotten": forgotten, "lost": live.kernel.lost}
-        return table
-
-    def events(self, since_ns: int) -> list[dict[str, Any]]:
-        """What happened since *since_ns* (Unix time), as `labkit.recording` events in time order, complete up to now.
-
-        First the mode and the rules that were in force then, stamped with that time. What is changed in the kernel by
-        hand is stamped with the time of the next `look`. `lacks` says what is missing.
-        """
-        if isinstance(since_ns, bool) or not isinstance(since_ns, int) or not 0 <= since_ns < 1 << 63:
-            raise PolicyError(
-                f"lab.balancer.events({shown(since_ns)}): the time is Unix time in nanoseconds, as in time.time_ns()."
-            )
-        live = self._running()
-        self.look()
-        history = list(live.history)
-        in_force = {event["kind"]: event for event in history if event["time_ns"] <= since_ns}
-        opening = [{**event, "time_ns": since_ns} for event in in_force.values()]
-        requests = _of_all(live, lambda proxy: proxy.events())
-        happened = [*requests, *live.kernel.decisions(since_ns), *history, *live.health.events(since_ns)]
-        secrets = _of_all(live, lambda proxy: proxy.secrets(since_ns))
-        later = [event for event in happened if event["time_ns"] > since_ns] + secrets
-        return [*opening, *sorted(later, key=lambda event: int(event["time_ns"]))]
-
-    def look(self) -> None:
-        """Record the rules of this moment, if somebody changed them by hand since they were last looked at."""
-        live = self._running()
-        with self._lock:
-            live.dumps.clear()
-            now, known = self._rules_event(live, time.time_ns()), live.history[-1]
-            if (now["text"], now["reads"]) != (known["text"], known["reads"]):
-                live.history.append(now)
-
-    def lacks(self, since_ns: int) -> list[str]:
-        """What the last `events` could not tell of the time since *since_ns* (Unix time), in words; [] if nothing."""
-        live = self._running()
-        return [*live.kernel.lacks(since_ns), *_of_all(live, lambda proxy: proxy.lacks(since_ns))]
-
     def __repr__(self) -> str:
         return describe.as_text(self._summary())
 
@@ -364,26 +294,6 @@ class Balancer(Operations):
             live.dumps.clear()
         live.generation = after
 
-    def _record(self, live: Live) -> None:
-        """Put the mode and the rules that are in force from now on into the history."""
-        now = time.time_ns()
-        proxied = relaying.wanted(live.policy.forwards)
-        engine = live.policy.engine if isinstance(live.policy, L7Policy) else "envoy" if proxied else "nftables"
-        mode = {"kind": "mode", "time_ns": now, "mode": live.mode, "engine": engine}
-        live.history += [mode, self._rules_event(live, now)]
-
-    def _rules_event(self, live: Live, time_ns: int) -> dict[str, Any]:
-        """Reading rules takes longer than swapping them: rules that were in force before are not read again."""
-        loaded = live.loaded
-        if loaded not in live.dumps:
-            live.dumps[loaded] = live.kernel.dump()
-        text, reads = live.dumps[loaded]
-        if live.mode == "l7" and live.served:
-            text = describe.rules_text(describe.routes_text(*live.served) + relaying.text(live), text)
-        elif relays := relaying.text(live):
-            text = describe.rules_text(relays, text)
-        return {"kind": "rules", "time_ns": time_ns, "text": text, "reads": list(reads)}
-
     def _running(self) -> Live:
         """The engines, if the lab runs; says once what is wrong with them."""
         self._node()
@@ -456,8 +366,3 @@ def _begin(proxy: Proxy) -> None:
     """Start it, unless it runs, and wait until it listens."""
     proxy.start()
     proxy.ready(_READY_SECONDS)
-
-
-def _of_all[T](live: Live, ask: Callable[[Proxy], list[T]]) -> list[T]:
-    """What all proxies tell, one after the other."""
-    return [told for proxy in live.proxies.values() for told in ask(proxy)]

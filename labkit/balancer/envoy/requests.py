@@ -33,6 +33,7 @@ _FAILURES = {
     "UO": "too many requests are under way to the backends",
     "UPE": "the backend's answer breaks the rules of HTTP",
     "UR": "the backend reset the request",
+    "URX": "no further attempt is made",
     "UT": "the backend took too long",
 }
 
