@@ -1,7 +1,5 @@
 """Relayed connections: two by their packets, one pair by the proxy's record, and nothing of HTTP told by anybody."""
 
-from typing import Any
-
 from labkit.analysis.evidence.contrast import answered, counts
 from labkit.analysis.evidence.dialogues import dialogues
 from labkit.analysis.graph import finding
@@ -9,22 +7,7 @@ from labkit.analysis.ladder.choice import choose
 from labkit.analysis.routes import Routes
 from labkit.analysis.study import Study
 from labkit.analysis.summary import summary
-from tests.analysis.wire import Wire, l7_wire
-
-
-def relayed_wire(requests: int = 2, **more: Any) -> Wire:
-    """What `l7_wire` carries, by the record of a TCP proxy."""
-    wire = l7_wire(requests)
-    wire.events = [_relay(event, more) if event["kind"] == "request" else event for event in wire.events]
-    wire.events = [{**event, "mode": "l4"} if event["kind"] == "mode" else event for event in wire.events]
-    return wire
-
-
-def _relay(event: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
-    kept = ("time_ns", "backend", "started_ns", "decided_ns", "ended_ns", "front", "back", "error")
-    told = {name: event[name] for name in kept}
-    read = ["ip.dst", "tcp.dport"]
-    return {"kind": "relay", "relay": event["request"], "rule": "http", "read": read, "held": read, **told, **more}
+from tests.analysis.wire import relayed_wire
 
 
 def test_each_pair_is_one_clients_connection_and_its_other_half() -> None:

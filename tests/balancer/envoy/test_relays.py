@@ -13,9 +13,11 @@ from pathlib import Path
 import pytest
 
 from labkit import Capture, Lab, Listener, compare, expect
+from labkit.balancer import relaying
 from labkit.balancer.envoy import names, relays
 from labkit.balancer.plan import plan_l4
-from labkit.errors import TrafficError
+from labkit.balancer.relays import relayed
+from labkit.errors import EngineError, TrafficError
 from labkit.topology import default
 from labkit.views import side_by_side
 from tests.balancer.operated import all_in, echo, until
@@ -192,6 +194,57 @@ def test_backends_are_told_of_the_client_and_must_understand_it(lab: Lab, versio
     assert lab.alice.get("http://lb/").status == 400, "to a server that does not, it is a broken request"
 
 
+def test_ipv6_is_relayed_over_ipv6_and_udp_is_not_relayed(lab: Lab) -> None:
+    reply = lab.alice.get(f"http://[{lab.topology.vip6}]/")
+    assert ":" in str(reply.received["peer"][0])
+    with lab.alice.udp("lb", 7) as datagrams:
+        datagrams.send(b"hello")
+        assert f'"peer": ["{lab.alice.address}"' in datagrams.recv(2000).decode()
+    unread, passed = lab.balancer.decisions().tail(2).to_dict("records")
+    assert (unread["read"], passed["rule"]) == (("ip6.dst", "tcp.dport"), "udp-echo")
+
+
+def test_one_side_may_end_before_the_other(lab: Lab) -> None:
+    assert lab.alice.call(asks_and_ends, lab.vip).count(b'"data": "last') == 1
+
+
+def asks_and_ends(vip: str) -> bytes:
+    """Runs in a client: says that nothing follows, then reads the answer."""
+    with socket.create_connection((vip, 7), timeout=5) as connection:
+        connection.sendall(b"last\n")
+        connection.shutdown(socket.SHUT_WR)
+        return b"".join(iter(lambda: connection.recv(4096), b""))
+
+
+def test_a_backend_that_cannot_be_reached_is_on_record(lab: Lab) -> None:
+    lab.balancer.l4(style="proxy", backends=["images2"])
+    lab.balancer.health.off()
+    lab.images2.kill()
+    try:
+        with lab.capture() as cap, pytest.raises(TrafficError):
+            lab.alice.get("http://lb/")
+        (event,) = cap.recording.of_kind("relay")
+        assert (event["backend"], event["back"]) == ("images2", None)
+        assert event["error"].startswith("the backend could not be reached")
+        assert cap.decisions().backend.tolist() == ["images2"]
+    finally:
+        lab.images2.restore()
+
+
+def test_what_the_kernel_refuses_leaves_the_proxy_as_it_was(lab: Lab) -> None:
+    live = lab.balancer._live
+    assert live
+    before = live.relayer.relays()[0]
+    others = plan_l4(lab.topology, style="proxy", algorithm="maglev", pool="api").forwards
+    refused = EngineError("refused")
+    with pytest.raises(EngineError, match="refused"), relaying.carried_out(live, others):
+        raise refused
+    assert live.relayer.relays()[0] == before
+    with relaying.carried_out(live, others):
+        pass
+    assert live.relayer.relays()[0][: len(relayed(others))] == relayed(others)
+
+
 def test_drain_and_remove_work_as_for_what_passes(lab: Lab) -> None:
     lab.balancer.l4(style="proxy", backends=["api1", "api2"])
     with lab.alice.tcp("lb", 7) as connection:
@@ -211,8 +264,8 @@ def test_drain_and_remove_work_as_for_what_passes(lab: Lab) -> None:
 
 
 def test_connections_stay_with_the_style_they_began_in(lab: Lab) -> None:
-    with lab.alice.tcp("lb", 7) as relayed:
-        backend = echo(relayed)
+    with lab.alice.tcp("lb", 7) as ended:
+        backend = echo(ended)
         for how in ({"algorithm": "maglev"}, {"proxy_protocol": 1}, {"sni": {"a.test": "api"}}, {}):
             lab.balancer.l4(style="proxy", **how)
         lab.balancer.l4()
@@ -222,7 +275,7 @@ def test_connections_stay_with_the_style_they_began_in(lab: Lab) -> None:
             assert echo(passed) == through
         lab.balancer.l7()
         assert (lab.balancer.mode, [one.label for one in lab.balancer.relayed]) == ("l7", ["https", "tcp-echo"])
-        assert echo(relayed) == backend
+        assert echo(ended) == backend
 
 
 def test_switching_under_traffic_fails_no_request(lab: Lab) -> None:
