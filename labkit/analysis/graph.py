@@ -77,6 +77,28 @@ def finding(study: Study, routes: Routes) -> str:
 
 
 def _l4(study: Study, routes: list[Route]) -> str:
+    ended = study.ended_here | study.begun_here
+    relayed = [route for route in routes if route.connection in ended]
+    if not relayed:
+        return _passed(study, routes)
+    passed = [route for route in routes if route.connection not in ended and not _is_own(study, route)]
+    back = [route for route in relayed if route.connection in study.begun_here]
+    front = [route for route in relayed if route.connection not in study.begun_here]
+    asked = sum(
+        study.requests_in_clear[one.connection] for one in relayed if one.connection not in study.requests_again
+    )
+    told = [_count(asked, "request") + _in_clear(study, front)] if asked else []
+    told += [_count(len(front), "client connection"), _count(len(back), "back connection")]
+    relays = f"L4 as a TCP proxy: {', '.join(told)}"
+    return "; ".join([relays, *([_passed(study, passed)] if passed else [])])
+
+
+def _is_own(study: Study, route: Route) -> bool:
+    """Whether the balancer opened it."""
+    return route.source == study.nodes.balancer
+
+
+def _passed(study: Study, routes: list[Route]) -> str:
     through = [route for route in routes if route.via]
     asked = sum(study.requests_in_clear[route.connection] for route in routes)
     told = [_count(asked, "request") + _in_clear(study, routes)] if asked else []

@@ -42,8 +42,9 @@ class Routes:
 
     @cached_property
     def forwarded(self) -> Mapping[int, Mapping[str, Any]]:
-        """The balancer's record of each connection that it forwarded."""
-        return {connection: event for event, connection in self._study.forwarded if connection is not None}
+        """The balancer's record of each connection that it forwarded, or relayed."""
+        relayed = ((one.event, one.front) for one in self._study.relays)
+        return {connection: event for event, connection in (*self._study.forwarded, *relayed) if connection is not None}
 
     @cached_property
     def _chosen(self) -> dict[int, str]:
@@ -61,7 +62,8 @@ class Routes:
 
     @cached_property
     def modes(self) -> dict[int, str]:
-        """What handled each connection: "l7" if it carried a request of the proxy, else what decided on it.
+        """What handled each connection: "l7" if it carried a request of the proxy, "l4" if it was relayed unread, else
+        what decided on it.
 
         Without either it is "l4" if its packets came out of the balancer again (a connection goes on in the mode it
         began in), else the mode that was in force when it was first seen (none known: it is absent).
@@ -81,6 +83,8 @@ class Routes:
                 found[connection] = event.get("mode", "l4")
         for exchange in study.exchanges:
             found.update((one, "l7") for one in (exchange.front, exchange.back) if one is not None)
+        for relay in study.relays:
+            found.update((one, "l4") for one in (relay.front, relay.back) if one is not None)
         return found
 
     def _route(self, number: int) -> Route:
@@ -163,14 +167,9 @@ class Routes:
         return list(self._study.sightings.vantage.tolist())
 
     @cached_property
-    def _terminated(self) -> set[int | None]:
-        """Connections that carried a request to a terminating proxy."""
-        return {exchange.front for exchange in self._study.exchanges}
-
-    @cached_property
     def _backends_seen(self) -> set[str]:
         return self._study.nodes.backends_seen
 
     def _ended(self, number: int, target: str) -> bool:
         """Whether a connection not seen behind the balancer was not there: by record, or for want of packets."""
-        return number in self._terminated or sum(self._at_balancer) > 1 or target in self._backends_seen
+        return number in self._study.ended_here or sum(self._at_balancer) > 1 or target in self._backends_seen

@@ -22,6 +22,7 @@ from .connections import trajectories as trajectories_
 from .events import carriage as carriage_
 from .events import decisions as decisions_
 from .events import exchanges as exchanges_
+from .events import relays as relays_
 from .events.finder import Finder
 from .events.nodes import Nodes
 from .messages import clear, upgraded
@@ -83,6 +84,36 @@ class Study:
         return exchanges_.exchanges(self.recording.of_kind("request"), self.finder)
 
     @cached_property
+    def relays(self) -> list[relays_.Relayed]:
+        """The connections that a TCP proxy relayed, by its record."""
+        return relays_.relays(self.recording.of_kind("relay"), self.finder)
+
+    @cached_property
+    def pairs(self) -> dict[int, set[int]]:
+        """For each connection that ends or begins in the balancer the ones on its other side, by its record."""
+        return relays_.pairs(self.relays) | exchanges_.pairs(self.exchanges)
+
+    @cached_property
+    def both_sides(self) -> list[tuple[int | None, int | None]]:
+        """Front and back connection of all that ended in the balancer, by its record."""
+        return [*((e.front, e.back) for e in self.exchanges), *((one.front, one.back) for one in self.relays)]
+
+    @cached_property
+    def ended_here(self) -> set[int]:
+        """The connections of clients that ended in the balancer, by its record."""
+        return {front for front, _ in self.both_sides if front is not None}
+
+    @cached_property
+    def begun_here(self) -> set[int]:
+        """The connections to backends that began in the balancer, by its record."""
+        return {back for _, back in self.both_sides if back is not None}
+
+    @cached_property
+    def requests_again(self) -> set[int]:
+        """Connections to backends on which what a client's connection carried is seen a second time."""
+        return {one.back for one in self.relays if one.front is not None and one.back is not None}
+
+    @cached_property
     def carriage(self) -> carriage_.Carriage:
         return carriage_.Carriage(self.exchanges, self.content, self.index)
 
@@ -97,7 +128,7 @@ class Study:
 
     @cached_property
     def decisions(self) -> list[decisions_.Decision]:
-        return decisions_.decisions(self.scene, self.forwarded, self.exchanges)
+        return decisions_.decisions(self.scene, self.forwarded, self.exchanges, self.relays)
 
     @cached_property
     def requests_in_clear(self) -> dict[int, int]:
@@ -186,7 +217,7 @@ class Study:
 
     def connections_table(self, per: Literal["vantage"] | None = None) -> pd.DataFrame:
         return merged.table(
-            self.index, self.sightings, self.connections, self.story, exchanges_.pairs(self.exchanges),
+            self.index, self.sightings, self.connections, self.story, self.pairs,
             self.vantages, per_vantage=per == "vantage",
         )  # fmt: skip
 

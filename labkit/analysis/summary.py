@@ -21,7 +21,8 @@ def summary(study: Study, routes: Routes) -> dict[str, Any]:
     between two observations of one TCP packet. balancer_reads: fields used, held or loaded by rules, in that order.
     routes: rule -> backend -> requests.
     """
-    in_clear = sum(study.requests_in_clear[route.connection] for route in routes.all if route.mode != "l7")
+    read = [route.connection for route in routes.all if route.mode != "l7"]
+    in_clear = sum(study.requests_in_clear[one] for one in read if one not in study.requests_again)
     return {
         "mode": mode(routes),
         "finding": finding(study, routes),
@@ -71,7 +72,7 @@ def _rewritten_fields(study: Study) -> list[str]:
 
 def _balancer_reads(study: Study) -> list[str]:
     recorded = study.recording
-    decided = [*recorded.of_kind("decision"), *recorded.of_kind("request")]
+    decided = [*recorded.of_kind("decision"), *recorded.of_kind("request"), *recorded.of_kind("relay")]
     used = [name for event in decided for name in event.get("read") or ()]
     held = [name for event in decided for name in event.get("held") or ()]
     loaded = [name for event in recorded.of_kind("rules") for name in event.get("reads") or ()]

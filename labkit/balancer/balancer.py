@@ -1,7 +1,7 @@
 """`Balancer`: the switch. It plans what is asked for, then has the engines carry it out, and keeps the record.
 
 The rules of the kernel stand in front of the proxy, which listens all the time. So a switch is: the proxy
-takes the new policy and says so (to L7 only), then one transaction swaps the kernel's rules. Whatever fails
+takes the new policy and says so (where one is needed), then one transaction swaps the kernel's rules. Whatever fails
 before that swap leaves the old mode as it was. A switch runs in a thread of its own to its end, so that an
 interrupt of the notebook cannot stop it halfway.
 """
@@ -15,10 +15,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from labkit.balancer import describe, lingering
-from labkit.balancer.decisions import decisions_table
+from labkit.balancer import describe, lingering, relaying
 from labkit.balancer.envoy.engine import EnvoyEngine
 from labkit.balancer.functions.report import warning
 from labkit.balancer.health import HealthChecks
@@ -30,22 +29,20 @@ from labkit.balancer.operations import Operations, out_of_rotation
 from labkit.balancer.plan import plan_l4, plan_l7
 from labkit.balancer.policy import Forward, L4Policy, L7Policy
 from labkit.balancer.proxy import Proxy
+from labkit.balancer.record import Record
+from labkit.balancer.relays import passed
 from labkit.balancer.rotation import Place, Rotation, in_force, routed, somebody, without
 from labkit.balancer.source import source_of
-from labkit.errors import EngineError, LabError, LabNotRunning, PolicyError
+from labkit.errors import LabError, LabNotRunning
 from labkit.runtime.protocol import Node
 from labkit.topology import Listener, Topology
 from labkit.uninterrupted import uninterrupted
-from labkit.wording import shown
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 _READY_SECONDS = 30.0
 _log = logging.getLogger(__name__)
 
 
-class Balancer(Operations):
+class Balancer(Operations, Record):
     """The balancer of a lab: ``lab.balancer``. All methods are thread-safe.
 
     node: gives the balancer's node, or raises LabNotRunning when the lab does not run. identity: gives certificate,
@@ -89,7 +86,7 @@ class Balancer(Operations):
             back = topology.balancer.interface(topology.back.name)
             health = HealthChecks(node, source_of(topology), back.name, self._health_changed)
             proxies: dict[str, Proxy] = {"mitmproxy": mitmproxy, "envoy": envoy}
-            self._live = Live(kernel, proxies, policy, policy.forwards, health, generation)
+            self._live = Live(kernel, proxies, policy, policy.forwards, health, generation, envoy)
             self._record(self._live)
             if listeners:
                 mitmproxy.start()
@@ -116,19 +113,26 @@ class Balancer(Operations):
         pool: object = None,
         weights: object = None,
         style: object = "dnat",
+        proxy_protocol: object = None,
+        sni: object = None,
         **unknown: object,
     ) -> None:
-        """Forward connections without opening them, from the next connection on; those that exist go on as they are.
+        """Forward connections without reading them, from the next connection on; those that exist go on as they are.
 
         algorithm: ``"round_robin"``, ``"random"``, ``"source_hash"`` (a client keeps its backend), ``"flow_hash"``
         (addresses, protocol and ports), ``"maglev"`` (the same, and most flows keep theirs when backends change).
         backends: names, all unless given; or pool: the name of one. weights: shares by name, as in ``{"api1": 3}``,
-        for any algorithm; 1 unless given. style: ``"dnat"``, ``"full"`` (the client's address is replaced too), or
-        ``"dsr"`` (direct server return: nothing is translated, and answers bypass lb; see docs/l4.md).
+        for any algorithm; 1 unless given. style: ``"dnat"``, ``"full"`` (the client's address is replaced too),
+        ``"dsr"`` (direct server return: nothing is translated, and answers bypass lb), or ``"proxy"`` (TCP connections
+        end here unread, and others lead to the backends); see docs/l4.md. For ``"proxy"`` alone: proxy_protocol, 1 or
+        2: backends are told of the client by a header before everything else; sni: pools by the name that TLS asks for,
+        as in ``{"shop.test": "api", "*.img.test": "images"}``, others go to the backends chosen.
         Raises PolicyError for what L4 cannot do, and where all of the backends are draining or removed.
         """
-        policy = plan_l4(self._topology, algorithm, backends, pool, weights, style, **unknown)
+        policy = plan_l4(self._topology, algorithm, backends, pool, weights, style, proxy_protocol, sni, **unknown)
         live = self._running()
+        somebody(policy, live.rotation)
+        relaying.begin(live, policy.forwards)
 
         def switch() -> None:
             with self._lock:
@@ -181,6 +185,7 @@ class Balancer(Operations):
         wanted = plan_l7(self._topology, (), **asked)  # what is wrong is said also when no lab runs
         live = self._running()
         _begin(live.proxy_of(wanted))
+        relaying.begin(live, live.forwards)
 
         def switch() -> None:
             with self._lock:
@@ -195,73 +200,19 @@ class Balancer(Operations):
 
     @property
     def forwarded(self) -> tuple[Listener, ...]:
-        """The listeners whose connections pass through unopened now: all at L4, those that are not ended at L7."""
-        return tuple(forward.listener for forward in self._running().policy.forwards)
+        """The listeners whose connections pass through unopened now: all at L4 but those of the TCP proxy, and
+        those that are not ended at L7."""
+        return tuple(one.listener for one in self._running().policy.forwards if one.style != "proxy")
+
+    @property
+    def relayed(self) -> tuple[Listener, ...]:
+        """The listeners whose TCP connections end here unread now, and go on by others (style "proxy")."""
+        return tuple(one.listener for one in self._running().policy.forwards if one.style == "proxy")
 
     @property
     def direct(self) -> tuple[Listener, ...]:
         """Those of the `forwarded` whose packets are passed on as they are, past connection tracking (style "dsr")."""
         return tuple(forward.listener for forward in self._running().policy.forwards if forward.style == "dsr")
-
-    @property
-    def rules(self) -> str:
-        """What the data plane runs now, asked from it: the kernel's rules, and at L7 the proxy's routes before them."""
-        live = self._running()
-        if live.mode == "l4":
-            return live.kernel.text()
-        try:
-            assert isinstance(live.policy, L7Policy)
-            routes = describe.routes_text(*live.proxy_of(live.policy).routes())
-        except EngineError as error:
-            routes = f"# {live.notice or error}\n"
-        return describe.rules_text(routes, live.kernel.text())
-
-    def decisions(self) -> "pd.DataFrame":
-        """Every decision since the lab started: columns time, mode, connection, read, rule, backend, request.
-
-        ``attrs["forgotten"]``: how many are too long ago to be kept; ``attrs["lost"]``: how many of the kernel's
-        reports did not reach us.
-        """
-        live = self._running()
-        table = decisions_table([*live.kernel.decisions(), *_of_all(live, lambda proxy: proxy.events())])
-        forgotten = live.kernel.forgotten + sum(proxy.forgotten for proxy in live.proxies.values())
-        table.attrs |= {"forgotten": forgotten, "lost": live.kernel.lost}
-        return table
-
-    def events(self, since_ns: int) -> list[dict[str, Any]]:
-        """What happened since *since_ns* (Unix time), as `labkit.recording` events in time order, complete up to now.
-
-        First the mode and the rules that were in force then, stamped with that time. What is changed in the kernel by
-        hand is stamped with the time of the next `look`. `lacks` says what is missing.
-        """
-        if isinstance(since_ns, bool) or not isinstance(since_ns, int) or not 0 <= since_ns < 1 << 63:
-            raise PolicyError(
-                f"lab.balancer.events({shown(since_ns)}): the time is Unix time in nanoseconds, as in time.time_ns()."
-            )
-        live = self._running()
-        self.look()
-        history = list(live.history)
-        in_force = {event["kind"]: event for event in history if event["time_ns"] <= since_ns}
-        opening = [{**event, "time_ns": since_ns} for event in in_force.values()]
-        requests = _of_all(live, lambda proxy: proxy.events())
-        happened = [*requests, *live.kernel.decisions(since_ns), *history, *live.health.events(since_ns)]
-        secrets = _of_all(live, lambda proxy: proxy.secrets(since_ns))
-        later = [event for event in happened if event["time_ns"] > since_ns] + secrets
-        return [*opening, *sorted(later, key=lambda event: int(event["time_ns"]))]
-
-    def look(self) -> None:
-        """Record the rules of this moment, if somebody changed them by hand since they were last looked at."""
-        live = self._running()
-        with self._lock:
-            live.dumps.clear()
-            now, known = self._rules_event(live, time.time_ns()), live.history[-1]
-            if (now["text"], now["reads"]) != (known["text"], known["reads"]):
-                live.history.append(now)
-
-    def lacks(self, since_ns: int) -> list[str]:
-        """What the last `events` could not tell of the time since *since_ns* (Unix time), in words; [] if nothing."""
-        live = self._running()
-        return [*live.kernel.lacks(since_ns), *_of_all(live, lambda proxy: proxy.lacks(since_ns))]
 
     def __repr__(self) -> str:
         return describe.as_text(self._summary())
@@ -294,6 +245,7 @@ class Balancer(Operations):
                 live.rotation = replace(live.rotation, weights=weights)
                 self._to_l7(live, policy)
             else:
+                relaying.begin(live, policy.forwards)
                 self._to_l4(live, policy, weights)
             live.forwards = forwards
 
@@ -302,6 +254,7 @@ class Balancer(Operations):
             rotation = replace(live.rotation.failing(live.health.down), weights=weights)
             self._apply(live, in_force(policy.forwards, rotation), ())
             live.policy, live.forwards, live.rotation = policy, policy.forwards, rotation
+            live.notice = None if relaying.wanted(policy.forwards) else live.notice
             self._record(live)
 
     def _to_l7(self, live: Live, policy: L7Policy) -> None:
@@ -335,27 +288,11 @@ class Balancer(Operations):
 
     def _apply(self, live: Live, forwards: Sequence[Forward], inward: Sequence[Inward]) -> None:
         """Into the kernel. Where somebody else has changed rules since we last did, what was read before is stale."""
-        before, after = live.kernel.apply(forwards, inward)
+        with relaying.carried_out(live, forwards) as relayed:
+            before, after = live.kernel.apply(passed(forwards), (*inward, *relayed))
         if before != live.generation:
             live.dumps.clear()
         live.generation = after
-
-    def _record(self, live: Live) -> None:
-        """Put the mode and the rules that are in force from now on into the history."""
-        now = time.time_ns()
-        engine = live.policy.engine if isinstance(live.policy, L7Policy) else "nftables"
-        mode = {"kind": "mode", "time_ns": now, "mode": live.mode, "engine": engine}
-        live.history += [mode, self._rules_event(live, now)]
-
-    def _rules_event(self, live: Live, time_ns: int) -> dict[str, Any]:
-        """Reading rules takes longer than swapping them: rules that were in force before are not read again."""
-        loaded = live.loaded
-        if loaded not in live.dumps:
-            live.dumps[loaded] = live.kernel.dump()
-        text, reads = live.dumps[loaded]
-        if live.mode == "l7" and live.served:
-            text = describe.rules_text(describe.routes_text(*live.served), text)
-        return {"kind": "rules", "time_ns": time_ns, "text": text, "reads": list(reads)}
 
     def _running(self) -> Live:
         """The engines, if the lab runs; says once what is wrong with them."""
@@ -372,8 +309,10 @@ class Balancer(Operations):
         live = self._live
         if live is None or not self._lab_runs():
             return  # it went with its lab, which has more to say
-        remedy = live.proxies[engine].remedy
-        live.notice = f"L7 engine {engine} died ({reason}): call {remedy} to start it again."
+        remedy, what = live.proxies[engine].remedy, "L7 engine"
+        if engine == live.relayer.name and live.mode == "l4" and relaying.wanted(live.policy.forwards):
+            remedy, what = 'lab.balancer.l4(style="proxy")', "L4's TCP proxy"
+        live.notice = f"{what} {engine} died ({reason}): call {remedy} to start it again."
         live.unsaid.append(live.notice)
         _log.warning(live.notice)
 
@@ -427,8 +366,3 @@ def _begin(proxy: Proxy) -> None:
     """Start it, unless it runs, and wait until it listens."""
     proxy.start()
     proxy.ready(_READY_SECONDS)
-
-
-def _of_all[T](live: Live, ask: Callable[[Proxy], list[T]]) -> list[T]:
-    """What all proxies tell, one after the other."""
-    return [told for proxy in live.proxies.values() for told in ask(proxy)]

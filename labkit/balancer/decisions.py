@@ -32,7 +32,7 @@ def decisions_table(events: Iterable[Mapping[str, Any]]) -> "pd.DataFrame":
 
 
 def _decided(event: Mapping[str, Any]) -> bool:
-    return event["kind"] == "decision" or (event["kind"] == "request" and event["decided_ns"] is not None)
+    return event["kind"] in ("decision", "relay") or (event["kind"] == "request" and event["decided_ns"] is not None)
 
 
 def _of_connection(event: Mapping[str, Any]) -> dict[str, Any]:
@@ -60,4 +60,16 @@ def _of_request(event: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-_ROWS = {"decision": _of_connection, "request": _of_request}
+def _of_relay(event: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "time": event["decided_ns"],
+        "mode": "l4",
+        "connection": f"{endpoint(*event['front']['client'])} → {endpoint(*event['front']['server'])}",
+        "read": tuple(event["read"]),
+        "rule": event["rule"],
+        "backend": event["backend"],
+        "request": None,
+    }
+
+
+_ROWS = {"decision": _of_connection, "request": _of_request, "relay": _of_relay}

@@ -55,10 +55,14 @@ def summary(topology: Topology, policy: L4Policy | L7Policy, notice: str | None)
             for forward in policy.forwards
         ]
     else:
-        rows += [("mode", "l4: connections pass through, only addresses are rewritten")]
         styles = dict.fromkeys(forward.style for forward in policy.forwards)
+        proxied = "proxy" in styles
+        passing = (
+            "TCP connections end here unread" if proxied else "connections pass through, only addresses are rewritten"
+        )
+        rows += [("mode", f"l4: {passing}")]
         rows += [("style", f"{style}: {ABOUT[style]}") for style in styles if style != "dnat"]
-        rows += [("engine", "nftables in the kernel")]
+        rows += [("engine", "envoy, and nftables in the kernel" if proxied else "nftables in the kernel")]
         rows += [(_called(forward.listener), _forwarded(forward)) for forward in policy.forwards]
     vip = " and ".join(str(address) for address in (topology.vip4, topology.vip6) if address)
     return [("balancer", f"{topology.balancer.name} at {vip}"), *rows]
@@ -124,9 +128,13 @@ def _called(listener: Listener) -> str:
 
 
 def _forwarded(forward: Forward) -> str:
-    if not forward.targets:
+    if not forward.everyone:
         return "refused: none of its backends takes connections"
-    return f"forwarded: {_spread(forward)}"
+    if forward.style != "proxy":
+        return f"forwarded: {_spread(forward)}"
+    names = forward.relay.names if forward.relay else ()
+    told = [f"{one.pattern} (SNI) → {', '.join(target.name for target in one.targets) or 'nobody'}" for one in names]
+    return "; ".join([f"relayed: {_spread(forward) if forward.targets else 'nobody'}", *told])
 
 
 def _spread(forward: Forward) -> str:

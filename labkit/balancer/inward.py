@@ -7,7 +7,11 @@ from labkit.topology import Listener
 
 @dataclass(frozen=True, slots=True)
 class Inward:
-    """New connections of *listener* end at *port* of the address that they came to. Not a choice of a backend."""
+    """New connections of *listener* end at *port* of the address that they came to. Not a choice of a backend.
+
+    opened: whether the proxy there reads what they carry.
+    """
 
     listener: Listener
     port: int
+    opened: bool = True

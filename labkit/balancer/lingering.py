@@ -1,4 +1,5 @@
-"""Who came at L7 and stays, whatever the mode or engine is now: their proxy routes their requests until they leave.
+"""Who came at L7, or to the TCP proxy, and stays, whatever the mode or engine is now: their proxy serves them until
+they leave.
 
 So a backend that is taken out at L4 is taken out of the proxies' pools too, and its connections are ended there as
 well.
@@ -31,7 +32,8 @@ def close_unused(live: Live) -> None:
 
 def reset(live: Live, addresses: Sequence[str]) -> int:
     """End the proxies' own connections to the backend at *addresses*. How many there were."""
-    return sum(_if_alive(live.proxies[name], lambda proxy: proxy.reset(addresses), 0) for name in live.proxied)
+    used = dict.fromkeys([*live.proxied, *([live.relayer.name] if live.relaying else [])])
+    return sum(_if_alive(live.proxies[name], lambda proxy: proxy.reset(addresses), 0) for name in used)
 
 
 def _if_alive[T](proxy: Proxy, ask: Callable[[Proxy], T], otherwise: T) -> T:

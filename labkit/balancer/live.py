@@ -8,7 +8,7 @@ from labkit.balancer.health import HealthChecks
 from labkit.balancer.inward import Inward
 from labkit.balancer.nftables import NftablesEngine
 from labkit.balancer.policy import Forward, L4Policy, L7Policy
-from labkit.balancer.proxy import Proxy, Served
+from labkit.balancer.proxy import Proxy, Relayer, Relaying, Served
 from labkit.balancer.rotation import Rotation, in_force
 
 Mode = Literal["l4", "l7"]
@@ -25,9 +25,11 @@ class Live:
     forwards: tuple[Forward, ...]  # of the last L4 policy: what is not HTTP goes on there at L7
     health: HealthChecks
     generation: int  # of the kernel's rules when they were last changed here
+    relayer: Relayer  # one of the proxies
     rotation: Rotation = field(default_factory=Rotation)
     # what each proxy was last switched to: it stays in force for connections from then
     proxied: dict[str, L7Policy] = field(default_factory=dict)
+    relaying: Relaying | None = None  # by its own word, when it last took anything to relay
     served: Served | None = None  # by the proxy's own word, when it took its last policy
     history: list[dict[str, Any]] = field(default_factory=list)  # of modes and rules; the last event is of rules
     dumps: dict[Loaded, tuple[str, list[str]]] = field(default_factory=dict)

@@ -94,7 +94,7 @@ class Operations:
             )
 
         def weighed(now: Rotation) -> Rotation:
-            names = dict.fromkeys(target.name for forward in live.policy.forwards for target in forward.targets)
+            names = dict.fromkeys(target.name for forward in live.policy.forwards for target in forward.everyone)
             if name not in names:
                 raise PolicyError(
                     f"lab.balancer.weigh({name!r}, {weight}): lab.balancer.l4() was not told to forward to "
@@ -107,7 +107,8 @@ class Operations:
     def connections(self, *, probes: bool = False) -> "pd.DataFrame":
         """The connections at this moment, from the kernel's connection tracking: one row each, oldest first.
 
-        Columns: proto; leg ("through": forwarded, one entry for both sides; at L7 "front": ends in the proxy, and
+        Columns: proto; leg ("through": forwarded, one entry for both sides; at L7 and at L4 with style "proxy" "front":
+        ends in the proxy, and
         "back": the proxy's own, which stand for themselves, for only the proxy knows which belong together; "routed":
         passes by without a choice; "direct": direct server return, see below); state (conntrack's word; UDP has
         UNREPLIED, REPLIED, ASSURED); backend (or None); the original tuple as the client sent it and the reply tuple as

@@ -24,14 +24,14 @@ from labkit.balancer.l7 import (
 )
 from labkit.balancer.l7.code import Code
 from labkit.balancer.limits import Limits
-from labkit.balancer.policy import Forward, L7Policy, Target
+from labkit.balancer.policy import Forward, L7Policy, Named, Relay, Target
 from labkit.topology import Listener
 
 _KINDS: tuple[type[Any], ...] = (
     actions.Answer, actions.Edit, actions.Redirect, auth.ApiKey, auth.Basic, auth.ClientCertificate, auth.Jwt,
     balance.Balance, code.Code, cors.Cors, forwarded.Forwarded, patterns.Regex, rates.RateLimit, resilience.Circuit,
     resilience.Ejection, resilience.Retries, resilience.Timeouts, route.Route, sticky.Sticky, tls.Tls, Forward,
-    L7Policy, Limits, Listener, Target,
+    L7Policy, Limits, Listener, Named, Relay, Target,
 )  # fmt: skip
 _VALUES = {kind.__qualname__: kind for kind in _KINDS}
 _KIND = "value"

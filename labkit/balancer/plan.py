@@ -19,6 +19,7 @@ from labkit.balancer.l7.tls import Tls, tls_of
 from labkit.balancer.limits import Limits
 from labkit.balancer.policy import Forward, L4Policy, L7Policy, Target
 from labkit.balancer.refusals import l4_refusal, l7_refusal
+from labkit.balancer.relays import check_relay, relay_of
 from labkit.balancer.shares import algorithm_of, weighed
 from labkit.balancer.styles import style_of
 from labkit.errors import PolicyError
@@ -38,12 +39,14 @@ def plan_l4(
     pool: object = None,
     weights: object = None,
     style: object = "dnat",
+    proxy_protocol: object = None,
+    sni: object = None,
     **unknown: object,
 ) -> L4Policy:
     """Every listener forwarded to *backends*, or to *pool*, or to all backends. Raises PolicyError.
 
     algorithm: a name of `policy.ALGORITHMS`, or "weighted". weights: by backend's name, 1 for those not named.
-    style: of `policy.STYLES`.
+    style: of `policy.STYLES`, or "proxy", which alone takes proxy_protocol and sni.
     """
     for name in unknown:
         raise PolicyError(l4_refusal(name))
@@ -54,9 +57,24 @@ def plan_l4(
             'backends=["api1"] or pool="api".'
         )
     names = pool_members(topology, pool, "l4") if backends is None else _named_backends(topology, backends)
-    targets = weighed(targets_of(topology, names), weights)
     how = style_of(topology, style)
-    return L4Policy(tuple(Forward(listener, targets, chosen, how) for listener in topology.listeners))
+    check_relay(topology, how, chosen, proxy_protocol, sni)
+    asked = sni.values() if isinstance(sni, Mapping) else ()
+    members = {str(name): pool_members(topology, name, "lab.balancer.l4(sni=...)") for name in asked}
+    together = dict.fromkeys([*names, *(name for one in members.values() for name in one)])
+    heavy = {target.name: target for target in weighed(targets_of(topology, together), weights)}
+    targets = tuple(heavy[name] for name in names)
+    if how != "proxy":
+        return L4Policy(tuple(Forward(listener, targets, chosen, how) for listener in topology.listeners))
+    named = {pool: tuple(heavy[name] for name in one) for pool, one in members.items()}
+    return L4Policy(
+        tuple(
+            Forward(listener, targets, chosen, "proxy", relay_of(listener, proxy_protocol, sni, named))
+            if listener.transport == "tcp"
+            else Forward(listener, targets, chosen)
+            for listener in topology.listeners
+        )
+    )
 
 
 def plan_l7(

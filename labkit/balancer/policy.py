@@ -20,8 +20,9 @@ from labkit.topology import Listener
 
 Algorithm = Literal["round_robin", "random", "source_hash", "flow_hash", "maglev"]
 ALGORITHMS: tuple[str, ...] = get_args(Algorithm)
-Style = Literal["dnat", "full", "dsr"]
-STYLES: tuple[str, ...] = get_args(Style)
+Passing = Literal["dnat", "full", "dsr"]
+STYLES: tuple[str, ...] = get_args(Passing)  # those in which packets pass through
+Style = Literal["dnat", "full", "dsr", "proxy"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,17 +36,43 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
+class Named:
+    """Whose connections go elsewhere: those that ask for *pattern* (a host's name, or ``*.img.test``) by SNI."""
+
+    pattern: str
+    pool: str
+    targets: tuple[Target, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Relay:
+    """How the TCP proxy relays. protocol: version of the PROXY protocol that backends are told the client by, 0 for
+    none. names: chosen by SNI, whoever asks for none of them goes to the forward's own targets."""
+
+    protocol: int = 0
+    names: tuple[Named, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Forward:
-    """One listener's traffic, spread over *targets* without being opened.
+    """One listener's traffic, spread over *targets* without being read.
 
     style: what is done to a packet on its way. ``"dnat"`` gives it a new destination; ``"full"`` a new source too;
-    ``"dsr"`` changes neither, and the answers bypass the balancer (direct server return).
+    ``"dsr"`` changes neither, and the answers bypass the balancer (direct server return). At ``"proxy"`` no packet
+    passes: connections end here and others begin, as *relay* says.
     """
 
     listener: Listener
     targets: tuple[Target, ...]
     algorithm: Algorithm = "round_robin"
     style: Style = "dnat"
+    relay: Relay | None = None
+
+    @property
+    def everyone(self) -> tuple[Target, ...]:
+        """All that it may be forwarded to, once each."""
+        named = [target for one in (self.relay.names if self.relay else ()) for target in one.targets]
+        return tuple({target.name: target for target in (*self.targets, *named)}.values())
 
 
 @dataclass(frozen=True, slots=True)

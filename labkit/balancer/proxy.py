@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from labkit.balancer.inward import Inward
-from labkit.balancer.policy import L7Policy
+from labkit.balancer.policy import Forward, L7Policy
 from labkit.topology import Listener
 
+Relaying = tuple[tuple[Forward, ...], list[tuple[str, int]]]  # what is relayed; where the proxy listens for it
 Served = tuple[L7Policy, list[tuple[str, int]]]  # the policy without its forwards; where the proxy listens for it
 KEPT = 50_000  # request events, about 200 MB at most; the oldest go first
 
@@ -67,6 +68,26 @@ class Proxy(Protocol):
 
     def abandon(self) -> None:
         """Its node is about to end: that it ends with it is no news."""
+
+
+class Relayer(Protocol):
+    """An engine that relays TCP connections without reading them (L4 with style "proxy"). Thread-safe."""
+
+    name: str
+
+    def start(self) -> None: ...
+
+    def ready(self, timeout: float = 30.0) -> None: ...
+
+    def relays_inward(self, forwards: Sequence[Forward]) -> tuple[Inward, ...]:
+        """Where the kernel must send what comes for *forwards*."""
+
+    def relay(self, forwards: Sequence[Forward]) -> tuple[Forward, ...]:
+        """Relay by *forwards*: in force for every connection that begins after this returns. What was relayed before.
+        EngineError."""
+
+    def relays(self) -> Relaying:
+        """What is in force, by the live proxy's own word. EngineError."""
 
 
 class Told(deque[dict[str, Any]]):

@@ -6,7 +6,7 @@ Pure text. `plan` decides when to refuse and raises; here is only what is said.
 from labkit.balancer.l4_refusals import ALSO_CALLED, ONLY_AT_L7, ONLY_L7
 from labkit.wording import near_miss
 
-L4_TAKES = ("algorithm", "backends", "pool", "weights", "style")
+L4_TAKES = ("algorithm", "backends", "pool", "weights", "style", "proxy_protocol", "sni")
 L7_TAKES = (
     *("routes", "engine", "tls", "reencrypt", "sticky", "algorithm", "weights", "hash_on", "forwarded", "request_id"),
     *("compress", "retries", "timeouts", "ejection", "circuit", "limits"),
@@ -46,12 +46,8 @@ _AT_L4 |= {
     name: "L4 has no say in TLS: it chooses the backend on the SYN, before there is a ClientHello, and only forwards "
     f"the handshake between client and backend. {ONLY_L7}"
     for name in (*_OF_TLS, *_IN_TLS)
-    if name not in ONLY_AT_L7
+    if name not in ONLY_AT_L7 and name not in L4_TAKES
 }
-_AT_L4["sni"] = (
-    "L4 cannot route by SNI: it chooses the backend on the SYN, before the client has sent its ClientHello. "
-    "A TCP proxy can, and is not built yet."
-)
 _AT_L4["http3"] = "L4 forwards UDP as it is, and no backend speaks HTTP/3 (QUIC) here: it is not built yet."
 
 _SAME = {

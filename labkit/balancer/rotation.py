@@ -67,7 +67,15 @@ def in_force(forwards: Iterable[Forward], rotation: Rotation) -> tuple[Forward, 
 
     >>> in_force(policy.forwards, Rotation().taken_out("api1", "draining"))
     """
-    return tuple(replace(forward, targets=rotation.of(forward.targets, forward.listener)) for forward in forwards)
+    return tuple(_in_force(forward, rotation) for forward in forwards)
+
+
+def _in_force(forward: Forward, rotation: Rotation) -> Forward:
+    targets, relay = rotation.of(forward.targets, forward.listener), forward.relay
+    if relay:
+        names = tuple(replace(one, targets=rotation.of(one.targets, forward.listener)) for one in relay.names)
+        relay = replace(relay, names=names)
+    return replace(forward, targets=targets, relay=relay)
 
 
 def somebody(policy: L4Policy, rotation: Rotation) -> None:

@@ -14,6 +14,7 @@ ABOUT: dict[Style, str] = {
     "dnat": "a new destination; the client's address stays, answers come back through here",
     "full": "a new destination and a new source; the backend never sees the client's address",
     "dsr": "nothing is translated; the backend answers the client itself, over the router",
+    "proxy": "TCP connections end here unread, and others lead on to the backends; UDP gets a new destination",
 }
 
 # What others call the same.
@@ -21,23 +22,17 @@ _SAME: dict[str, Style] = {
     **dict.fromkeys(("nat", "masq", "half_nat", "destination_nat"), "dnat"),
     **dict.fromkeys(("full_nat", "fullnat", "snat", "masquerade"), "full"),
     **dict.fromkeys(("direct", "dr", "gatewaying", "direct_return", "direct_server_return", "direct_routing"), "dsr"),
+    **dict.fromkeys(("tcp_proxy", "tcp", "stream", "relay", "terminate", "splice"), "proxy"),
 }
-_PROXY = (
-    'lab.balancer.l4(style="proxy") would end TCP connections here without reading them, and is not built yet: '
-    f"there are {', '.join(STYLES)}. lab.balancer.l7() ends connections."
-)
+_ALL = (*STYLES, "proxy")
 
 
 def style_of(topology: Topology, asked: object) -> Style:
     """The style called *asked*, if *topology* can have it. Raises PolicyError with the remedy."""
-    if not isinstance(asked, str) or asked not in STYLES:
+    if not isinstance(asked, str) or asked not in _ALL:
         word = asked.lower().replace("-", "_").replace(" ", "_") if isinstance(asked, str) else ""
-        if word in ("proxy", "tcp_proxy"):
-            raise PolicyError(_PROXY)
-        meant = f" (did you mean {_SAME[word]!r}?)" if word in _SAME else near_miss(asked, STYLES)
-        raise PolicyError(
-            f"lab.balancer.l4() does not know the style {shown(asked)}{meant}: it has {', '.join(STYLES)}."
-        )
+        meant = f" (did you mean {_SAME[word]!r}?)" if word in _SAME else near_miss(asked, _ALL)
+        raise PolicyError(f"lab.balancer.l4() does not know the style {shown(asked)}{meant}: it has {', '.join(_ALL)}.")
     if asked == "dsr":
         _directly(topology)
     return cast(Style, asked)

@@ -107,6 +107,16 @@ _SHAPES: Final[Mapping[str, tuple[Mapping[str, Check], Mapping[str, Check]]]] = 
             "read": _or_none(_TEXTS),
         },
     ),
+    "relay": (
+        {},
+        {
+            **dict.fromkeys(("relay", "rule", "backend", "sni", "error"), _MAYBE_TEXT),
+            **dict.fromkeys(("started_ns", "decided_ns", "ended_ns"), _MAYBE_TIME),
+            **dict.fromkeys(("bytes_out", "bytes_in"), _or_none(_number)),
+            **dict.fromkeys(("read", "held"), _or_none(_TEXTS)),
+            **dict.fromkeys(("front", "back"), _or_none(_SIDE)),
+        },
+    ),
     "request": (
         {},
         {

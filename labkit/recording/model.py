@@ -24,6 +24,12 @@ Events are JSON-able dictionaries with at least ``kind`` and ``time_ns`` (Unix t
               ``sni``: str or None; where a side was TLS it has also ``tls``: "TLSv1.3", and where the client showed a
               certificate ``certificate``: [the names in it]. Header lists hold no
               pseudo-header fields: ``method``, ``target`` and ``host`` say what they said
+``relay``     at L4 as a TCP proxy, one a connection of a client: ``relay`` (id, str), ``rule`` (the listener's label,
+              with the name that matched where one in TLS did), ``backend`` (name, or None if none was chosen),
+              ``read``: [fields used to choose], ``held``: [fields the proxy held when it chose], ``sni``: str or None,
+              ``started_ns``, ``decided_ns``, ``ended_ns`` (None: it was open when this was asked), ``front``, ``back``:
+              as of a request, ``bytes_out``, ``bytes_in`` (from and to the client; None while it is open),
+              ``error``: str or None
 ``fault``     ``fault``: what is broken on purpose, as it was called, ``state``: "begun" | "ended", ``text``: what it
               does and what to look for
 ``loss``      ``vantage``, ``dropped``: packets that the kernel dropped there between ``since_ns`` and ``time_ns``

@@ -145,7 +145,8 @@ def send(lab: PanelLab, client: Client, url: str, requests: int) -> Burst:
             else:
                 backend = reply.backend
                 answers[backend or f"{lab.topology.balancer.name} itself, status {reply.status}"] += 1
-    return Burst(mode, client.name, requests, answers, backend, failure, capture.graph(), _decision(capture))
+    graph = capture.graph()
+    return Burst(mode, client.name, requests, answers, backend, failure, graph, _decision(capture, graph))
 
 
 def request_code(client: str, url: str, requests: int) -> str:
@@ -155,13 +156,16 @@ def request_code(client: str, url: str, requests: int) -> str:
     return "\n".join(["with lab.capture() as cap:", *lines, "cap.diagram()"])
 
 
-def _decision(capture: Seen) -> str:
-    """The last decision, in one sentence."""
+def _decision(capture: Seen, graph: Any) -> str:
+    """The last decision, in one sentence. graph: the capture's, which tells whether L4 ended what it decided on."""
     rows = capture.decisions().to_dict("records")
     if not rows:
         return "no decision was captured"
     row = rows[-1]
-    when = {"l4": "on packet 1 (the SYN)", "l7": "after the request"}.get(str(row["mode"]), "")
+    at_l4 = [data.get("via") for _, _, data in graph.edges(data=True) if data["mode"] == "l4"]
+    relayed = bool(at_l4) and not any(at_l4)
+    on_syn = "after the handshake, before any request" if relayed else "on packet 1 (the SYN)"
+    when = {"l4": on_syn, "l7": "after the request"}.get(str(row["mode"]), "")
     read = cell_text(row["read"]) or "nothing"
     chosen = cell_text(row["backend"]) or "answered by the balancer itself"
     rule = cell_text(row["rule"])

@@ -25,6 +25,7 @@ _LABELLED = 160  # more lanes than this carry no number of their own (the nodes 
 
 
 _MODE_LINES = {"l4": "L4 · new label", "l7": "L7 · opens the letter", "unknown": "mode not recorded"}
+_RELAYED = "L4 · passes it on unread"
 
 
 def connection_diagram(graph: Any, finding: str, highlight: tuple[str, str] | None = None) -> Picture:
@@ -164,6 +165,8 @@ class _Drawing:
         modes = sorted({line.mode for line in self.lines if line.kind != "direct"})
         mode = modes[0] if len(modes) == 1 else ""
         label = _MODE_LINES.get(mode, " and ".join(map(str.upper, modes)) or "no connection")
+        if mode == "l4" and self.into and not self.over:
+            label = _RELAYED
         middle, icons = _BOX_X + _BOX_WIDTH / 2, {"l4": shapes.closed_envelope, "l7": shapes.open_letter}
         tone = MODES.get(mode, IDLE)
         return group(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from labkit.errors import LabNotRunning
-from labkit.topology import Topology
+from labkit.topology import Listener, Topology
 
 from .picture import Picture
 from .topology import SERVING, topology_diagram
@@ -25,6 +25,9 @@ class Mode(Protocol):
 
     @property
     def mode(self) -> str: ...
+
+    @property
+    def relayed(self) -> Sequence[Listener]: ...
 
 
 class LabState(Protocol):
@@ -62,7 +65,8 @@ def lab_picture(lab: LabState) -> Picture:
     serving = sum(state == SERVING for state in states.values())
     servers = f"{serving} of {len(states)} servers answer" if up else "not running: lab.start() boots it"
     notes = [f"runtime {lab.runtime}: {servers}", *(repr(lab.balancer).splitlines() if up else ())]
-    return topology_diagram(lab.topology, mode, running=states, notes=notes)
+    relays = bool(up and lab.balancer.relayed)
+    return topology_diagram(lab.topology, mode, running=states, notes=notes, relays=relays)
 
 
 def lab_bundle(lab: LabState) -> dict[str, str]:

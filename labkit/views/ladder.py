@@ -22,6 +22,7 @@ _GUTTER, _LEG, _NEXT, _EDGE, _RIM = 124, 318, 104, 96, 20
 _HEAD, _LANE = 98, 40  # names above the rows; room for each cable
 _BOX_LEAST, _BOX_MOST = 216, 460
 _MODE_LINES = {"l4": "L4 · new label", "l7": "L7 · opens the letter"}
+_RELAYED = "L4 · passes it on unread"
 
 
 def ladder_picture(ladder: Ladder) -> Picture:
@@ -107,6 +108,8 @@ class _Drawing:
         icon = {"l4": shapes.closed_envelope, "l7": shapes.open_letter}.get(self.ladder.mode or "")
         name = self.ladder.balancer or ""
         mode = _MODE_LINES.get(self.ladder.mode or "", "mode not recorded")
+        if self.ladder.mode == "l4" and any(line.ending == "front" for line in self.ladder.lines):
+            mode = _RELAYED
         label = clipped(name, right - left - 90, 17)
         return [
             shapes.box(left, self.top, right - left, bottom - self.top, tone),

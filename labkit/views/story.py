@@ -27,6 +27,8 @@ class CaptureTables(Protocol):
 
     def exchanges(self) -> Any: ...
 
+    def connections(self) -> Any: ...
+
     def visibility(self) -> Any: ...
 
 
@@ -91,6 +93,8 @@ def l4_story(capture: CaptureTables) -> Story:
     decision = _first(capture.decisions(), "l4")
     rows = _records(capture.packets(), decision["connection"])
     front_name, back_name = _sides(decision, rows, rows)
+    if front_name == back_name and (behind := _relayed_by(capture, decision["connection"])) is not None:
+        return _ended("l4", capture, decision, rows, _records(capture.packets(), behind))
     fronts, backs = _directed(rows, front_name), _directed(rows, back_name)
     waiting: dict[tuple[Any, ...], list[Row]] = {}
     for row, way in backs:
@@ -115,10 +119,22 @@ def l7_story(capture: CaptureTables) -> Story:
     decision = _first(capture.decisions(), "l7", exchange["front_connection"])
     packets = capture.packets()
     before, behind = _records(packets, exchange["front_connection"]), _records(packets, exchange["back_connection"])
+    return _ended("l7", capture, decision, before, behind)
+
+
+def _ended(mode: str, capture: CaptureTables, decision: Row, before: list[Row], behind: list[Row]) -> Story:
+    """One connection that ends in the balancer, and another that begins there."""
     front_name, back_name = _sides(decision, before, behind)
     steps = [Step(row, None, way) for row, way in _directed(before, front_name)]
     steps += [Step(None, row, way) for row, way in _directed(behind, back_name)]
-    return _told("l7", capture, decision, steps)
+    return _told(mode, capture, decision, steps)
+
+
+def _relayed_by(capture: CaptureTables, connection: Any) -> Any:
+    """The connection that goes on with what a TCP proxy took from *connection*; None where it is not known."""
+    rows = capture.connections().to_dict("records")
+    paired = next((row["paired_with"] for row in rows if row["connection"] == connection), None)
+    return paired[0] if paired else None
 
 
 def _decided(decision: Row, steps: list[Step]) -> int:

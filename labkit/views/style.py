@@ -44,6 +44,11 @@ class Hop:
 
 def hops(topology: Topology, style: str) -> tuple[tuple[Hop, Hop], tuple[Hop, Hop]]:
     """The request's two hops and the answer's two, over IPv4. PolicyError for a style that the topology cannot have."""
+    if style == "proxy":
+        raise PolicyError(
+            f'With style "proxy" no packet passes that could be drawn on its way: there are {", ".join(_FINDINGS)}. '
+            "The ladder of a capture, cap.ladder(), shows its two connections."
+        )
     if style not in _FINDINGS:
         raise PolicyError(f"There is no forwarding style {shown(style)}: there are {', '.join(_FINDINGS)}.")
     if style == "dsr" and topology.router is None:

@@ -23,6 +23,7 @@ _CROWD = 12  # more backends than this are drawn smaller
 _WORDS = {
     "l4": "forwards their packets with a new label",
     "l7": "ends their connections and opens its own",
+    "relays": "ends their connections, opens its own, and reads nothing",
     None: "is not running",
 }
 
@@ -33,28 +34,29 @@ def topology_diagram(
     vantages: bool = True,
     running: Mapping[str, str] | None = None,
     notes: Sequence[str] = (),
+    relays: bool = False,
 ) -> Picture:
     """The lab as a picture.
 
     mode: "l4", "l7", or None for a lab that does not run. vantages: mark where packets can be captured.
     running: node name → what its server does ("serving", "killed", …); what is not "serving" is drawn as off.
-    notes: lines to stand below the picture, and in its words.
+    notes: lines to stand below the picture, and in its words. relays: L4 ends connections here (style "proxy").
     """
     states = running or {}
     groups = _grouped(topology)
-    title = _title(topology, mode)
-    drawing = _Drawing(topology, mode, vantages, states, groups, shapes.title_height(title, WIDTH), notes)
+    title = _title(topology, mode, relays)
+    drawing = _Drawing(topology, mode, relays, vantages, states, groups, shapes.title_height(title, WIDTH), notes)
     description = "\n".join([_text(topology, mode, states, groups), *notes])
     svg = shapes.sheet(WIDTH, drawing.height, drawing.elements(), title=title, description=description)
     return Picture(svg, f"{title}\n{description}", title)
 
 
-def _title(topology: Topology, mode: str | None) -> str:
+def _title(topology: Topology, mode: str | None, relays: bool) -> str:
     clients, backends = counted(len(topology.clients), "client"), counted(len(topology.backends), "backend")
     name = topology.balancer.name
     if mode is None:
         return f"{topology.name}: {clients}, balancer {name}, {backends}; {MODE_WORDS[None]}"
-    return f"{MODE_WORDS[mode]}: {clients}, {backends}; {name} {_WORDS[mode]}"
+    return f"{MODE_WORDS[mode]}: {clients}, {backends}; {name} {_WORDS['relays' if relays and mode == 'l4' else mode]}"
 
 
 def _grouped(topology: Topology) -> list[tuple[str, list[Node]]]:
@@ -104,6 +106,7 @@ class _Drawing:
 
     topology: Topology
     mode: str | None
+    relays: bool
     vantages: bool
     states: Mapping[str, str]
     groups: list[tuple[str, list[Node]]]
@@ -273,7 +276,7 @@ class _Drawing:
         parts = [
             shapes.box(x, y, _BOX_WIDTH, height, tone),
             text(centre, y + 28, node.name, 17, font_weight=700, fill=INK, **_CENTRED),
-            text(centre, y + 47, _mode_line(self.mode), 12, font_weight=700, fill=tone.word, **_CENTRED),
+            text(centre, y + 47, _mode_line(self.mode, self.relays), 12, font_weight=700, fill=tone.word, **_CENTRED),
             *([icon(centre, y + 86, 54)] if icon else []),
             text(centre, y + 128, f"VIP {self.topology.vip4}", 12, fill=INK, font_family=MONO, **_CENTRED),
             *(
@@ -300,7 +303,9 @@ class _Drawing:
         ]
 
 
-def _mode_line(mode: str | None) -> str:
+def _mode_line(mode: str | None, relays: bool) -> str:
+    if mode == "l4" and relays:
+        return "L4 · passes it on unread"
     return {"l4": "L4 · new label", "l7": "L7 · opens the letter"}.get(mode or "", "not running")
 
 

@@ -283,6 +283,21 @@ def l7_wire(requests: int = 1, *, received: bytes = b"", forwarded: bytes = b"",
     return wire
 
 
+def relayed_wire(requests: int = 2, **more: Any) -> Wire:
+    """What `l7_wire` carries, by the record of a TCP proxy."""
+    wire = l7_wire(requests)
+    wire.events = [_relay(event, more) if event["kind"] == "request" else event for event in wire.events]
+    wire.events = [{**event, "mode": "l4"} if event["kind"] == "mode" else event for event in wire.events]
+    return wire
+
+
+def _relay(event: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
+    kept = ("time_ns", "backend", "started_ns", "decided_ns", "ended_ns", "front", "back", "error")
+    told = {name: event[name] for name in kept}
+    read = ["ip.dst", "tcp.dport"]
+    return {"kind": "relay", "relay": event["request"], "rule": "http", "read": read, "held": read, **told, **more}
+
+
 def udp(payload: bytes) -> Packet:
     return UDP() / Raw(payload)
 

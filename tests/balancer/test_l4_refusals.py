@@ -68,7 +68,7 @@ def test_other_words_get_the_same_answer(word: str) -> None:
     assert refusal(word) == refusal(ALSO_CALLED[word])
 
 
-@pytest.mark.parametrize("name", ["mtls", "ciphers", "versions", "certificate", "sni"])
+@pytest.mark.parametrize("name", ["mtls", "ciphers", "versions", "certificate"])
 def test_of_tls_there_is_nothing_to_choose_by_either(name: str) -> None:
     assert "on the SYN, before" in refusal(name)
     assert "ClientHello" in refusal(name)

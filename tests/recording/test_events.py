@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from labkit.recording.events import inert_event, is_sound
-from tests.analysis.wire import l4_wire, l7_wire
+from tests.analysis.wire import l4_wire, l7_wire, relayed_wire
 
-REAL = [dict(event) for event in (*l4_wire(1).events, *l7_wire(1).events)]
+REAL = [dict(event) for event in (*l4_wire(1).events, *l7_wire(1).events, *relayed_wire(1, ended_ns=None).events)]
 SECRETS = {"kind": "secrets", "time_ns": 1, "leg": "front", "lines": ["CLIENT_RANDOM a b"]}
 LOSS = {"kind": "loss", "time_ns": 2, "since_ns": 1, "vantage": "alice", "dropped": 3}
 
@@ -32,6 +32,8 @@ def test_what_labkit_writes_is_sound(event: dict[str, Any]) -> None:
         ("request", {"back": {"client": [1, 2], "server": ["a", 1]}}), ("request", {"started_ns": -1}),
         ("request", {"started_ns": 2**63}), ("request", {"decided_ns": 1.5}), ("request", {"held": "http.host"}),
         ("request", {"headers_received": [["a"]]}), ("request", {"websocket": 1}), ("request", {"time_ns": True}),
+        ("relay", {"front": {"client": "10.0.1.11"}}), ("relay", {"bytes_out": -1}), ("relay", {"sni": ["a"]}),
+        ("relay", {"read": "ip.dst"}), ("relay", {"ended_ns": 1.5}), ("relay", {"backend": 1}),
         ("request", {"kind": 7}), ("request", {"target": ["/"]}),
     ],
 )  # fmt: skip

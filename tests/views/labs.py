@@ -66,6 +66,7 @@ class FakeBalancer:
     now: str = "l4"
     error: Exception | None = None
     calls: list[str] = field(default_factory=list)
+    relayed: tuple[Listener, ...] = ()
 
     @property
     def mode(self) -> str:

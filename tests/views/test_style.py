@@ -38,6 +38,11 @@ def test_direct_return_goes_back_over_the_router() -> None:
     assert "over gw, past lb" in picture.title
 
 
+def test_where_no_packet_passes_there_is_none_to_draw() -> None:
+    with pytest.raises(PolicyError, match=r"no packet passes .* cap\.ladder\(\)"):
+        style_diagram(default(), "proxy")
+
+
 @pytest.mark.parametrize(("topology", "style"), [(default(), "dsr"), (default(), "proxy"), (default(), None)])
 def test_what_there_is_not_is_refused(topology: object, style: object) -> None:
     with pytest.raises(PolicyError, match=r"direct_return\(\)|there are dnat, full, dsr"):

@@ -41,6 +41,13 @@ def test_each_mode_has_its_own_colour_and_word(mode, tone):
     assert any(said.startswith(f"{mode.upper()} ·") for said in words(picture.svg))
 
 
+def test_a_tcp_proxy_is_l4_that_ends_connections():
+    picture = topology_diagram(topology(), "l4", relays=True)
+    assert "L4 · passes it on unread" in words(picture.svg)
+    assert picture.title.endswith("lb ends their connections, opens its own, and reads nothing")
+    assert topology_diagram(topology(), "l7", relays=True).svg == topology_diagram(topology(), "l7").svg
+
+
 def test_a_lab_that_does_not_run_says_so():
     picture = topology_diagram(topology(2, 1), None, vantages=False)
     assert picture.title == "default: 1 client, balancer lb, 2 backends; not running"

@@ -1,6 +1,7 @@
 """When the balancer decided, by what it had read, and which packet it held last.
 
-At L4 that packet is the connection's first one as it reached the balancer; at L7 the last piece of the request.
+At L4 that packet is the connection's first one as it reached the balancer; of a TCP proxy the end of the handshake, or
+the ClientHello where it chooses by its name; at L7 the last piece of the request.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,7 @@ from labkit.analysis.packets.tables import records
 from .exchanges import Exchange
 from .finder import Endpoint, Finder, endpoint_of
 from .nodes import Nodes
+from .relays import Relayed
 
 Forwarded = tuple[Mapping[str, Any], int | None]  # a `decision` event, the connection
 COLUMNS = ("time", "mode", "connection", "read", "rule", "backend", "packet", "vantage")
@@ -45,6 +47,12 @@ class Scene:
             return there[0] if there else None
         return there[-1] if there else None
 
+    def by(self, back: int | None, told_ns: int) -> int:
+        """When a choice was made that the proxy tells of: before *back*, which it led to, began at the latest."""
+        if back is None:
+            return told_ns
+        return min(told_ns, int(self.index.time_ns[self.sightings.first[self.connections.home(back)]]))
+
     def first_sent(self, sighting: int) -> int | None:
         """The row of the client's first packet at a sighting."""
         rows = self._sent(sighting)
@@ -54,6 +62,12 @@ class Scene:
         """The row of the last piece of payload from the client that arrived by then."""
         rows = self._sent(sighting)
         rows = rows[(self.index.payload_length[rows] > 0) & (self.index.time_ns[rows] <= by_ns)]
+        return int(rows[-1]) if len(rows) else None
+
+    def handshake_end(self, sighting: int) -> int | None:
+        """The row of the client's packet that ended the TCP handshake, or the last before it that was captured."""
+        rows = self._sent(sighting)[:2]
+        rows = rows[self.index.payload_length[rows] <= 0]
         return int(rows[-1]) if len(rows) else None
 
     def _sent(self, sighting: int) -> Any:
@@ -79,6 +93,13 @@ class Decision:
         if self.event["kind"] == "request":
             sighting = self.scene.arrival(self.connection, None)
             return None if sighting is None else self.scene.last_payload(sighting, self.time_ns)
+        if self.event["kind"] == "relay":
+            sighting = self.scene.arrival(self.connection, None)
+            if sighting is None:
+                return None
+            named = "tls.sni" in (self.event.get("read") or ())
+            said = self.scene.last_payload(sighting, self.time_ns) if named else None
+            return self.scene.handshake_end(sighting) if said is None else said
         sighting = self.scene.arrival(self.connection, _ends(self.event))
         return None if sighting is None else self.scene.first_sent(sighting)
 
@@ -88,12 +109,20 @@ def forwarded(finder: Finder, events: Sequence[Mapping[str, Any]]) -> list[Forwa
     return sorted(zip(events, finder.opened_each(events), strict=True), key=lambda each: each[0]["time_ns"])
 
 
-def decisions(scene: Scene, made: Sequence[Forwarded], found: Sequence[Exchange]) -> list[Decision]:
-    """The decisions of the `decision` events and of the exchanges that chose a rule or a backend, in order of time."""
+def decisions(
+    scene: Scene, made: Sequence[Forwarded], found: Sequence[Exchange], relayed: Sequence[Relayed] = ()
+) -> list[Decision]:
+    """The decisions of the `decision` events, of the exchanges that chose a rule or a backend, and on what was relayed,
+    in order of time."""
     every = [
         Decision(event, event.get("mode", "l4"), int(event["time_ns"]), connection, scene) for event, connection in made
     ]
     every += [_routed(scene, exchange) for exchange in found if exchange.event.get("decided_ns")]
+    every += [
+        Decision(one.event, "l4", scene.by(one.back, int(one.event["decided_ns"])), one.front, scene)
+        for one in relayed
+        if one.event.get("decided_ns")
+    ]
     return sorted(every, key=lambda decision: decision.time_ns)
 
 

@@ -69,8 +69,8 @@ class Case:
 
     @cached_property
     def pairs(self) -> list[tuple[int, int]]:
-        """Front and back connections that one request went over, each pair once."""
-        found = ((e.front, e.back) for e in self.study.exchanges if e.front is not None and e.back is not None)
+        """Front and back connections that one request went over, or that were relayed, each pair once."""
+        found = ((front, back) for front, back in self.study.both_sides if front is not None and back is not None)
         return list(dict.fromkeys((int(front), int(back)) for front, back in found))
 
     @cached_property

@@ -44,7 +44,7 @@ class Dialogue:
 def dialogues(study: Study, routes: Routes) -> Iterator[Dialogue]:
     """The exchanges in their order, then what else stands on connections, one connection after another."""
     claimed: set[tuple[int, tuple[int, int]]] = set()
-    silent: set[int] = set()  # connections on which nothing may be told apart from the exchanges
+    silent = set(study.requests_again)  # connections on which nothing may be told apart from the exchanges
     for row, exchange in enumerate(study.exchanges):
         front = _leg(exchange.front, study.carriage.front(exchange))
         back = _leg(exchange.back, study.carriage.back(exchange))

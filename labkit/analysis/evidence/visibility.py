@@ -15,6 +15,7 @@ import pandas as pd
 from labkit.analysis import tls
 from labkit.analysis.events.carriage import Carried, messages
 from labkit.analysis.events.exchanges import Exchange
+from labkit.analysis.events.relays import Relayed
 from labkit.analysis.messages import fields, http
 from labkit.analysis.messages.fields import Values
 from labkit.analysis.messages.streams import Stream, sent
@@ -55,6 +56,7 @@ class Subject:
     fronts: tuple[int, ...]
     backs: tuple[int, ...]
     exchange: Exchange | None
+    relayed: Relayed | None = None
 
     @property
     def sightings(self) -> tuple[int, ...]:
@@ -91,6 +93,13 @@ def _subject(study: Study, routes: Routes, connection: int | None) -> Subject | 
         chosen = next((e for e in mine if e.front is not None and e.back is not None), mine[0])
         fronts, backs = (members[side - 1] if side is not None else () for side in (chosen.front, chosen.back))
         return Subject("l7", fronts, backs, chosen)
+    relayed = [one for one in study.relays if connection in (None, one.front, one.back) and one.front is not None]
+    if relayed and connection is None:
+        carried = [one for one in relayed if one.front is not None and _carries(study, one.front)]
+        relayed = carried[:1] or relayed
+    if relayed:
+        fronts, backs = (members[side - 1] if side is not None else () for side in (relayed[0].front, relayed[0].back))
+        return Subject("l4", fronts, backs, None, relayed[0])
     if connection is None:
         carrying = (number for number in range(1, len(members) + 1) if _carries(study, number))
         connection = next(carrying, 1 if members else None)
@@ -152,13 +161,13 @@ class _Seen:
         """ "before → after" for each change on the way, or False.
 
         Where one connection ends and another begins, only the request goes on: of the layers below, nothing is
-        rewritten, everything is new.
+        rewritten, everything is new. What is relayed unread is not rewritten at all.
         """
         count = len(self._subject.fronts)
         fronts = [values.get(name) for values in self.values[:count]]
         backs = [values.get(name) for values in self.values[count:]]
         steps = [*pairwise(fronts), *pairwise(backs)]
-        if backs and self.layer(name) in fields.INSIDE_TLS:
+        if backs and self._subject.relayed is None and self.layer(name) in fields.INSIDE_TLS:
             before = fronts[-1] if fronts and not self._tls[0] else self._inside(0, name)
             after = self._inside(1, name) if self._tls[count] else backs[0]
             steps += [] if after is ENCRYPTED or before is ENCRYPTED else [(before, after)]
@@ -189,8 +198,13 @@ class _Seen:
         study, exchange = self._study, self._subject.exchange
         if exchange is not None:
             return study.carriage.front(exchange), study.carriage.back(exchange)
-        found = messages(study.content(int(study.connections.of_sighting[self._subject.fronts[0]])))
-        return (Carried(*found[0]) if found else Carried()), Carried()
+        front, *back = (
+            messages(study.content(int(study.connections.of_sighting[side[0]])))
+            for side in (self._subject.fronts, self._subject.backs)
+            if side
+        )
+        behind = back[0] if back else []
+        return (Carried(*front[0]) if front else Carried()), (Carried(*behind[0]) if behind else Carried())
 
     def _content(self, place: int, stream: Stream) -> Values:
         """The fields above TCP and UDP at one vantage point."""
@@ -249,6 +263,9 @@ def _judge(study: Study, subject: Subject, seen: _Seen) -> handling.Evidence:
     rules = study.recording.of_kind("rules")
     if subject.exchange is not None:
         event = subject.exchange.event
+        return handling.terminated(event, handling.rules_at(rules, event.get("decided_ns") or event["time_ns"]))
+    if subject.relayed is not None:
+        event = subject.relayed.event
         return handling.terminated(event, handling.rules_at(rules, event.get("decided_ns") or event["time_ns"]))
     connection = int(study.connections.of_sighting[subject.fronts[0]])
     made = next((d for d in study.decisions if d.connection == connection), None)

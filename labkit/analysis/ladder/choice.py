@@ -13,7 +13,7 @@ from operator import index
 import numpy as np
 
 from labkit.analysis.events.decisions import Decision
-from labkit.analysis.events.exchanges import Exchange, pairs
+from labkit.analysis.events.exchanges import Exchange
 from labkit.analysis.packets.frames import Ints
 from labkit.analysis.packets.index import SYN
 from labkit.analysis.study import Study
@@ -94,7 +94,7 @@ def _of_connection(study: Study, number: int) -> Chosen:
 
     Whole; but of a client's connection beside a back connection only the requests that this one carried.
     """
-    paired = sorted(pairs(study.exchanges).get(number, ()))
+    paired = sorted(study.pairs.get(number, ()))
     shown = paired[: MOST - 1]
     carried = [exchange for exchange in study.exchanges if exchange.back == number]
     if carried:
@@ -103,6 +103,8 @@ def _of_connection(study: Study, number: int) -> Chosen:
         chosen = [one for one in study.decisions if any(one.event is exchange.event for exchange in carried)]
         together = np.unique(np.concatenate(rows))
         return Chosen((*shown, number), len(shown), together, tuple(chosen), len(paired) - len(shown))
+    if number in study.begun_here and shown:  # relayed: the client's connection stands first
+        number, shown = shown[0], [number]
     decisions = [decision for decision in study.decisions if decision.connection == number]
     every = np.sort(np.concatenate([_packets(study, one) for one in (number, *shown)]))
     return Chosen((number, *shown), 1, every, tuple(decisions), len(paired) - len(shown))

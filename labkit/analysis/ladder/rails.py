@@ -134,8 +134,7 @@ def _plan(study: Study, route: Route, front: bool) -> _Plan:
 def _ending(study: Study, route: Route, front: bool, box: str | None) -> str:
     if box is None:
         return "alone"
-    terminated = any(exchange.front == route.connection for exchange in study.exchanges)
-    begun = any(exchange.back == route.connection for exchange in study.exchanges)
+    terminated, begun = route.connection in study.ended_here, route.connection in study.begun_here
     verdicts = (
         (route.source == box or begun, "back"),
         (route.via is not None and route.passed is True, "through"),

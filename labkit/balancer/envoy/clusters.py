@@ -31,9 +31,15 @@ def reached(policy: L7Policy, places: Iterable[names.Place]) -> dict[names.Reach
     }
 
 
-def clusters_file(policy: L7Policy, folder: str, every: Sequence[names.Reach], identity: Identity | None) -> File:
-    """All clusters, in the order in which they were first needed, as *policy* wants those that it knows."""
-    resources = [_cluster(policy, folder, reach, identity) for reach in every]
+def clusters_file(
+    policy: L7Policy,
+    folder: str,
+    every: Sequence[names.Reach],
+    identity: Identity | None,
+    more: Iterable[dict[str, Any]] = (),
+) -> File:
+    """All clusters, in the order in which they were first needed, as *policy* wants those that it knows; and *more*."""
+    resources = [*(_cluster(policy, folder, reach, identity) for reach in every), *more]
     return file(names.CLUSTERS_FILE, CLUSTER, resources, "cluster_manager.cds.version_text")
 
 

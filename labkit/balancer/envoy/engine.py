@@ -15,7 +15,7 @@ from uuid import uuid4
 
 from labkit.balancer.connections import Pair
 from labkit.balancer.inward import Inward
-from labkit.balancer.policy import L7Policy
+from labkit.balancer.policy import Forward, L7Policy
 from labkit.balancer.proxy import KEPT, Served
 from labkit.balancer.proxy_life import Life
 from labkit.balancer.proxy_owner import Owner
@@ -23,10 +23,10 @@ from labkit.errors import EngineError, TaskError
 from labkit.runtime.protocol import Message, Node, Task
 from labkit.topology import Listener
 
-from . import names
+from . import names, relayed
 from .binary import binary
 from .bootstrap import bootstrap
-from .configuration import Configuration, configuration
+from .configuration import Configuration, Relaying, configuration
 from .listeners import Identity
 from .requests import event_of
 
@@ -35,7 +35,7 @@ _LEGS = ("front", "back")
 
 
 class EnvoyEngine(Owner):
-    """The production L7 engine in *node*, on *addresses* at ports of its own, which `inward` tells.
+    """The production L7 engine in *node*, on *addresses* at ports of its own, which `inward` tells; and L4's TCP proxy.
 
     listeners: those that may end here. taken: all listeners of the lab, whose ports are left alone. identity: gives
     certificate, key and the lab's root (PEM) when it is started; without it TLS is not spoken. certificate: gives
@@ -60,6 +60,10 @@ class EnvoyEngine(Owner):
     ) -> None:
         super().__init__(node, on_death)
         self._ports = names.ports(listeners, taken or listeners)
+        tcp = [listener for listener in taken if listener.transport == "tcp"]
+        self._relay_ports = names.ports(tcp, taken, names.FIRST_RELAY_PORT)
+        self._addresses = tuple(addresses)
+        self._policy, self._relayed = L7Policy((), ()), tuple[Forward, ...]()  # what was taken last
         self._places = names.places(addresses, self._ports)
         self._identity_of = identity
         self._certificate = certificate
@@ -67,6 +71,7 @@ class EnvoyEngine(Owner):
         self._folder = ""
         self._configuration: Configuration | None = None  # the last one that was taken
         self._policies: dict[int, L7Policy] = {}
+        self._relays_open = relayed.Open()
         self._versions = itertools.count(1)
         self._lives = itertools.count(1)
         self._life = 0
@@ -80,6 +85,10 @@ class EnvoyEngine(Owner):
         """Where the kernel is to send what comes for those of *listeners* that end here."""
         return tuple(Inward(listener, self._ports[listener]) for listener in listeners)
 
+    def relays_inward(self, forwards: Sequence[Forward]) -> tuple[Inward, ...]:
+        """Where the kernel is to send what comes for those of *forwards* that are relayed here."""
+        return tuple(Inward(one.listener, self._relay_ports[one.listener], opened=False) for one in forwards)
+
     def start(self) -> None:
         """Begin starting Envoy, if none runs. EngineError without its binary, LabNotRunning if the node is gone."""
         binary()
@@ -92,7 +101,8 @@ class EnvoyEngine(Owner):
         self._identity = _identity(self._identity_of()) if self._identity_of else None
         self._folder = f"/tmp/labkit-envoy-{uuid4().hex[:12]}"
         started = json.dumps(bootstrap(self._folder))
-        self._configuration = empty = self._made(L7Policy((), ()), 0, None)
+        self._policy, self._relayed = L7Policy((), ()), ()
+        self._configuration = empty = self._made(self._policy, 0, (), None)
         files = [file.plain() for file in (*empty.before, *empty.listeners, *empty.routes)]
         return self._node.start(
             *(_TASK,),
@@ -111,12 +121,37 @@ class EnvoyEngine(Owner):
         """
         with self._applying:
             version = next(self._versions)
-            made = self._made(policy, version, self._configuration)
             self._policies[version] = replace(policy, forwards=())
-            steps = [[file.plain() for file in step] for step in (made.before, made.listeners, made.routes, made.after)]
-            self._current().ask("apply", steps=steps)
-            self._configuration = made
+            self._carry_out(policy, version, self._relayed)
         return self.routes()
+
+    def relay(self, forwards: Sequence[Forward]) -> tuple[Forward, ...]:
+        """Relay what comes for *forwards*, from the next connection on, beside whatever is routed. What was relayed
+        before. Raises EngineError, with Envoy's own reason where it refuses; then what was in force stays.
+
+        A listener that was once there goes on listening: who is about to be accepted there must not be reset.
+        """
+        with self._applying:
+            assert self._configuration
+            before, named = self._relayed, {forward.listener for forward in forwards}
+            left = (forward for forward in before if forward.listener not in named)
+            self._carry_out(self._policy, self._configuration.version, (*forwards, *left))
+            return before
+
+    def relays(self) -> tuple[tuple[Forward, ...], list[tuple[str, int]]]:
+        """What is relayed, if that is in force by Envoy's own word, and where it listens for it. EngineError."""
+        state, made = self._current().ask("state"), self._configuration
+        assert made
+        if any(state["versions"].get(file.told_by) != file.version for file in (*made.before, *made.listeners)):
+            raise EngineError("Envoy relays by other rules than it was given: call lab.balancer.l4(...) again.")
+        ports = {self._relay_ports[forward.listener] for forward in self._relayed}
+        return self._relayed, [(address, port) for address, port in state["listening"] if port in ports]
+
+    def _carry_out(self, policy: L7Policy, version: int, forwards: tuple[Forward, ...]) -> None:
+        made = self._made(policy, version, forwards, self._configuration)
+        steps = [[file.plain() for file in step] for step in (made.before, made.listeners, made.routes, made.after)]
+        self._current().ask("apply", steps=steps)
+        self._configuration, self._policy, self._relayed = made, policy, forwards
 
     def routes(self) -> Served:
         """The policy whose routes are in force by Envoy's own word, and where it listens for them. EngineError."""
@@ -137,18 +172,19 @@ class EnvoyEngine(Owner):
         return int(self._current().ask("reset", addresses=list(addresses))["reset"])
 
     def pairs(self) -> tuple[list[Pair], int]:
-        """The WebSockets, as far as they are on record, and Envoy's memory in bytes; the rest it shares."""
+        """The WebSockets and relayed connections on record, and Envoy's memory in bytes; the rest it shares."""
         if not self._listens():
             return [], 0
         found = [
             (_end(event["front"]["client"]), _end(event["back"]["client"]))
             for event in self.events()
-            if event["websocket"] and event["back"]
+            if event["back"] and (event["kind"] == "relay" or event["websocket"])
         ]
         return found, int(self._current().ask("memory")["bytes"])
 
     def events(self) -> list[dict[str, Any]]:
-        """All ``request`` events so far, oldest first; of what has been answered only the `forgotten` lack."""
+        """All ``request`` and ``relay`` events so far, oldest first; of what has been answered or has reached a backend
+        only the `forgotten` lack."""
         with self._reading:
             if self._listens():
                 try:
@@ -157,7 +193,7 @@ class EnvoyEngine(Owner):
                     if self.alive:
                         raise
             self._collect_left()
-            return list(self._told)
+            return [relayed.of_this_moment(event) for event in self._told]
 
     def secrets(self, since_ns: int) -> list[dict[str, Any]]:
         """The ``secrets`` events since *since_ns*, and those of before that are kept: Envoy does not say which of its
@@ -181,13 +217,16 @@ class EnvoyEngine(Owner):
             self._lost_ns = time.time_ns()
         super()._ended(reason)
 
-    def _made(self, policy: L7Policy, version: int, before: Configuration | None) -> Configuration:
-        reaches = before.reaches if before else ()
+    def _made(
+        self, policy: L7Policy, version: int, forwards: tuple[Forward, ...], before: Configuration | None
+    ) -> Configuration:
+        reaches, ways = (before.reaches, before.ways) if before else ((), ())
         identity = self._identity
         if identity and policy.tls and policy.tls.names and self._certificate:
             named = [self._certificate(name) for name in policy.tls.names]
             identity = replace(identity, named=tuple((chain, key) for chain, key in named))
-        return configuration(policy, version, self._places, self._folder, identity, reaches)
+        relaying = Relaying(forwards, self._addresses, self._relay_ports)
+        return configuration(policy, version, self._places, self._folder, identity, reaches, relaying, ways)
 
     def _collect(self) -> None:
         run = self._current()
@@ -196,7 +235,7 @@ class EnvoyEngine(Owner):
             page = run.ask("log", start=self._next)
             if page["start"] > self._next:
                 self._told.forgotten += page["start"] - self._next
-                self._told.forgotten_ns = max(self._told.forgotten_ns, self._told[-1]["ended_ns"] if self._told else 1)
+                self._told.forgotten_ns = max(self._told.forgotten_ns, self._told[-1]["time_ns"] if self._told else 1)
             self._take_lines(page["lines"], page["start"])
             self._next, more = page["next"], page["more"]
 
@@ -208,8 +247,12 @@ class EnvoyEngine(Owner):
 
     def _take_lines(self, lines: Sequence[bytes], serial: int) -> None:
         ports = {port: listener.port for listener, port in self._ports.items()}
+        relay_ports = {port: listener.port for listener, port in self._relay_ports.items()}
         for place, line in enumerate(lines[-KEPT:], serial + max(0, len(lines) - KEPT)):
-            event = event_of(line, self._life, place, self._policies, ports)
+            if relayed.is_one(line):
+                event = self._relays_open.take(line, self._life, relay_ports)
+            else:
+                event = event_of(line, self._life, place, self._policies, ports)
             if event:
                 self._told.append(event)
 

@@ -1,6 +1,6 @@
 """Where Envoy accepts clients, and how it speaks HTTP with them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,8 +59,14 @@ class Identity:
     named: tuple[tuple[str, str], ...] = ()  # chain and key of each further name
 
 
-def listeners_file(policy: L7Policy, folder: str, places: Sequence[names.Place], identity: Identity | None) -> File:
-    """All listeners. Without *identity* HTTPS is not listened for.
+def listeners_file(
+    policy: L7Policy,
+    folder: str,
+    places: Sequence[names.Place],
+    identity: Identity | None,
+    more: Iterable[dict[str, Any]] = (),
+) -> File:
+    """All listeners, and *more*. Without *identity* HTTPS is not listened for.
 
     Most of a policy is told by routes; only its limits, the keys of tokens and how TLS ends stand here. Where that
     changes, Envoy closes kept connections after their next answer; what was upgraded goes on.
@@ -71,7 +77,7 @@ def listeners_file(policy: L7Policy, folder: str, places: Sequence[names.Place],
         _listener(policy, folder, [place for place in served if (place.address, place.port) == where], identity)
         for where in together
     ]
-    return file(names.LISTENERS_FILE, LISTENER, resources, "listener_manager.lds.version_text")
+    return file(names.LISTENERS_FILE, LISTENER, [*resources, *more], "listener_manager.lds.version_text")
 
 
 def _listener(

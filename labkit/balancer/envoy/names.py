@@ -7,6 +7,7 @@ from labkit.balancer.policy import L7Policy
 from labkit.topology import Listener
 
 FIRST_PORT, LAST_PORT = 15_000, 15_999
+FIRST_RELAY_PORT = 16_000  # of connections that are relayed unread
 REFUSED = "refused: "  # begins the name of what answers for the policy, and says why
 NO_ROUTE = "none"  # what answers where no route of the policy matches
 ADMIN, FENCE = "admin.sock", "fence.sock"  # Unix sockets
@@ -65,19 +66,22 @@ class Reach:
         return f"endpoints_{self.cluster}.json"
 
 
-def ports(ended: Iterable[Listener], taken: Iterable[Listener]) -> dict[Listener, int]:
-    """A port of Envoy's own for each listener of *ended*, none of which a listener of *taken* has: 80 gets 15080."""
+def ports(ended: Iterable[Listener], taken: Iterable[Listener], first: int = FIRST_PORT) -> dict[Listener, int]:
+    """A port of Envoy's own for each listener of *ended*, none of which a listener of *taken* has: 80 gets 15080.
+
+    first: of the ports to choose from, as many as from `FIRST_PORT` to `LAST_PORT`.
+    """
     used = [range(listener.port, listener.last_port + 1) for listener in taken]
     found: dict[Listener, int] = {}
     span = LAST_PORT - FIRST_PORT + 1
     for listener in ended:
         for step in range(span):
-            port = FIRST_PORT + (listener.port + step) % span
+            port = first + (listener.port + step) % span
             if port not in found.values() and not any(port in each for each in used):
                 found[listener] = port
                 break
         else:
-            raise ValueError(f"no port between {FIRST_PORT} and {LAST_PORT} is free for {listener.label}")
+            raise ValueError(f"no port between {first} and {first + span - 1} is free for {listener.label}")
     return found
 
 

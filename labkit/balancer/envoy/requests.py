@@ -34,6 +34,7 @@ _FAILURES = {
     "UO": "too many requests are under way to the backends",
     "UPE": "the backend's answer breaks the rules of HTTP",
     "UR": "the backend reset the request",
+    "URX": "no further attempt is made",
     "UT": "the backend took too long",
 }
 
@@ -120,11 +121,12 @@ def _side(told: Mapping[str, Any], life: int, number: str, keys: tuple[str, str,
     client, server, tls = (told.get(key) for key in keys)
     if not client or not server:
         return None
-    side = {"id": f"envoy{life}-{told.get(number)}", "client": _endpoint(client), "server": _endpoint(server)}
+    side = {"id": f"envoy{life}-{told.get(number)}", "client": endpoint(client), "server": endpoint(server)}
     return side | ({"tls": tls} if tls else {})
 
 
-def _endpoint(text: str) -> list[Any]:
+def endpoint(text: str) -> list[Any]:
+    """``10.0.1.11:40000`` as [ip, port]."""
     address, _, port = text.rpartition(":")
     return [address.strip("[]"), int(port)]
 
@@ -149,8 +151,21 @@ def _error(told: Mapping[str, Any]) -> str | None:
     route = told.get("route") or ""
     if route.startswith(REFUSED):
         return str(route.removeprefix(REFUSED))
-    flags = [flag for flag in (told.get("flags") or "-").split(",") if flag not in _NO_FAILURE]
-    if not flags and (route or (told.get("status") or 0) < 400):
+    if not _flags(told) and (route or (told.get("status") or 0) < 400):
         return None
-    said = told.get("failure") or told.get("trailing") or told.get("details") or ", ".join(flags)
-    return f"{', '.join(_FAILURES.get(flag, flag) for flag in flags)} ({said.replace('_', ' ')})"
+    return failure(told) or f" ({_said(told)})"
+
+
+def failure(told: Mapping[str, Any]) -> str | None:
+    """What Envoy's flags say went wrong, in words; None where they say nothing did."""
+    flags = ", ".join(_FAILURES.get(flag, flag) for flag in _flags(told))
+    return f"{flags} ({_said(told)})" if flags else None
+
+
+def _flags(told: Mapping[str, Any]) -> list[str]:
+    return [flag for flag in (told.get("flags") or "-").split(",") if flag not in _NO_FAILURE]
+
+
+def _said(told: Mapping[str, Any]) -> str:
+    said = told.get("failure") or told.get("trailing") or told.get("details") or ", ".join(_flags(told))
+    return str(said).replace("_", " ")
