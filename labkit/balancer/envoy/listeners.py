@@ -25,7 +25,12 @@ HELLO = {  # reads the ClientHello before TLS begins: without it the name asked 
     "name": "hello",
     "typed_config": {"@type": f"{TYPES}envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector"},
 }
+WEBSOCKET = "websocket"
 TLS_VERSIONS = {"tls_minimum_protocol_version": "TLSv1_2", "tls_maximum_protocol_version": "TLSv1_3"}
+# RE2 has no lookahead: what leaves the word at one of its letters, or goes on behind it
+_NOT_WEBSOCKET = "(?i)" + "|".join(
+    [*(f"{WEBSOCKET[:at]}([^{letter}].*)?" for at, letter in enumerate(WEBSOCKET)), f"{WEBSOCKET}.+"]
+)
 
 
 _SAID_PROTO = {  # Envoy writes X-Forwarded-Proto itself; what the client said is kept from that
@@ -123,8 +128,13 @@ def _manager(policy: L7Policy, folder: str, place: names.Place) -> dict[str, Any
         "access_log": [log.requests(f"{folder}/{names.LOG}")],
         "access_log_options": {"flush_log_on_tunnel_successfully_established": True},
         "local_reply_config": replies.local_replies(),
-        "upgrade_configs": [{"upgrade_type": "websocket"}],
-        "http_protocol_options": {"accept_http_10": True, "header_key_format": PRESERVE_CASE},
+        "upgrade_configs": [{"upgrade_type": WEBSOCKET}],
+        "http_protocol_options": {
+            "accept_http_10": True,
+            "header_key_format": PRESERVE_CASE,
+            "allow_custom_methods": True,
+            "ignore_http_11_upgrade": [{"safe_regex": {"regex": _NOT_WEBSOCKET}}],  # else 403 (RFC 9110 §7.8)
+        },
         "common_http_protocol_options": {
             "idle_timeout": f"{policy.limits.idle_seconds:g}s",
             "max_headers_count": policy.limits.fields,
