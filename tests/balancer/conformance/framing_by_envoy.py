@@ -1,7 +1,7 @@
 """Where Envoy answers the table of requests otherwise than a strict recipient: observed, payload by payload.
 
-What it mends reaches the backend framed anew, in one way to read it. What is broken off may have reached it with its head,
-as bodies are passed on as they come; the backend's connection is then closed in mid-request.
+What it mends reaches the backend framed anew, in one way to read it. What is broken off may have reached it with its
+head, as bodies are passed on as they come; the backend's connection is then closed in mid-request.
 """
 
 from dataclasses import dataclass
