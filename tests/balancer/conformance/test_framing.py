@@ -83,7 +83,7 @@ def outcome(engine: str) -> Outcome:
         api1.kill()
         backend = aside.submit(api1.call, framing_peers.record, 80, timeout=60)
         api1.call(framing_peers.stop, b"")
-        limits, timeouts = Limits(body_seconds=2), Timeouts(answer=2)
+        limits, timeouts = Limits(body_seconds=2), Timeouts(answer=1.5)
         lab.balancer.l7(routes=[Route("*", "api")], engine=engine, limits=limits, timeouts=timeouts)
         told_apart = (payload.raw.replace(b"/bad", b"/bad/%d" % place, 1) for place, payload in enumerate(TABLE))
         talks = [
