@@ -6,6 +6,9 @@ from . import names
 from .discovery import source
 from .listeners import fence
 
+# Envoy would take regular expressions of up to 100 instructions, and a route may have any that RE2 compiles.
+_SETTINGS = {"re2.max_program_size.error_level": (1 << 31) - 1}
+
 
 def bootstrap(folder: str) -> dict[str, Any]:
     """The bootstrap of a process whose own files are in *folder*."""
@@ -17,5 +20,7 @@ def bootstrap(folder: str) -> dict[str, Any]:
             "lds_config": source(folder, names.LISTENERS_FILE),
             "cds_config": source(folder, names.CLUSTERS_FILE),
         },
-        "layered_runtime": {"layers": [{"name": "static", "static_layer": {}}, {"name": "admin", "admin_layer": {}}]},
+        "layered_runtime": {
+            "layers": [{"name": "static", "static_layer": _SETTINGS}, {"name": "admin", "admin_layer": {}}]
+        },
     }

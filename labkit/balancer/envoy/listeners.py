@@ -29,7 +29,12 @@ _SUITES = (  # of TLS 1.2: with forward secrecy, and authenticated; those of 1.3
     *("ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-ECDSA-CHACHA20-POLY1305"),
     *("ECDHE-RSA-AES128-GCM-SHA256", "ECDHE-RSA-AES256-GCM-SHA384", "ECDHE-RSA-CHACHA20-POLY1305"),
 )
+WEBSOCKET = "websocket"
 TLS_VERSIONS = {"tls_minimum_protocol_version": "TLSv1_2", "tls_maximum_protocol_version": "TLSv1_3"}
+# RE2 has no lookahead: what leaves the word at one of its letters, or goes on behind it
+_NOT_WEBSOCKET = "(?i)" + "|".join(
+    [*(f"{WEBSOCKET[:at]}([^{letter}].*)?" for at, letter in enumerate(WEBSOCKET)), f"{WEBSOCKET}.+"]
+)
 
 
 _SAID_PROTO = {  # Envoy writes X-Forwarded-Proto itself; what the client said is kept from that
@@ -141,8 +146,13 @@ def _manager(policy: L7Policy, folder: str, place: names.Place) -> dict[str, Any
         "access_log": [log.requests(f"{folder}/{names.LOG}")],
         "access_log_options": {"flush_log_on_tunnel_successfully_established": True},
         "local_reply_config": replies.local_replies(hsts(policy, place)),
-        "upgrade_configs": [{"upgrade_type": "websocket"}],
-        "http_protocol_options": {"accept_http_10": True, "header_key_format": PRESERVE_CASE},
+        "upgrade_configs": [{"upgrade_type": WEBSOCKET}],
+        "http_protocol_options": {
+            "accept_http_10": True,
+            "header_key_format": PRESERVE_CASE,
+            "allow_custom_methods": True,
+            "ignore_http_11_upgrade": [{"safe_regex": {"regex": _NOT_WEBSOCKET}}],  # else 403 (RFC 9110 §7.8)
+        },
         "common_http_protocol_options": {
             "idle_timeout": f"{policy.limits.idle_seconds:g}s",
             "max_headers_count": policy.limits.fields,

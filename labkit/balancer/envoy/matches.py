@@ -39,12 +39,17 @@ def only(match: Matcher, *headers: Matcher) -> Matcher:
 
 def methods(names: frozenset[str]) -> Matcher:
     """One of these methods."""
-    return {"name": ":method", **_regex("|".join(sorted(names)))}
+    return {"name": ":method", **regex("|".join(sorted(names)))}
 
 
 def glob(pattern: str) -> str:
     """A regular expression for a pattern in which ``*`` is any run of characters."""
     return ".*".join(map(literal, pattern.split("*")))
+
+
+def regex(expression: str) -> dict[str, Any]:
+    """That *expression*, one of RE2's, covers the whole of a field."""
+    return {"string_match": {"safe_regex": {"regex": expression}}}
 
 
 def literal(text: str) -> str:
@@ -53,14 +58,14 @@ def literal(text: str) -> str:
 
 
 def _method(route: Route) -> list[Matcher]:
-    return [{"name": ":method", **_regex("|".join(map(literal, route.method)))}] if route.method else []
+    return [{"name": ":method", **regex("|".join(map(literal, route.method)))}] if route.method else []
 
 
 def _host(route: Route) -> list[Matcher]:
     if route.host is None or route.host == ANY:
         return []
     name = route.host.pattern if isinstance(route.host, Regex) else glob(route.host)
-    return [{"name": ":authority", **_regex(f"(?i)(?:{name}){_PORT}")}]
+    return [{"name": ":authority", **regex(f"(?i)(?:{name}){_PORT}")}]
 
 
 def _websocket(route: Route) -> list[Matcher]:
@@ -71,7 +76,7 @@ def _header(name: str, test: Test) -> Matcher:
     if isinstance(test, bool):
         return {"name": name, "present_match": True, **({} if test else {"invert_match": True})}
     if isinstance(test, Regex):
-        return {"name": name, **_regex(test.pattern)}
+        return {"name": name, **regex(test.pattern)}
     return {"name": name, "string_match": {"exact": test}}
 
 
@@ -79,7 +84,7 @@ def _cookie(name: str, test: Test) -> Matcher:
     value = r"[^;]*" if isinstance(test, bool) else test.pattern if isinstance(test, Regex) else literal(test)
     found = rf"(?:.*;[ \t]*|[ \t]*){literal(name)}=(?:{value})[ \t]*(?:;.*)?"
     absent = {"invert_match": True, "treat_missing_header_as_empty": True} if test is False else {}
-    return {"name": "cookie", **_regex(found), **absent}
+    return {"name": "cookie", **regex(found), **absent}
 
 
 def _query(name: str, test: Test) -> Matcher:
@@ -91,7 +96,7 @@ def _query(name: str, test: Test) -> Matcher:
 
 def _no_query(name: str) -> Matcher:
     found = rf"[^?]*\?(?:.*&)?{literal(name)}(?:[=&].*)?"
-    return {"name": ":path", **_regex(found), "invert_match": True}
+    return {"name": ":path", **regex(found), "invert_match": True}
 
 
 def _in_any_writing(character: str) -> str:
@@ -103,7 +108,3 @@ def _in_any_writing(character: str) -> str:
     elif quote(character, safe="!$'()*,;:@/?=") == character:
         ways.append(literal(character))
     return f"(?:{'|'.join(ways)})"
-
-
-def _regex(expression: str) -> dict[str, Any]:
-    return {"string_match": {"safe_regex": {"regex": expression}}}

@@ -14,7 +14,7 @@ from labkit.balancer.l7.resilience import IDEMPOTENT
 from labkit.balancer.l7.route import Route
 from labkit.balancer.policy import L7Policy
 
-from . import bodies, door, edge, edits, lua, matches, names, replies, scripts, sessions
+from . import bodies, door, edge, edits, lua, matches, names, refused, replies, scripts, sessions
 from .discovery import ROUTES, TYPES, File, file
 from .listeners import hsts
 
@@ -24,22 +24,15 @@ _NAMES_OF_STATUS = {
     301: "MOVED_PERMANENTLY", 302: "FOUND", 303: "SEE_OTHER", 307: "TEMPORARY_REDIRECT", 308: "PERMANENT_REDIRECT",
 }  # fmt: skip
 
-# Envoy joins several Host fields by commas, and would pass on what a backend may read otherwise (RFC 9112 §3.2).
-_TWO_HOSTS: dict[str, Any] = {
-    "name": f"{names.REFUSED}more than one Host field",
-    "match": {"prefix": "", "headers": [{"name": ":authority", "string_match": {"contains": ","}}]},
-    "direct_response": replies.refusal("the request has more than one Host field"),
-}
-
 
 def routes_file(policy: L7Policy, version: int, place: names.Place) -> File:
     """The routes for what comes in at *place*. Their names begin with *version*, so that the log says which policy."""
     if door.redirects(policy, place):
         return _file(policy, place, [_nothing(policy, version)])
-    every = [
+    every = refused.routes()
+    every += [
         one for number, route in enumerate(policy.routes) for one in _routes(policy, route, version, number, place)
     ]
-    every.insert(0, _TWO_HOSTS)
     every.append({**_nothing(policy, version), **edits.of_answers(None, policy, hsts(policy, place))})
     return _file(policy, place, every)
 

@@ -43,6 +43,7 @@ from mitmproxy.proxy.layers.http._events import (
 
 from labkit.balancer.l7.request import HELD_BODY
 from labkit.balancer.mitmproxy.answers import raw_answer
+from labkit.balancer.mitmproxy.gathered import Gathering
 from labkit.balancer.mitmproxy.guard import Guard
 from labkit.balancer.mitmproxy.held import HeldBodies
 from labkit.balancer.mitmproxy.http2 import FrontHttp2
@@ -54,7 +55,7 @@ from labkit.balancer.mitmproxy.router import Router
 Commands = Generator[commands.Command, Any, None]
 
 
-class FrontHttp(HttpLayer):
+class FrontHttp(Gathering, HttpLayer):
     """HTTP of one client connection and of the backend connections made for it."""
 
     front: "FrontConnection | FrontHttp2 | None" = None  # from the start on

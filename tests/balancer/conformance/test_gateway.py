@@ -8,6 +8,8 @@ import pytest
 
 from labkit import Answer, Cors, Edit, Forwarded, Lab, Redirect, Route
 
+from . import frame_peers
+
 pytestmark = pytest.mark.needs("netns")
 
 
@@ -161,3 +163,11 @@ def test_other_sites_may_ask_if_they_are_allowed(lab: Lab, l7: Callable[..., Non
     stranger = lab.alice.get("http://lb/x", headers={"origin": "https://evil.test"})
     assert stranger.backend
     assert "access-control-allow-origin" not in stranger.headers
+
+
+def test_a_message_of_very_many_frames_holds_up_nobody(lab: Lab, l7: Callable[..., None]) -> None:
+    """Each frame written by itself was seconds of the proxy's work, during which it served nobody else."""
+    l7(routes=[Route("*", pool="api")])
+    echoed, slowest = lab.alice.call(frame_peers.send, 30_000, timeout=60)
+    assert echoed < 5
+    assert slowest < 4

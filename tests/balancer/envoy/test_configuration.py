@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from labkit.balancer.envoy import names
+from labkit.balancer.envoy import names, refused
 from labkit.balancer.envoy.configuration import configuration
 from labkit.balancer.envoy.discovery import File
 from labkit.balancer.envoy.listeners import Identity
@@ -16,6 +16,7 @@ API1, API2 = Target("api1", "10.0.2.11", "fd00::11"), Target("api2", "10.0.2.12"
 POLICY = L7Policy((PLAIN,), (Route("/api/*", "api"), Route("*", "all")), {"api": (API1,), "all": (API1, API2)})
 PLACES = names.places(["10.0.1.10", "fd00::10"], names.ports([PLAIN, SECURE], [PLAIN, SECURE]))
 IDENTITY = Identity("chain", "key", "root")
+REFUSALS = len(refused.routes())  # the first routes everywhere
 
 
 def resources(file: File) -> list[dict[str, Any]]:
@@ -33,8 +34,9 @@ def test_routes_of_every_place_lead_to_clusters_that_are_there_before_them() -> 
     for file in made.routes:
         (resource,) = resources(file)
         routes = resource["virtual_hosts"][0]["routes"]
-        assert list(dict.fromkeys(route["name"] for route in routes[1:])) == ["3:0", "3:1", "3:none"]
-        assert {route["route"]["cluster"] for route in routes[1:3]} <= there
+        assert list(dict.fromkeys(route["name"] for route in routes[REFUSALS:])) == ["3:0", "3:1", "3:none"]
+        assert all(route["name"].startswith(names.REFUSED) for route in routes[:REFUSALS])
+        assert {route["route"]["cluster"] for route in routes[REFUSALS : REFUSALS + 2]} <= there
 
 
 def test_clients_over_ipv6_are_served_by_who_has_such_an_address_over_it() -> None:
@@ -64,7 +66,7 @@ def test_what_does_not_change_has_the_same_version_and_clusters_outlive_their_ro
 
 def test_an_empty_pool_is_answered_for_and_no_cluster_is_asked() -> None:
     made = configuration(replace(POLICY, pools={**POLICY.pools, "api": ()}), 1, PLACES, "/x", IDENTITY)
-    first = resources(made.routes[0])[0]["virtual_hosts"][0]["routes"][1]
+    first = resources(made.routes[0])[0]["virtual_hosts"][0]["routes"][REFUSALS]
     assert first["direct_response"]["status"] == 503
     assert "route" not in first
 

@@ -54,17 +54,25 @@ def _serve(connection: socket.socket, received: bytearray) -> None:
 
 
 def request_end(data: bytes | bytearray, begin: int) -> int:
-    """Where the request that begins at *begin* ends; 0 while it is not complete. As naive as a backend can be."""
+    """Where the request that begins at *begin* ends; 0 while it is not complete. It believes what it is told."""
     head_end = data.find(b"\r\n\r\n", begin) + 4
     if head_end < 4:
         return 0
     head = bytes(data[begin:head_end]).lower()
     if b"\r\ntransfer-encoding: chunked\r\n" in head:
-        end = data.find(b"\r\n0\r\n\r\n", head_end - 2)
-        return end + 7 if end >= 0 else 0
+        return _chunks_end(data, head_end)
     length = head.partition(b"\r\ncontent-length:")[2].partition(b"\r\n")[0].strip()
     end = head_end + int(length or 0)
     return end if len(data) >= end else 0
+
+
+def _chunks_end(data: bytes | bytearray, begin: int) -> int:
+    while (line_end := data.find(b"\r\n", begin)) >= 0:
+        size = int(data[begin:line_end], 16)
+        begin = line_end + 2 + size + 2
+        if not size or len(data) < begin:
+            return begin if len(data) >= begin else 0
+    return 0
 
 
 def converse(address: str, port: int, talks: list[tuple[bytes, bool]]) -> list[tuple[bytes, float]]:
