@@ -20,7 +20,8 @@ class RateLimit:
 
     A bucket of *burst* tokens (as many as *requests* unless given) is filled evenly; a request takes one, and finds 429
     with Retry-After where there is none. by: ``"client"``, a bucket for each address; ``"route"``, one for all; or
-    ``"header:x-user"``, one for each value of a field, and one for those without it.
+    ``"header:x-user"``, one for each value of a field, and one for those without it. Where the route's auth tells the
+    backend in that field who asks, that is the value, whatever the client wrote there.
     """
 
     requests: int
