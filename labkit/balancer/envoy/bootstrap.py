@@ -6,6 +6,12 @@ from . import names
 from .discovery import source
 from .listeners import fence
 
+_RUNTIME = {
+    # Several lines of one name are one value, joined by commas (RFC 9110 §5.3), and not as many values to match.
+    "envoy.reloadable_features.match_headers_individually": False,
+    "re2.max_program_size": {"error_level": 1_000_000, "warn_level": 1_000_000},  # patterns are the notebook's own
+}
+
 
 def bootstrap(folder: str) -> dict[str, Any]:
     """The bootstrap of a process whose own files are in *folder*."""
@@ -17,5 +23,7 @@ def bootstrap(folder: str) -> dict[str, Any]:
             "lds_config": source(folder, names.LISTENERS_FILE),
             "cds_config": source(folder, names.CLUSTERS_FILE),
         },
-        "layered_runtime": {"layers": [{"name": "static", "static_layer": {}}, {"name": "admin", "admin_layer": {}}]},
+        "layered_runtime": {
+            "layers": [{"name": "static", "static_layer": _RUNTIME}, {"name": "admin", "admin_layer": {}}]
+        },
     }

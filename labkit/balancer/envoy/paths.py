@@ -2,7 +2,8 @@
 
 Envoy matches the target as it was received. Most are normalized already: no escape, no dot segment, no byte beyond
 ASCII (`PLAIN_TARGET`). For the others a script puts the normalized target in place, has the route chosen, and puts the
-received one back: it goes on as it came.
+received one back: it goes on as it came. Where a route rewrites or redirects, what its path caught is a piece of the
+normalized one, which stays in place for that.
 """
 
 import re
@@ -12,7 +13,9 @@ from labkit.balancer.l7.patterns import Regex
 
 PLAIN_TARGET = r"[^?%/\x80-\xff]*(/([^?%/.\x80-\xff][^?%/\x80-\xff]*)?)*(\?.*)?"
 
-SCRIPT = r"""
+REWRITES = "rewrites"  # in the metadata of routes that put another path in place of the normalized one
+
+_SCRIPT = r"""
 local function plain(escape)
   local byte = tonumber(escape:sub(2), 16)
   local character = string.char(byte)
@@ -42,16 +45,18 @@ function envoy_on_request(handle)
   local path, rest = target:match("^([^?#]*)(.*)$")
   headers:replace(":path", normalized(path) .. rest)
   handle:clearRouteCache()
-  handle:metadata()  -- has the route chosen
-  headers:replace(":path", target)
+  if not handle:metadata():get("$REWRITES") then headers:replace(":path", target) end  -- asking has the route chosen
 end
 """
+
+
+SCRIPT = _SCRIPT.replace("$REWRITES", REWRITES)
 
 
 def path_match(pattern: str | Regex) -> dict[str, object]:
     """How Envoy matches what `matches` matches: ``*`` is any run of characters."""
     if isinstance(pattern, Regex):
-        return {"safe_regex": {"regex": pattern.pattern}}
+        return {"safe_regex": {"regex": pattern.pattern or "(?:)"}}
     first, *rest = unescaped(pattern).split("*")
     if not rest:
         return {"path": first}
