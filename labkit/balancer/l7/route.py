@@ -149,13 +149,20 @@ def _is_given(route: Route, one: "Field[Any]") -> bool:
 
 
 def _thawed(name: str, value: Any) -> str:
-    """As it was written."""
+    """As it was written, as far as it can be."""
     if isinstance(value, Regex):
         return f"re.compile({value.pattern!r})"
-    if name in _MAPPINGS and isinstance(value, tuple):
-        if not all(isinstance(one, tuple) and len(one) == 2 for one in value):
-            return shown(value)
-        return f"{{{', '.join(f'{key!r}: {_thawed("", each)}' for key, each in value)}}}"
+    if (
+        name in _MAPPINGS
+        and isinstance(value, tuple)
+        and all(isinstance(one, tuple) and len(one) == 2 for one in value)
+    ):
+        return f"{{{', '.join(f'{_thawed("", key)}: {_thawed("", each)}' for key, each in value)}}}"
     if name == "method" and isinstance(value, tuple):
-        return repr(value[0]) if len(value) == 1 else repr(list(value))
-    return called(value) if name in FUNCTIONS else repr(value)
+        return _thawed("", value[0] if len(value) == 1 else list(value))
+    if name in FUNCTIONS:
+        return called(value)
+    try:
+        return repr(value)
+    except Exception:  # a number of too many digits, or an object that cannot be written: `plan` refuses it
+        return shown(value)

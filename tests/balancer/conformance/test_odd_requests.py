@@ -12,7 +12,7 @@ from typing import Any
 import jwt
 import pytest
 
-from labkit import ApiKey, Jwt, Lab, RateLimit, Route, Sticky
+from labkit import ApiKey, Cors, Jwt, Lab, RateLimit, Route, Sticky
 
 pytestmark = pytest.mark.needs("netns")
 
@@ -283,3 +283,11 @@ def test_what_is_no_quality_is_answered_all_the_same(lab: Lab, l7: Callable[...,
     answers = ask(lab, [get("/", f"Accept-Encoding: {each}") for each in said])
     assert [status for status, *_ in answers] == [200] * 5
     assert [lines.get("content-encoding") for _, lines, _ in answers] == [None, None, "gzip", None, "gzip"]
+
+
+def test_scripts_of_another_site_may_read_why_they_are_refused(lab: Lab, l7: Callable[..., None]) -> None:
+    l7(routes=[Route("*", pool="api", auth=KEYS, cors=Cors(["https://a.test", "https://b.test"]))])
+    origins = ["https://b.test", "https://c.test", "https://B.test"]
+    answers = ask(lab, [get("/", f"Origin: {origin}") for origin in origins])
+    told = [(status, lines.get("access-control-allow-origin")) for status, lines, _ in answers]
+    assert told == [(401, "https://b.test"), (401, None), (401, None)]
