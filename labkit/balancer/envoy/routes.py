@@ -83,9 +83,13 @@ def _routes(policy: L7Policy, route: Route, version: int, number: int, place: na
         said["metadata"] = {"filter_metadata": {"paths": {REWRITES: True}}}
     if route.pool is None or not policy.pools[route.pool]:
         config = edge.of_route(policy, route, upgrading=True)
+        if route.redirect:
+            config["before"] = scripts.remembering()
         own = _own(route)
         added = [*own.get("response_headers_to_add", []), *said.get("response_headers_to_add", [])]
-        yield said | {"match": match, "typed_per_filter_config": config, **own, "response_headers_to_add": added}
+        gone = [*own.get("response_headers_to_remove", []), *said.get("response_headers_to_remove", [])]
+        changed = {"response_headers_to_add": added, "response_headers_to_remove": gone}
+        yield said | {"match": match, "typed_per_filter_config": config, **own, **changed}
         return
     reach = names.reach(policy, route.pool, place)
     said |= edits.of_route(route.request, "request")
@@ -119,6 +123,7 @@ def _own(route: Route) -> dict[str, Any]:
         return {
             "direct_response": {"status": route.respond.status, **body},
             "response_headers_to_add": [*kind, *extra],
+            "response_headers_to_remove": ["location"],  # Envoy's own in answers 201 and 3xx; they are removed first
         }
     assert route.pool is not None
     return {"direct_response": replies.nobody(route.pool)}
@@ -197,7 +202,7 @@ def _filters(
     if policy.sticky:
         secure = place.listener.protocol == "https"
         found["session"] = sessions.session_filter(policy.sticky, secure=secure)
-    if script := scripts.before(policy, reach, place):
+    if script := scripts.before(policy, route, reach, place):
         found["before"] = script
     if script := scripts.after(policy):
         found["after"] = script

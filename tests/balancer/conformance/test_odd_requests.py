@@ -12,7 +12,7 @@ from typing import Any
 import jwt
 import pytest
 
-from labkit import ApiKey, Cors, Jwt, Lab, RateLimit, Route, Sticky
+from labkit import Answer, ApiKey, Cors, Edit, Jwt, Lab, RateLimit, Route, Sticky
 
 pytestmark = pytest.mark.needs("netns")
 
@@ -23,7 +23,7 @@ FORGED = f"x-labkit-body-json-{b'role'.hex()}: s:admin"  # what Envoy's script w
 TOKENS = Jwt("a secret that has thirty-two bytes.", user="x-user")
 KEYS = ApiKey({"alice": "k-alice"}, user="x-user")
 
-Answer = tuple[int, dict[str, str], bytes]
+Reply = tuple[int, dict[str, str], bytes]
 
 
 def get(path: str = "/", *fields: str, host: str = "lb") -> bytes:
@@ -43,7 +43,7 @@ def bearer(word: str = "Bearer", **claims: Any) -> str:
     return f"Authorization: {word} {jwt.encode({'exp': int(time.time()) + 60, **claims}, TOKENS.key, 'HS256')}"
 
 
-def ask(lab: Lab, requests: Sequence[bytes]) -> list[Answer]:
+def ask(lab: Lab, requests: Sequence[bytes]) -> list[Reply]:
     """The answer to each of *requests*."""
     return [(status, dict(lines), body) for status, lines, body in lab.alice.call(_asked, lab.vip, list(requests))]
 
@@ -63,7 +63,7 @@ def _asked(address: str, requests: list[bytes]) -> list[tuple[int, list[tuple[st
     return found
 
 
-def received(answer: Answer) -> dict[str, list[str]]:
+def received(answer: Reply) -> dict[str, list[str]]:
     """The header fields that the backend got."""
     found: dict[str, list[str]] = {}
     for name, value in json.loads(answer[2])["headers"]:
@@ -219,7 +219,8 @@ def test_rewrites_and_redirects_put_pieces_of_the_normalized_path_in_place(lab: 
         ]
     )
     paths = ["/a/../images/cat?q=1", "/im%61ges/c%20d", "/images/x", "/q/../v1/ab%63", "/keeps/../it%41"]
-    answers = ask(lab, [*map(get, paths), get("/x/../old/a?b"), get("/six/a")])
+    with lab.capture("lb:front") as cap:
+        answers = ask(lab, [*map(get, paths), get("/x/../old/a?b"), get("/six/a")])
     assert [json.loads(body)["target"] for status, _, body in answers if status == 200] == [
         *("/static/cat?q=1", "/static/c%20d", "/static/x", "/abc/1", "/keeps/../it%41"),
     ]
@@ -227,6 +228,7 @@ def test_rewrites_and_redirects_put_pieces_of_the_normalized_path_in_place(lab: 
         "http://lb/new/a?b",
         "http://[::1]:8080/a",
     ]
+    assert list(cap.exchanges()["target"]) == [*paths, "/x/../old/a?b", "/six/a"]
 
 
 def test_a_token_is_taken_from_its_own_field_alone_and_tells_no_more_than_a_name(
@@ -291,3 +293,17 @@ def test_scripts_of_another_site_may_read_why_they_are_refused(lab: Lab, l7: Cal
     answers = ask(lab, [get("/", f"Origin: {origin}") for origin in origins])
     told = [(status, lines.get("access-control-allow-origin")) for status, lines, _ in answers]
     assert told == [(401, "https://b.test"), (401, None), (401, None)]
+
+
+def test_an_answer_has_the_fields_that_its_route_gives_it_and_no_other_place(lab: Lab, l7: Callable[..., None]) -> None:
+    l7(
+        routes=[
+            Route("/made", respond=Answer(201, headers={"location": "/made/1"}), response=Edit(remove=["x-a"])),
+            Route("/kept", respond=Answer(304, headers={"etag": '"a"', "x-a": '50% "of" %REQ(host)%'})),
+            Route("*", respond=Answer(201, 'q "%REQ(host)%" \\ é')),
+        ]
+    )
+    made, kept, other = ask(lab, [get("/made"), get("/kept"), get("/x")])
+    assert [answer[1].get("location") for answer in (made, kept, other)] == ["/made/1", None, None]
+    assert (kept[1]["etag"], kept[1]["x-a"]) == ('"a"', '50% "of" %REQ(host)%')
+    assert other[2].decode() == 'q "%REQ(host)%" \\ é'

@@ -30,9 +30,10 @@ class Unwritable:
 ODD: tuple[Any, ...] = (
     None, True, 0, -1, 10**400, 10**5000, 1.5, float("nan"), float("inf"), 1j, "", " ", "a b", "é", "\ud800", "\n",
     "\0", "a" * 100_000, b"x", [], [1], [None], [[]], ["\ud800"], (), (1,), ("a", "b"), (("a",),), ((1, 2),),
-    (([], "b"),), {}, {"a": 1}, {"a": 10**400}, {"a": 10**5000}, {"a": float("nan")}, {"a": None}, {"a": []}, {1: 2}, {"": ""},
-    {"\ud800": "x"}, {"a": "\ud800"}, {"a b": "c"}, {None: None}, {"a": "\n"}, {"a": "b" * 9000}, {"a"}, object(),
-    Unwritable(), re.compile("x"), re.compile(b"x"), re.compile("(?=x)"), re.compile("x", re.VERBOSE), range(3), type,
+    (([], "b"),), {}, {"a": 1}, {"a": 10**400}, {"a": 10**5000}, {"a": float("nan")}, {"a": None}, {"a": []}, {1: 2},
+    {"": ""}, {"\ud800": "x"}, {"a": "\ud800"}, {"a b": "c"}, {None: None}, {"a": "\n"}, {"a": "b" * 9000}, {"a"},
+    object(), Unwritable(), re.compile("x"), re.compile(b"x"), re.compile("(?=x)"), re.compile("x", re.VERBOSE), range(3),
+    type,
 )  # fmt: skip
 MADE: dict[str, tuple[Callable[..., Any], tuple[str, ...], dict[str, Any]]] = {
     "Answer": (Answer, ("status", "text", "headers"), {}),
