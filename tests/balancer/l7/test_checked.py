@@ -32,8 +32,8 @@ ODD: tuple[Any, ...] = (
     "\0", "a" * 100_000, b"x", [], [1], [None], [[]], ["\ud800"], (), (1,), ("a", "b"), (("a",),), ((1, 2),),
     (([], "b"),), {}, {"a": 1}, {"a": 10**400}, {"a": 10**5000}, {"a": float("nan")}, {"a": None}, {"a": []}, {1: 2},
     {"": ""}, {"\ud800": "x"}, {"a": "\ud800"}, {"a b": "c"}, {None: None}, {"a": "\n"}, {"a": "b" * 9000}, {"a"},
-    object(), Unwritable(), re.compile("x"), re.compile(b"x"), re.compile("(?=x)"), re.compile("x", re.VERBOSE), range(3),
-    type,
+    object(), Unwritable(), re.compile("x"), re.compile(b"x"), re.compile("(?=x)"), re.compile("x", re.VERBOSE),
+    range(3), type,
 )  # fmt: skip
 MADE: dict[str, tuple[Callable[..., Any], tuple[str, ...], dict[str, Any]]] = {
     "Answer": (Answer, ("status", "text", "headers"), {}),
