@@ -41,6 +41,11 @@ def methods(names: frozenset[str]) -> Matcher:
     return {"name": ":method", **_regex("|".join(sorted(names)))}
 
 
+def longer_than(size: int) -> Matcher:
+    """A body of more than *size* bytes, by its Content-Length."""
+    return {"name": "content-length", "range_match": {"start": size + 1, "end": 2**63 - 1}}
+
+
 def glob(pattern: str) -> str:
     """A regular expression for a pattern in which ``*`` is any run of characters."""
     return ".*".join(map(literal, pattern.split("*")))

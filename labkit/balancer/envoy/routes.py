@@ -92,6 +92,14 @@ def _routes(policy: L7Policy, route: Route, version: int, number: int, place: na
         yield said | {"match": match, "typed_per_filter_config": config, **own, **changed}
         return
     reach = names.reach(policy, route.pool, place)
+    most = edge.largest_body(policy, route)
+    if most is not None and route.websocket is not False:  # no filter measures the body of what may become a tunnel
+        yield {
+            **said,
+            "match": matches.only(match, matches.UPGRADING, matches.longer_than(most)),
+            "direct_response": replies.too_large(most),
+            "typed_per_filter_config": edge.of_route(policy, route, upgrading=True),
+        }
     said |= edits.of_route(route.request, "request")
     for only, upgrading, repeatable in _kinds(policy, route):
         yield {

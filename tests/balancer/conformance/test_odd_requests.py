@@ -307,3 +307,23 @@ def test_an_answer_has_the_fields_that_its_route_gives_it_and_no_other_place(lab
     assert [answer[1].get("location") for answer in (made, kept, other)] == ["/made/1", None, None]
     assert (kept[1]["etag"], kept[1]["x-a"]) == ('"a"', '50% "of" %REQ(host)%')
     assert other[2].decode() == 'q "%REQ(host)%" \\ é'
+
+
+def test_a_body_is_measured_whatever_it_is_to_become(lab: Lab, l7: Callable[..., None]) -> None:
+    l7(routes=[Route("/in/*", pool="api", max_body=10, auth=KEYS), Route("*", pool="api", max_body=10)])
+    large = "x" * 11
+    found = ask(
+        lab,
+        [
+            post(large),
+            post(large, "Upgrade: websocket"),
+            post(large, *UPGRADE),
+            post(large, *UPGRADE, path="/in/x"),
+            post("x" * 10),
+            get("/", *UPGRADE),
+        ],
+    )
+    assert [status for status, *_ in found] == [413, 413, 413, 401, 200, 404]
+    with lab.alice.websocket("ws://lb/ws/chat") as socket:
+        socket.send("x" * 100)
+        assert socket.recv() == "x" * 100
