@@ -57,7 +57,7 @@ class Admission:
     def _take(self, route: Route, limit: RateLimit, request: Watched, user: str | None, now: float) -> float:
         buckets = self._buckets.setdefault((route.label, limit), Buckets(limit))
         told = route.auth is not None and route.auth.user is not None and limit.header == route.auth.user
-        return buckets.take((user or "") if told else limit.key(request), now)
+        return buckets.take(limit.key_of(user or None) if told else limit.key(request), now)
 
     def _own(self, route: Route, request: Watched) -> Reply | None:
         if route.respond:

@@ -56,7 +56,12 @@ class RateLimit:
         """Whose bucket a request takes from."""
         if self.by == "route":
             return ""
-        return request.client if self.by == "client" else (request.header(self.header or "") or "")
+        return request.client if self.by == "client" else self.key_of(request.header(self.header or ""))
+
+    @staticmethod
+    def key_of(value: str | None) -> str:
+        """The bucket of those who have *value* in the field, or no such field: an empty value is one, too."""
+        return "" if value is None else f"={value}"
 
 
 class Buckets:

@@ -261,6 +261,12 @@ def test_a_limit_by_the_user_counts_by_who_it_is_not_by_who_he_says_he_is(lab: L
     assert [status for status, *_ in answers] == [200, 429, 429]
 
 
+def test_no_field_and_an_empty_one_have_a_bucket_each(lab: Lab, l7: Callable[..., None]) -> None:
+    l7(routes=[Route("*", pool="api", name="by team", limit=RateLimit(1, seconds=60, by="header:x-team"))])
+    found = ask(lab, [get(), get("/", "x-team:"), get("/", "x-team: a"), get(), get("/", "x-team:")])
+    assert [status for status, *_ in found] == [200, 200, 200, 429, 429]
+
+
 def test_cookies_in_several_lines_stay_apart_and_backends_get_nothing_of_the_balancers_own(
     lab: Lab, l7: Callable[..., None]
 ) -> None:

@@ -24,10 +24,11 @@ def test_who_waits_takes_nothing_and_old_buckets_go_first() -> None:
 
 
 @pytest.mark.parametrize(
-    ("by", "key"), [("client", "10.0.1.11"), ("route", ""), ("header:X-User", "a,b"), ("header:x-none", "")]
+    ("by", "key"),
+    [("client", "10.0.1.11"), ("route", ""), ("header:X-User", "=a,b"), ("header:x-none", ""), ("header:x-empty", "=")],
 )
 def test_whose_bucket(by: str, key: str) -> None:
-    asked = Watched(Request("GET", "/", [("x-user", "a"), ("X-USER", "b")], client="10.0.1.11"))
+    asked = Watched(Request("GET", "/", [("x-user", "a"), ("X-USER", "b"), ("x-empty", "")], client="10.0.1.11"))
     assert RateLimit(1, by=by).key(asked) == key
 
 
