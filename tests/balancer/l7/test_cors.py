@@ -4,6 +4,7 @@ import pytest
 
 from labkit import Cors
 from labkit.balancer.l7.cors import is_preflight
+from labkit.errors import PolicyError
 
 SHOP = Cors(["https://a.test", "http://b.test:8080"], methods=["GET", "PUT"], headers=["x-lab"], credentials=True)
 
@@ -23,7 +24,7 @@ SHOP = Cors(["https://a.test", "http://b.test:8080"], methods=["GET", "PUT"], he
     ],
 )
 def test_an_origin_is_compared_to_the_letter(origin: str | None, allowed: bool) -> None:
-    assert SHOP.allows(origin) is allowed
+    assert Cors(["http://[::1]:80", *SHOP.origins]).allows(origin) is allowed
     assert Cors("*").allows(origin) is (origin is not None)
 
 
@@ -48,3 +49,12 @@ def test_what_a_preflight_is_told() -> None:
 )
 def test_what_a_preflight_is(method: str, names: list[str], is_one: bool) -> None:
     assert is_preflight(method, names) is is_one
+
+
+@pytest.mark.parametrize(
+    "origin",
+    ["a.test", "https://", "https://a.test/", "https://a.test/x", "https://\ud800", "https://a b", "https://é"],
+)
+def test_what_no_browser_sends_as_an_origin_is_refused(origin: str) -> None:
+    with pytest.raises(PolicyError, match="an origin is a scheme and a host"):
+        Cors([origin])
