@@ -48,7 +48,7 @@ def test_cookies(lines: list[str], cookies: dict[str, str]) -> None:
         (b"[]", NOTHING),
         (b"", NOTHING),
     ],
-    ids=lambda value: ascii(value)[:30],
+    ids=lambda value: ascii(value)[:30] if isinstance(value, bytes) else "",
 )
 def test_json(body: bytes, value: Any) -> None:
     found = with_body(body, "application/problem+json; charset=x").json_field("a")
