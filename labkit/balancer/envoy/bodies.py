@@ -13,6 +13,7 @@ from labkit.balancer.l7.route import Route
 from labkit.balancer.policy import L7Policy
 
 PREFIX = "x-labkit-body-"
+_INEXACT = 10**15  # whole numbers from here on are compared digit by digit: not all of them are exact as Lua's numbers
 
 
 def fields(route: Route) -> Tests:
@@ -54,12 +55,15 @@ def _fields(route: Route) -> Iterator[tuple[str, Test]]:
 
 
 def _kind_and_value(wish: object) -> Test:
-    """As the script writes a value: its kind, and the value."""
+    """As the script writes a value: its kind, and the value; in hexadecimal where no header field can hold it."""
     if isinstance(wish, bool):
         return wish
     if isinstance(wish, Regex):
         return Regex(f"s:(?:{wish.pattern})")
-    return f"s:{wish}" if isinstance(wish, str) else f"n:{float(wish):.14g}"  # type: ignore[arg-type]
+    if isinstance(wish, str):
+        return f"h:{f's:{wish}'.encode().hex()}" if set(wish) & set("\0\r\n") else f"s:{wish}"
+    assert isinstance(wish, int | float)
+    return f"n:{wish}" if isinstance(wish, int) and abs(wish) >= _INEXACT else f"n:{wish + 0.0:.17g}"
 
 
 def _wanted(policy: L7Policy) -> Iterator[tuple[str, str]]:
@@ -71,14 +75,20 @@ def _wanted(policy: L7Policy) -> Iterator[tuple[str, str]]:
 
 
 def _lua(text: str) -> str:
-    """*text* as a string of Lua's: bytes that mean something are written as numbers."""
-    return '"' + "".join(chr(b) if 32 <= b < 127 and b not in (34, 92) else f"\\{b:03d}" for b in text.encode()) + '"'
+    """*text* as a string of Lua's: what means something there, or as our placeholder, is written as numbers."""
+    return (
+        '"' + "".join(chr(b) if 32 <= b < 127 and b not in (34, 36, 92) else f"\\{b:03d}" for b in text.encode()) + '"'
+    )
 
 
 _SCRIPT = r"""
 local function decoded(text)
   local plain = text:gsub("+", " ")
   return (plain:gsub("%%(%x%x)", function(code) return string.char(tonumber(code, 16)) end))
+end
+
+local function hex(text)
+  return (text:gsub(".", function(character) return string.format("%02x", character:byte()) end))
 end
 
 local function form(body)
@@ -104,13 +114,13 @@ local function utf8(code)
 end
 
 local function json(body)  -- the kinds of its values stand before them; what is no JSON raises
-  local at, value = 1, nil
+  local at, value = body:match("^\239\187\191()") or 1, nil
   local function skip() at = body:match("^[ \t\r\n]*()", at) end
   local function text()
     at = at + 1
     local parts = {}
     while true do
-      local plain, next_at = body:match('^([^"\\%c]*)()', at)
+      local plain, next_at = body:match('^([^"\\%z\1-\31]*)()', at)
       parts[#parts + 1], at = plain, next_at
       local mark = body:sub(at, at)
       if mark == '"' then at = at + 1; return table.concat(parts) end
@@ -121,7 +131,10 @@ local function json(body)  -- the kinds of its values stand before them; what is
         at = at + 6
         if code >= 55296 and code < 56320 then
           local low = body:match("^\\u(%x%x%x%x)", at)
-          if low then code = 65536 + (code - 55296) * 1024 + (tonumber(low, 16) - 56320); at = at + 6 end
+          if low and low:match("^[dD][c-fC-F]") then
+            code = 65536 + (code - 55296) * 1024 + (tonumber(low, 16) - 56320)
+            at = at + 6
+          end
         end
         parts[#parts + 1] = utf8(code)
       else
@@ -166,10 +179,17 @@ local function json(body)  -- the kinds of its values stand before them; what is
     for word, kind in pairs({["true"] = "b", ["false"] = "b", ["null"] = "z"}) do
       if body:sub(at, at + #word - 1) == word then at = at + #word; return {kind = kind, value = word} end
     end
-    local number, next_at = body:match("^(%-?%d+%.?%d*[eE]?[+-]?%d*)()", at)
-    if number == nil or tonumber(number) == nil then error("value") end
+    local digits, next_at = body:match("^%-?(%d+)()", at)
+    if digits == nil or digits:match("^0%d") then error("value") end
+    local whole = true
+    for _, more in ipairs({"^%.%d+()", "^[eE][+-]?%d+()"}) do
+      local after = body:match(more, next_at)
+      if after then next_at, whole = after, false end
+    end
+    local number = body:sub(at, next_at - 1)
     at = next_at
-    return {kind = "n", value = string.format("%.14g", tonumber(number))}
+    if whole and #digits > 15 then return {kind = "n", value = number} end
+    return {kind = "n", value = string.format("%.17g", tonumber(number) + 0)}
   end
   local found = value(0)
   skip()
@@ -188,6 +208,7 @@ end
 function envoy_on_request(handle)
   local headers = handle:headers()
   $REMOVED
+  handle:clearRouteCache()  -- it was chosen with what the client may have written into those fields
   if headers:get("upgrade") ~= nil then return end
   local length = headers:get("content-length")
   if length ~= nil and (tonumber(length) or 0) > $MOST then return end
@@ -222,9 +243,9 @@ function envoy_on_request(handle)
       local found = field(tree, place)
       if found then value = found.kind .. ":" .. (type(found.value) == "string" and found.value or "") end
     end
-    if value ~= nil and not value:find("[%z\r\n]") then
-      local hex = place:gsub(".", function(character) return string.format("%02x", character:byte()) end)
-      headers:add("$PREFIX" .. what .. "-" .. hex, value)
+    if value ~= nil then
+      if value:find("[%z\r\n]") then value = "h:" .. hex(value) end
+      headers:add("$PREFIX" .. what .. "-" .. hex(place), value)
     end
   end
   $WANTED

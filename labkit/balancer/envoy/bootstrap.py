@@ -6,8 +6,12 @@ from . import names
 from .discovery import source
 from .listeners import fence
 
-# Envoy would take regular expressions of up to 100 instructions, and a route may have any that RE2 compiles.
-_SETTINGS = {"re2.max_program_size.error_level": (1 << 31) - 1}
+_SETTINGS = {
+    # Several lines of one name are one value, joined by commas (RFC 9110 §5.3), and not as many values to match.
+    "envoy.reloadable_features.match_headers_individually": False,
+    # Envoy would take regular expressions of up to 100 instructions, and a route may have any that RE2 compiles.
+    "re2.max_program_size": {"error_level": (1 << 31) - 1, "warn_level": (1 << 31) - 1},
+}
 
 
 def bootstrap(folder: str) -> dict[str, Any]:

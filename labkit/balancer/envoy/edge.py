@@ -44,15 +44,22 @@ def of_route(policy: L7Policy, route: Route, *, upgrading: bool) -> dict[str, Co
         found["jwt"] = {"@type": f"{FILTERS}jwt_authn.v3.PerRouteConfig", "requirement_name": requirement}
     elif isinstance(route.auth, ClientCertificate):
         found["certificate"] = lua.whole(door.certificate(route.auth))
+    if route.auth and route.auth.user and not isinstance(route.auth, ClientCertificate):  # its script says so itself
+        found["user"] = lua.whole(_NAMED.replace("$USER", USER).replace("$NAME", route.auth.user))
     if route.limit:
         found["limit"] = _limit(route.limit)
-    most = [size for size in (route.max_body, policy.limits.body_bytes) if size is not None]
-    if most and not upgrading:  # it would wait for the end of what never ends
+    most = largest_body(policy, route)
+    if most is not None and not upgrading:  # it would wait for the end of what never ends
         found["buffer"] = {
             "@type": f"{FILTERS}buffer.v3.BufferPerRoute",
-            "buffer": {"max_request_bytes": max(1, min(*most, 2**32 - 1))},
+            "buffer": {"max_request_bytes": max(1, min(most, 2**32 - 1))},
         }
     return found
+
+
+def largest_body(policy: L7Policy, route: Route) -> int | None:
+    """The most bytes that a request of *route* may carry, if there is a limit."""
+    return min((size for size in (route.max_body, policy.limits.body_bytes) if size is not None), default=None)
 
 
 def jwt_filter(policy: L7Policy) -> Config:
@@ -115,6 +122,9 @@ def _provider(auth: Jwt) -> Config:
     return {
         **({"issuer": auth.issuer} if auth.issuer else {}),
         **({"audiences": [auth.audience]} if auth.audience else {}),
+        "from_headers": [
+            {"name": "Authorization", "value_prefix": f"{word} "} for word in ("Bearer", "bearer", "BEARER")
+        ],
         "local_jwks": {"inline_string": json.dumps(keys)},
         "forward": True,
         "require_expiration": True,
@@ -154,6 +164,18 @@ def _limit(limit: RateLimit) -> Config:
         }
         config |= _each([said, silent], ["key", "none"], bucket)
     return config
+
+
+# What the filter found out goes into the field that the route names; what the client wrote there goes out.
+_NAMED = """
+function envoy_on_request(handle)
+  local headers = handle:headers()
+  local user = headers:get("$USER")
+  headers:remove("$NAME")
+  if user ~= nil then headers:add("$NAME", user) end
+  headers:remove("$USER")
+end
+"""
 
 
 def _each(actions: list[Config], keys: list[str], bucket: Config) -> Config:

@@ -45,13 +45,14 @@ def installed(policy: L7Policy) -> list[dict[str, Any]]:
     """All of them; the router is the last. Of the *policy* only the keys of tokens cannot be told by routes."""
     return [
         _off("door", lua.INSTALLED),
+        _off("bodies", lua.INSTALLED),  # has the route chosen anew: before paths, which has the last word on that
         _paths(),
-        _off("bodies", lua.INSTALLED),
         _off("cors", {"@type": f"{edge.FILTERS}cors.v3.Cors"}),
         _off("api_key", {"@type": f"{edge.FILTERS}api_key_auth.v3.ApiKeyAuth"}),
         _off("basic", {"@type": f"{edge.FILTERS}basic_auth.v3.BasicAuth", **_NOBODY}),
         _off("jwt", edge.jwt_filter(policy)),
         _off("certificate", lua.INSTALLED),
+        _off("user", lua.INSTALLED),  # before limits, which may count by it
         _off("limit", {"@type": f"{edge.FILTERS}local_ratelimit.v3.LocalRateLimit", "stat_prefix": "limit"}),
         _off("buffer", {"@type": f"{edge.FILTERS}buffer.v3.Buffer", "max_request_bytes": 1 << 31}),
         _off("before", lua.INSTALLED),

@@ -131,7 +131,7 @@ def _chain(policy: L7Policy, folder: str, place: names.Place, identity: Identity
         chain["filter_chain_match"] = {"application_protocols": ["h2"]}
     if place.listener.protocol == "https" and identity:
         chain["transport_socket"] = _tls(policy, folder, identity)
-        chain["transport_socket_connect_timeout"] = f"{policy.limits.header_seconds:g}s"
+        chain["transport_socket_connect_timeout"] = names.duration(policy.limits.header_seconds)
     return chain
 
 
@@ -154,10 +154,10 @@ def _manager(policy: L7Policy, folder: str, place: names.Place) -> dict[str, Any
             "ignore_http_11_upgrade": [{"safe_regex": {"regex": _NOT_WEBSOCKET}}],  # else 403 (RFC 9110 §7.8)
         },
         "common_http_protocol_options": {
-            "idle_timeout": f"{policy.limits.idle_seconds:g}s",
-            "max_headers_count": policy.limits.fields,
+            "idle_timeout": names.duration(policy.limits.idle_seconds),
+            "max_headers_count": min(policy.limits.fields, 2**32 - 1),
         },
-        "request_headers_timeout": f"{policy.limits.header_seconds:g}s",
+        "request_headers_timeout": names.duration(policy.limits.header_seconds),
         "max_request_headers_kb": min(8192, max(1, -(-policy.limits.head_bytes // 1024))),
         "stream_idle_timeout": FOREVER,
         "use_remote_address": True,

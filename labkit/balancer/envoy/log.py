@@ -7,6 +7,7 @@ names had, HTTP/2 stream numbers, and an absolute-form target's authority apart 
 from typing import Any
 
 from .discovery import TYPES
+from .paths import SAID
 
 FILE = f"{TYPES}envoy.extensions.access_loggers.file.v3.FileAccessLog"
 HEADERS = (
@@ -30,6 +31,7 @@ _FIELDS = {
     "issued": "%DOWNSTREAM_PEER_SERIAL%",
     "method": "%REQ(:METHOD)%",
     "target": "%REQ(:PATH)%",
+    "said": SAID,
     "host": "%REQ(:AUTHORITY)%",
     "version": "%PROTOCOL%",
     "status": "%RESPONSE_CODE%",

@@ -5,7 +5,6 @@ What a body has to have is found by a script before (`bodies`), which leaves it 
 
 import re
 from typing import Any
-from urllib.parse import quote
 
 from labkit.balancer.l7.patterns import Regex, Test
 from labkit.balancer.l7.route import ANY, Route
@@ -24,12 +23,12 @@ def match(route: Route) -> Matcher:
     """The condition of *route*."""
     headers = [*_method(route), *_host(route), *_websocket(route)]
     headers += [_header(name, test) for name, test in route.headers]
-    headers += [_cookie(name, test) for name, test in route.cookies]
     headers += [_no_query(name) for name, test in route.query if test is False]
     headers += [_header(name, test) for name, test in bodies.fields(route)]
     queries = [_query(name, test) for name, test in route.query if test is not False]
-    found: Matcher = path_match(route.path)
-    return found | ({"headers": headers} if headers else {}) | ({"query_parameters": queries} if queries else {})
+    cookies = [_cookie(name, test) for name, test in route.cookies]
+    told = {"headers": headers, "query_parameters": queries, "cookies": cookies}
+    return path_match(route.path) | {name: asked for name, asked in told.items() if asked}
 
 
 def only(match: Matcher, *headers: Matcher) -> Matcher:
@@ -42,6 +41,11 @@ def methods(names: frozenset[str]) -> Matcher:
     return {"name": ":method", **regex("|".join(sorted(names)))}
 
 
+def longer_than(size: int) -> Matcher:
+    """A body of more than *size* bytes, by its Content-Length."""
+    return {"name": "content-length", "range_match": {"start": size + 1, "end": 2**63 - 1}}
+
+
 def glob(pattern: str) -> str:
     """A regular expression for a pattern in which ``*`` is any run of characters."""
     return ".*".join(map(literal, pattern.split("*")))
@@ -49,7 +53,7 @@ def glob(pattern: str) -> str:
 
 def regex(expression: str) -> dict[str, Any]:
     """That *expression*, one of RE2's, covers the whole of a field."""
-    return {"string_match": {"safe_regex": {"regex": expression}}}
+    return {"string_match": {"safe_regex": {"regex": expression or "(?:)"}}}  # it takes none that is empty
 
 
 def literal(text: str) -> str:
@@ -81,17 +85,18 @@ def _header(name: str, test: Test) -> Matcher:
 
 
 def _cookie(name: str, test: Test) -> Matcher:
-    value = r"[^;]*" if isinstance(test, bool) else test.pattern if isinstance(test, Regex) else literal(test)
-    found = rf"(?:.*;[ \t]*|[ \t]*){literal(name)}=(?:{value})[ \t]*(?:;.*)?"
-    absent = {"invert_match": True, "treat_missing_header_as_empty": True} if test is False else {}
-    return {"name": "cookie", **regex(found), **absent}
+    """The first cookie of that name, in whatever line, without the quotes around its value."""
+    found = {"name": name, **regex(test.pattern if isinstance(test, Regex) else ".*")}
+    if isinstance(test, str):
+        found = {"name": name, "string_match": {"exact": test}}
+    return {**found, "invert_match": True} if test is False else found
 
 
 def _query(name: str, test: Test) -> Matcher:
     if test is True:
         return {"name": name, "present_match": True}
     expression = test.pattern if isinstance(test, Regex) else "".join(map(_in_any_writing, str(test)))
-    return {"name": name, "string_match": {"safe_regex": {"regex": expression}}}
+    return {"name": name, **regex(expression)}
 
 
 def _no_query(name: str) -> Matcher:
@@ -105,6 +110,6 @@ def _in_any_writing(character: str) -> str:
     ways = [f"(?i:{escaped})"]
     if character == " ":
         ways.append(r"\+")
-    elif quote(character, safe="!$'()*,;:@/?=") == character:
+    elif character.isascii() and character not in "&+#%":
         ways.append(literal(character))
     return f"(?:{'|'.join(ways)})"

@@ -66,6 +66,11 @@ class Reach:
         return f"endpoints_{self.cluster}.json"
 
 
+def duration(seconds: float) -> str:
+    """*seconds* as Envoy reads them: no exponent, at least a millisecond (none would be for ever), at most 10 years."""
+    return f"{min(max(seconds, 0.001), 315_360_000):.3f}s"
+
+
 def ports(ended: Iterable[Listener], taken: Iterable[Listener], first: int = FIRST_PORT) -> dict[Listener, int]:
     """A port of Envoy's own for each listener of *ended*, none of which a listener of *taken* has: 80 gets 15080.
 

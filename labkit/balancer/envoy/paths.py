@@ -2,7 +2,8 @@
 
 Envoy matches the target as it was received. Most are normalized already: no escape, no dot segment, no byte beyond
 ASCII (`PLAIN_TARGET`). For the others a script puts the normalized target in place, has the route chosen, and puts the
-received one back: it goes on as it came.
+received one back: it goes on as it came. Where a route rewrites or redirects, what its path caught is a piece of the
+normalized one, which stays in place for that; what was received is left for the log (`SAID`).
 """
 
 import re
@@ -12,7 +13,14 @@ from labkit.balancer.l7.patterns import Regex
 
 PLAIN_TARGET = r"[^?%/\x80-\xff]*(/([^?%/.\x80-\xff][^?%/\x80-\xff]*)?)*(\?.*)?"
 
-SCRIPT = r"""
+SAID = "%DYNAMIC_METADATA(labkit:target)%"  # the target as received, where another path has taken its place
+REMEMBERED = """
+  local noted = handle:streamInfo():dynamicMetadata()
+  if noted:get("labkit") == nil then noted:set("labkit", "target", headers:get(":path")) end
+"""
+REWRITES = "rewrites"  # in the metadata of routes that put another path in place of the normalized one
+
+_SCRIPT = r"""
 local function plain(escape)
   local byte = tonumber(escape:sub(2), 16)
   local character = string.char(byte)
@@ -42,16 +50,22 @@ function envoy_on_request(handle)
   local path, rest = target:match("^([^?#]*)(.*)$")
   headers:replace(":path", normalized(path) .. rest)
   handle:clearRouteCache()
-  handle:metadata()  -- has the route chosen
-  headers:replace(":path", target)
+  if handle:metadata():get("$REWRITES") then  -- asking has the route chosen
+    handle:streamInfo():dynamicMetadata():set("labkit", "target", target)
+  else
+    headers:replace(":path", target)
+  end
 end
 """
+
+
+SCRIPT = _SCRIPT.replace("$REWRITES", REWRITES)
 
 
 def path_match(pattern: str | Regex) -> dict[str, object]:
     """How Envoy matches what `matches` matches: ``*`` is any run of characters."""
     if isinstance(pattern, Regex):
-        return {"safe_regex": {"regex": pattern.pattern}}
+        return {"safe_regex": {"regex": pattern.pattern or "(?:)"}}
     first, *rest = unescaped(pattern).split("*")
     if not rest:
         return {"path": first}

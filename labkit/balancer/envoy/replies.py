@@ -55,6 +55,11 @@ def nobody(pool: str) -> dict[str, Any]:
     return _said(503, f"no backend of the pool {_literal(pool)} takes requests")
 
 
+def too_large(most: int) -> dict[str, Any]:
+    """The answer to a body of more than *most* bytes."""
+    return _said(413, f"this route takes bodies of {most} bytes at most")
+
+
 def refusal(reason: str) -> dict[str, Any]:
     """The answer to a request that breaks the rules of HTTP."""
     return _said(400, reason)

@@ -71,7 +71,7 @@ def event_of(
         "time_ns": ended,
         "request": f"envoy{life}.{serial}",
         "method": told.get("method") or "",
-        "target": told.get("target") or "",
+        "target": told.get("said") or told.get("target") or "",
         "host": told.get("host") or "",
         "version": told.get("version") or "",
         "sni": told.get("sni"),

@@ -4,9 +4,11 @@ A route of ours becomes up to three of Envoy's, of one name: for upgrades, which
 may be asked twice, where the policy asks again; and for the rest.
 """
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
+from labkit.balancer.l7.actions import LONGEST_ANSWER
 from labkit.balancer.l7.balance import Balance
 from labkit.balancer.l7.paths import unescaped
 from labkit.balancer.l7.patterns import Regex
@@ -17,9 +19,9 @@ from labkit.balancer.policy import L7Policy
 from . import bodies, door, edge, edits, lua, matches, names, refused, replies, scripts, sessions
 from .discovery import ROUTES, TYPES, File, file
 from .listeners import hsts
+from .paths import REWRITES
 
 _ADDED = ("x-envoy-external-address", "x-envoy-internal")  # by Envoy, for Envoys behind it
-_LONGEST_ANSWER = 1 << 20  # bytes of a `respond`
 _NAMES_OF_STATUS = {
     301: "MOVED_PERMANENTLY", 302: "FOUND", 303: "SEE_OTHER", 307: "TEMPORARY_REDIRECT", 308: "PERMANENT_REDIRECT",
 }  # fmt: skip
@@ -59,7 +61,7 @@ def _file(policy: L7Policy, place: names.Place, every: list[dict[str, Any]]) -> 
             policy, secure=place.listener.protocol == "https", six=place.family == 6
         ),
         "most_specific_header_mutations_wins": True,  # a route's edits come last
-        "max_direct_response_body_size_bytes": _LONGEST_ANSWER,
+        "max_direct_response_body_size_bytes": LONGEST_ANSWER,
     }
     return file(place.routes_file, ROUTES, [resource], f"http.{place.name}.rds.{place.name}.version_text")
 
@@ -70,13 +72,27 @@ def _routes(policy: L7Policy, route: Route, version: int, number: int, place: na
         "name": names.route_name(version, number),
         **edits.of_answers(route.response, policy, hsts(policy, place)),
     }
+    if route.rewrite or route.redirect:
+        said["metadata"] = {"filter_metadata": {"paths": {REWRITES: True}}}
     if route.pool is None or not policy.pools[route.pool]:
         config = edge.of_route(policy, route, upgrading=True)
+        if route.redirect:
+            config["before"] = scripts.remembering()
         own = _own(route)
         added = [*own.get("response_headers_to_add", []), *said.get("response_headers_to_add", [])]
-        yield said | {"match": match, "typed_per_filter_config": config, **own, "response_headers_to_add": added}
+        gone = [*own.get("response_headers_to_remove", []), *said.get("response_headers_to_remove", [])]
+        changed = {"response_headers_to_add": added, "response_headers_to_remove": gone}
+        yield said | {"match": match, "typed_per_filter_config": config, **own, **changed}
         return
     reach = names.reach(policy, route.pool, place)
+    most = edge.largest_body(policy, route)
+    if most is not None and route.websocket is not False:  # no filter measures the body of what may become a tunnel
+        yield {
+            **said,
+            "match": matches.only(match, matches.UPGRADING, matches.longer_than(most)),
+            "direct_response": replies.too_large(most),
+            "typed_per_filter_config": edge.of_route(policy, route, upgrading=True),
+        }
     said |= edits.of_route(route.request, "request")
     for only, upgrading, repeatable in _kinds(policy, route):
         yield {
@@ -108,6 +124,7 @@ def _own(route: Route) -> dict[str, Any]:
         return {
             "direct_response": {"status": route.respond.status, **body},
             "response_headers_to_add": [*kind, *extra],
+            "response_headers_to_remove": ["location"],  # Envoy's own in answers 201 and 3xx; they are removed first
         }
     assert route.pool is not None
     return {"direct_response": replies.nobody(route.pool)}
@@ -123,9 +140,9 @@ def _redirect(route: Route) -> dict[str, Any]:
     if "://" in to:
         scheme, _, rest = to.partition("://")
         authority, slash, path = rest.partition("/")
-        host, _, port = authority.partition(":")
+        host, colon, port = authority.rpartition(":") if re.search(r":\d+$", authority) else (authority, "", "")
         found |= {"scheme_redirect": scheme, "host_redirect": host}
-        found |= {"port_redirect": int(port)} if port.isdecimal() else {}
+        found |= {"port_redirect": int(port)} if colon else {}
         to = f"{slash}{path}" or "/"
     if "?" in to:  # caught pieces and a query at once are refused before
         return found | {"path_redirect": to}
@@ -157,7 +174,7 @@ def _onwards(
     if upgrading:
         return found
     answer = route.timeout or policy.timeouts.answer
-    retry: dict[str, Any] = {"per_try_idle_timeout": f"{answer:g}s"}
+    retry: dict[str, Any] = {"per_try_idle_timeout": names.duration(answer)}
     if policy.retries:
         again = "connect-failure,refused-stream" + (",reset,gateway-error" if repeatable else "")
         previous = f"{TYPES}envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"
@@ -169,7 +186,7 @@ def _onwards(
             "host_selection_retry_max_attempts": 5,
         }
     patience = max(policy.limits.body_seconds, answer + 1)
-    return found | {"retry_policy": retry, "idle_timeout": f"{patience:g}s"}
+    return found | {"retry_policy": retry, "idle_timeout": names.duration(patience)}
 
 
 def _hashed(by: str) -> dict[str, Any]:

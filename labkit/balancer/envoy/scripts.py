@@ -7,27 +7,30 @@ from collections.abc import Sequence
 from ipaddress import ip_network
 from typing import Any
 
-from labkit.balancer.l7.auth import ClientCertificate
 from labkit.balancer.l7.forwarded import Forwarded
 from labkit.balancer.l7.route import Route
 from labkit.balancer.policy import L7Policy
 
-from . import edits, lua, names, sessions
-from .edge import USER
+from . import edits, lua, names, paths, sessions
 
 
 def before(policy: L7Policy, route: Route, reach: names.Reach, place: names.Place) -> dict[str, Any] | None:
-    """The script before the session's place is looked up: who asks, who passed it on, what its cookie says."""
+    """The script before the session's place is looked up: what was asked, who passed it on, what its cookie says."""
     targets = policy.pools[reach.pool]
-    asked = [_renamed(route.auth.user) if route.auth and route.auth.user and _by_filter(route) else ""]
+    asked = [paths.REMEMBERED if route.rewrite else ""]
     asked.append(_forwarded(policy.forwarded, place) if policy.forwarded and policy.forwarded.trust else "")
     asked.append(sessions.request_lines(policy.sticky, reach, targets) if policy.sticky else "")
     answered = [sessions.response_lines(policy.sticky, reach, targets) if policy.sticky else ""]
     return _script(asked, answered)
 
 
+def remembering() -> dict[str, Any]:
+    """The script before an answer that takes the path's place: the log is to have what was asked."""
+    return lua.whole(_function("request", paths.REMEMBERED))
+
+
 def after(policy: L7Policy) -> dict[str, Any] | None:
-    """The script after it: the backend does not get the balancer's own cookie."""
+    """The script after it: the backend does not get what is the balancer's own."""
     return _script([sessions.forgotten(policy.sticky)], []) if policy.sticky else None
 
 
@@ -35,20 +38,14 @@ def _script(asked: Sequence[str], answered: Sequence[str]) -> dict[str, Any] | N
     request, response = "".join(asked), "".join(answered)
     parts = []
     if request:
-        parts.append(f"function envoy_on_request(handle)\n  local headers = handle:headers()\n{request}end\n")
+        parts.append(_function("request", request))
     if response:
-        parts.append(f"function envoy_on_response(handle)\n  local headers = handle:headers()\n{response}end\n")
+        parts.append(_function("response", response))
     return lua.whole("\n".join([*([_UNBASE64] if response else []), *parts])) if parts else None
 
 
-def _by_filter(route: Route) -> bool:
-    """Whether one of Envoy's own filters finds out who asks; the script that judges a certificate says it itself."""
-    return not isinstance(route.auth, ClientCertificate)
-
-
-def _renamed(user: str) -> str:
-    """What the filter found out goes into the field that the route names; what the client wrote there goes out."""
-    return _USER.replace("$USER", USER).replace("$NAME", user)
+def _function(way: str, lines: str) -> str:
+    return f"function envoy_on_{way}(handle)\n  local headers = handle:headers()\n{lines}end\n"
 
 
 def _forwarded(forwarded: Forwarded, place: names.Place) -> str:
@@ -70,12 +67,6 @@ def _network(network: str) -> str:
     return f"{{{int(found.network_address)}, {found.num_addresses}}}"
 
 
-_USER = """
-  headers:remove("$NAME")
-  local user = headers:get("$USER")
-  if user ~= nil then headers:replace("$NAME", user) end
-  headers:remove("$USER")
-"""
 _FORWARDED = r"""
   local client = handle:streamInfo():downstreamDirectRemoteAddress()
   client = client:match("^%[(.*)%]:%d+$") or client:match("^([^:]*):%d+$") or client

@@ -35,7 +35,8 @@ def request_lines(sticky: Sticky, reach: names.Reach, targets: Sequence[Target])
     if not sticky.application:
         return ""
     places = ", ".join(f'["{target.name}"] = "{_place(reach, target)}"' for target in targets)
-    return _REQUEST.replace("$PLACES", places).replace("$COOKIE", sticky.cookie).replace("$PLACE", PLACE)
+    text = _REQUEST.replace("$CRUMBS", _CRUMBS).replace("$PLACES", places).replace("$PLACE", PLACE)
+    return text.replace("$COOKIE", sticky.cookie)
 
 
 def response_lines(sticky: Sticky, reach: names.Reach, targets: Sequence[Target]) -> str:
@@ -44,12 +45,14 @@ def response_lines(sticky: Sticky, reach: names.Reach, targets: Sequence[Target]
         return ""
     owners = ", ".join(f'["{_place(reach, target)}"] = "{target.name}"' for target in targets)
     cookie = re.sub(r"([^A-Za-z0-9])", r"%\1", sticky.cookie)  # in a pattern of Lua's
-    return _RESPONSE.replace("$OWNERS", owners).replace("$COOKIE", cookie).replace("$PLACE", PLACE)
+    return _RESPONSE.replace("$OWNERS", owners).replace("$PLACE", PLACE).replace("$COOKIE", cookie)
 
 
 def forgotten(sticky: Sticky) -> str:
-    """What it does with the balancer's own cookie after the place was found: the backend does not get it."""
-    return "" if sticky.application else _FORGOTTEN.replace("$COOKIE", sticky.cookie)
+    """What it does after the place was found: the backend gets neither the balancer's own cookie nor the place."""
+    if sticky.application:
+        return f'  headers:remove("{PLACE}")\n'
+    return _FORGOTTEN.replace("$CRUMBS", _CRUMBS).replace("$COOKIE", sticky.cookie)
 
 
 def _place(reach: names.Reach, target: Target) -> str:
@@ -57,13 +60,17 @@ def _place(reach: names.Reach, target: Target) -> str:
     return f"[{address}]:{reach.port}" if ":" in address else f"{address}:{reach.port}"
 
 
+_CRUMBS = r"""  local lines = {}  -- of Cookie: there may be several
+  for number = 0, headers:getNumValues("cookie") - 1 do lines[#lines + 1] = headers:getAtIndex("cookie", number) end
+  headers:remove("cookie")"""
 _REQUEST = (
     r"""
   headers:remove("$PLACE")
   local places = {$PLACES}
-  local crumbs, all = {}, headers:get("cookie")
-  if all ~= nil then
-    for crumb in (all .. ";"):gmatch("[ \t]*([^;]-)[ \t]*;") do
+$CRUMBS
+  local crumbs = {}
+  if #lines > 0 then
+    for crumb in (table.concat(lines, ";") .. ";"):gmatch("[ \t]*([^;]-)[ \t]*;") do
       local name, value = crumb:match("^([^=]*)=(.*)$")
       if name == "$COOKIE" then
         local owner, own = value:match("^\"?([^"""
@@ -78,7 +85,7 @@ _REQUEST = (
       end
       if crumb ~= "" then crumbs[#crumbs + 1] = crumb end
     end
-    headers:replace("cookie", table.concat(crumbs, "; "))
+    if #crumbs > 0 then headers:add("cookie", table.concat(crumbs, "; ")) end
   end
 """
 )
@@ -99,11 +106,12 @@ _RESPONSE = r"""
   end
 """
 _FORGOTTEN = r"""
-  local crumbs, all = {}, headers:get("cookie")
-  if all ~= nil then
-    for crumb in (all .. ";"):gmatch("[ \t]*([^;]-)[ \t]*;") do
+$CRUMBS
+  local crumbs = {}
+  if #lines > 0 then
+    for crumb in (table.concat(lines, ";") .. ";"):gmatch("[ \t]*([^;]-)[ \t]*;") do
       if crumb ~= "" and crumb:match("^[^=]*") ~= "$COOKIE" then crumbs[#crumbs + 1] = crumb end
     end
-    if #crumbs > 0 then headers:replace("cookie", table.concat(crumbs, "; ")) else headers:remove("cookie") end
+    if #crumbs > 0 then headers:add("cookie", table.concat(crumbs, "; ")) end
   end
 """

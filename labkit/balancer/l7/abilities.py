@@ -2,7 +2,10 @@
 
 from collections.abc import Callable, Iterator
 
+from labkit.balancer.l7.auth import Basic
 from labkit.balancer.l7.code import called
+from labkit.balancer.l7.patterns import Regex
+from labkit.balancer.l7.route import Route
 from labkit.balancer.limits import Limits
 from labkit.balancer.policy import L7Policy
 
@@ -48,11 +51,37 @@ def _routes_of_envoy(policy: L7Policy) -> Iterator[str]:
                 f"Route({route.label!r}, redirect={to!r}): the engine envoy cannot put a caught piece and a query into "
                 'one redirect. Leave the query out (the request\'s own is kept), or use engine="mitmproxy".'
             )
+        for name, text in _texts(route):
+            if not text.isascii():
+                yield (
+                    f"Route({route.label!r}): the engine envoy can neither look for nor write {text!r} ({name}): its "
+                    "configuration is UTF-8, and the bytes of header fields are not. Keep to ASCII, or use "
+                    'engine="mitmproxy".'
+                )
+        if isinstance(route.auth, Basic) and any(user.startswith("#") for user, _ in route.auth.users):
+            yield (
+                f"Route({route.label!r}): the engine envoy takes a user whose name begins with # for a comment: give "
+                'another name, or use engine="mitmproxy".'
+            )
         if route.max_body == 0:
             yield (
                 f"Route({route.label!r}, max_body=0): the engine envoy lets at least one byte through. Ask for methods "
                 'without a body, or use engine="mitmproxy".'
             )
+
+
+def _texts(route: Route) -> Iterator[tuple[str, str]]:
+    """All that *route* wants to be in header fields, by what it is for."""
+    for argument in ("headers", "cookies"):
+        for name, test in getattr(route, argument):
+            if not isinstance(test, bool):
+                yield f"{argument}: {name}", test.pattern if isinstance(test, Regex) else test
+    for argument in ("request", "response"):
+        edit = getattr(route, argument)
+        for name, value in (*edit.set, *edit.add) if edit else ():
+            yield f"{argument}: {name}", value
+    for name, value in route.respond.headers if route.respond else ():
+        yield f"respond: {name}", value
 
 
 def _runs_no_python(policy: L7Policy) -> Iterator[str]:

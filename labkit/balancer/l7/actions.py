@@ -3,6 +3,7 @@
 An `Answer` or a `Redirect` is given by the balancer itself; an `Edit` changes header fields on their way.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -12,6 +13,11 @@ from labkit.balancer.l7.fields import Pairs, names, pairs
 from labkit.errors import PolicyError
 from labkit.wording import encodable, shown
 
+_URL = re.compile("https?://([^/?#]*)")
+_AUTHORITY = re.compile(
+    r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:(?:[0-9]{1,4}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?"
+)
+LONGEST_ANSWER = 1 << 20  # bytes
 _REDIRECTS = (301, 302, 303, 307, 308)
 
 
@@ -31,6 +37,8 @@ class Answer:
             raise PolicyError(f"Answer({shown(status)}): it is a final status of HTTP, such as 200 or 503.")
         if not isinstance(text, str) or not encodable(text):
             raise PolicyError(f"Answer({status}, {shown(text)}): the text of an answer is text.")
+        if len(text.encode()) > LONGEST_ANSWER:
+            raise PolicyError(f"Answer({status}, …): the text of an answer has at most {LONGEST_ANSWER:,} bytes.")
         if text and status in (204, 205, 304):
             raise PolicyError(f"Answer({status}, {shown(text)}): an answer {status} has no content (RFC 9110 §15).")
         object.__setattr__(self, "status", int(status))
@@ -54,6 +62,8 @@ class Redirect:
             raise PolicyError(f'Redirect({shown(to)}): it leads to a path or a URL, as in Redirect("https://lb/*").')
         if not to.isprintable() or " " in to:
             raise PolicyError(f"Redirect({shown(to)}): a URL holds no spaces or control characters: write %20.")
+        if (url := _URL.match(to)) and not _AUTHORITY.fullmatch(url[1]):
+            raise PolicyError(f"Redirect({shown(to)}): {shown(url[1])} is no host, with or without a port.")
         if isinstance(status, bool) or status not in _REDIRECTS:
             raise PolicyError(
                 f"Redirect({shown(to)}, {shown(status)}): a redirect is {', '.join(map(str, _REDIRECTS))}."
@@ -75,7 +85,12 @@ class Edit:
     remove: tuple[str, ...]
 
     def __init__(self, set: Any = (), add: Any = (), remove: Any = ()) -> None:
-        object.__setattr__(self, "set", pairs("Edit(set)", set))
+        lines = pairs("Edit(set)", set)
+        if len({name.lower() for name, _ in lines}) < len(lines):
+            raise PolicyError(
+                f"Edit(set={shown(set)}): a name is there twice, whatever its case; add= puts more lines."
+            )
+        object.__setattr__(self, "set", lines)
         object.__setattr__(self, "add", pairs("Edit(add)", add))
         object.__setattr__(self, "remove", names("Edit(remove)", remove))
 

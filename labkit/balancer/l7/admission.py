@@ -47,16 +47,17 @@ class Admission:
                 challenge = (("WWW-Authenticate", verdict.challenge),) if verdict.challenge else ()
                 return Reply(verdict.status, verdict.reason, challenge)
             user = verdict
-        if route.limit and (wait := self._take(route, route.limit, request, now)):
+        if route.limit and (wait := self._take(route, route.limit, request, user, now)):
             much = f"{route.limit.requests} in {route.limit.seconds:g} s"
             return Reply(429, f"this route lets {much} through", (("Retry-After", retry_after(wait)),))
         if route.max_body is not None and size is not None and size > route.max_body:
             return Reply(413, too_large(route.max_body))
         return self._own(route, request) or Admitted(user)
 
-    def _take(self, route: Route, limit: RateLimit, request: Watched, now: float) -> float:
+    def _take(self, route: Route, limit: RateLimit, request: Watched, user: str | None, now: float) -> float:
         buckets = self._buckets.setdefault((route.label, limit), Buckets(limit))
-        return buckets.take(limit.key(request), now)
+        told = route.auth is not None and route.auth.user is not None and limit.header == route.auth.user
+        return buckets.take(limit.key_of(user or None) if told else limit.key(request), now)
 
     def _own(self, route: Route, request: Watched) -> Reply | None:
         if route.respond:

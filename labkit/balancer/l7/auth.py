@@ -13,12 +13,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from labkit.balancer.l7.fields import TOKEN, Pairs
+from labkit.balancer.l7.fields import TOKEN, Pairs, check_name
 from labkit.balancer.l7.request import Watched
 from labkit.errors import PolicyError
 from labkit.wording import encodable, shown
 
 _CERTIFIED = re.compile(r"[a-z0-9_*](?:[a-z0-9_.-]{0,251}[a-z0-9])?")
+_TELLABLE = re.compile(
+    r"(?:[^\x00-\x20\x7f](?:[^\x00-\x1f\x7f]*[^\x00-\x20\x7f])?)?"
+)  # on one line, no blanks around it
+_BAD_TOKEN = 'Bearer error="invalid_token"'
 _LEAST_SECRET = 32  # bytes: RFC 7518 §3.2 wants as many as the hash has
 
 
@@ -146,10 +150,13 @@ class Jwt:
                 options={"require": ["exp"], "verify_aud": self.audience is not None, "verify_iat": False},
             )
         except jwt.InvalidAudienceError:
-            return Refused(403, "the token is for somebody else (its audience)", 'Bearer error="invalid_token"')
+            return Refused(403, "the token is for somebody else (its audience)", _BAD_TOKEN)
         except jwt.InvalidTokenError as error:
-            return Refused(401, f"the token is not good: {error}", 'Bearer error="invalid_token"')
-        return str(claims.get("sub", ""))
+            return Refused(401, f"the token is not good: {error}", _BAD_TOKEN)
+        subject = str(claims.get("sub", ""))
+        if self.user and not _TELLABLE.fullmatch(subject):
+            return Refused(401, "the token is for somebody whose name no header field can hold", _BAD_TOKEN)
+        return subject
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -197,20 +204,24 @@ def _whose(secrets: Pairs, shown_secret: str) -> str | None:
 
 
 def _secrets(asker: str, given: object) -> Pairs:
-    if isinstance(given, tuple):
-        given = dict(given)
-    if not isinstance(given, Mapping) or not given:
+    if isinstance(given, Mapping):
+        given = tuple(given.items())
+    if not isinstance(given, tuple) or not given or not all(isinstance(one, tuple) and len(one) == 2 for one in given):
         raise PolicyError(f'{asker}(...): it is the user\'s name and the secret, as in {asker}({{"alice": "secret"}}).')
-    for name, secret in given.items():
+    for name, secret in given:
         for one in (name, secret):
             if not isinstance(one, str) or not re.fullmatch(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?", one):
                 raise PolicyError(f"{asker}(...): a user's name and the secret are printable ASCII, and not empty.")
-    if len(set(given.values())) < len(given) and asker == "ApiKey":
+    if len({name for name, _ in given}) < len(given):
+        raise PolicyError(f"{asker}(...): a user is named twice: give each one secret.")
+    if len({secret for _, secret in given}) < len(given) and asker == "ApiKey":
         raise PolicyError("ApiKey(...): two users have the same key, so none could be told from the other.")
-    return tuple(given.items())
+    return given
 
 
 def _header(asker: str, argument: str, name: object) -> str:
     if not isinstance(name, str) or not TOKEN.fullmatch(name):
         raise PolicyError(f"{asker}({argument}={shown(name)}): it is the name of a header field, such as x-user.")
+    if argument == "user":
+        check_name(f"{asker}(user={shown(name)})", name)
     return name.lower()

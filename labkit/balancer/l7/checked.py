@@ -1,7 +1,7 @@
 """What a `Route` holds, judged: each refusal names the route, what is wrong, and how it is written. Pure."""
 
-import math
 import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 
 from labkit.balancer.l7.actions import Answer, Edit, Redirect
@@ -29,6 +29,7 @@ _VALUES: dict[str, tuple[tuple[type, ...], str]] = {
     "max_body": ((int,), "1_000_000"),
     "timeout": ((int, float), "5"),
 }
+_LARGEST = sys.float_info.max
 _MOST = 8192  # characters of a value; no larger one fits into a request's head
 
 
@@ -93,7 +94,8 @@ def _wrong_values(route: Route) -> Iterator[str]:
     for argument, (kinds, example) in _VALUES.items():
         value = getattr(route, argument)
         if value is not None and not isinstance(value, kinds):
-            yield f"{argument}={shown(value)}: write it as in {argument}={example}."
+            what = type(value).__name__ if argument == "auth" else shown(value)  # lest it shows a secret
+            yield f"{argument}={what}: write it as in {argument}={example}."
     if route.max_body is not None and (isinstance(route.max_body, bool) or not 0 <= route.max_body <= 1 << 40):
         yield f"max_body={shown(route.max_body)}: it is a number of bytes."
     if route.timeout is not None and (isinstance(route.timeout, bool) or not 0.05 <= route.timeout <= 86_400):
@@ -125,7 +127,8 @@ def _wrong_method(methods: object) -> Iterator[str]:
         if not isinstance(method, str) or not TOKEN.fullmatch(method):
             yield f'method={shown(method)}: a method is one word, as in method="GET".'
         elif method != method.upper():
-            yield f"method={shown(method)}: methods are told apart by case (RFC 9110 §9.1): write {method.upper()!r}."
+            right = shown(method.upper())
+            yield f"method={shown(method)}: methods are told apart by case (RFC 9110 §9.1): write {right}."
 
 
 def _wrong_host(host: object) -> Iterator[str]:
@@ -145,16 +148,16 @@ def _wrong_tests(
     what: str = "a name",
     numbers: bool = False,
 ) -> Iterator[str]:
-    if not isinstance(tests, tuple):
+    if not isinstance(tests, tuple) or not all(isinstance(one, tuple) and len(one) == 2 for one in tests):
         yield f"{argument}={shown(tests)}: it is name and value, as in {argument}={example}."
         return
     for name, test in tests:
         about = f"{argument}={{{shown(name)}: {shown(test)}}}"
-        if not isinstance(name, str) or not name or (names and not names.fullmatch(name)):
+        if not isinstance(name, str) or not name or not encodable(name) or (names and not names.fullmatch(name)):
             yield f"{about}: {shown(name)} is not {what}. Write it as in {argument}={example}."
         elif numbers and isinstance(test, int | float) and not isinstance(test, bool):
-            if not math.isfinite(test):
-                yield f"{about}: JSON has no such number."
+            if not abs(test) <= _LARGEST:
+                yield f"{about}: JSON has no such number that everybody reads alike (RFC 8259 §6)."
         elif not isinstance(test, str | bool | Regex):
             yield (
                 f"{about}: a value is text, re.compile(...), True (it is there) or False (it is not), "
@@ -165,9 +168,10 @@ def _wrong_tests(
 
 
 def _sendable(argument: str, text: str) -> bool:
-    """Whether a request can have it there: header fields are one line of latin-1, without blanks around it."""
+    """Whether a request can have it there: header fields are one line of latin-1, without blanks around it, and
+    the quotes around a cookie's value are none of it."""
     if len(text) > _MOST or not encodable(text):
         return False
     if argument == "headers":
         return text == text.strip(" \t") and not re.search(r"[\x00-\x08\x0a-\x1f\x7f]|[^\x00-\xff]", text)
-    return argument != "cookies" or not re.search(r"[\x00-\x20;\x7f]|[^\x00-\xff]", text)
+    return argument != "cookies" or not re.search(r'[\x00-\x20;\x7f]|[^\x00-\xff]|^".*"$', text)

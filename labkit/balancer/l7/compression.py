@@ -14,18 +14,20 @@ TEXTS = (
     *("application/json", "application/javascript", "application/xml", "application/xhtml+xml", "image/svg+xml"),
     *("application/problem+json", "application/ld+json", "application/manifest+json"),
 )
+_QUALITY = re.compile(
+    r"[ \t]*q=(?!0(?:\.0*)?[ \t]*$)(?:0(?:\.\d{0,3})?|1(?:\.0{0,3})?)[ \t]*"
+)  # above 0 (RFC 9110 §12.4.2)
 _GZIP = 16 + zlib.MAX_WBITS
 Lines = list[tuple[str, str]]
 
 
 def accepts_gzip(accepted: str) -> bool:
-    """Whether Accept-Encoding says that gzip is taken, and not with a quality of 0."""
+    """Whether Accept-Encoding says that gzip is taken: with a quality above 0, by name before ``*``."""
+    taken: dict[str, bool] = {}
     for part in accepted.lower().split(","):
-        coding, _, parameters = part.partition(";")
-        if coding.strip() in ("gzip", "x-gzip", "*"):
-            quality = re.fullmatch(r"\s*q\s*=\s*([\d.]+)\s*", parameters) if parameters else None
-            return quality is None or float(quality[1].strip(".") or 0) > 0
-    return False
+        coding, semicolon, parameters = part.partition(";")
+        taken.setdefault(coding.strip(), not semicolon or bool(_QUALITY.fullmatch(parameters)))
+    return next((taken[coding] for coding in ("gzip", "x-gzip", "*") if coding in taken), False)
 
 
 def worth(status: int, lines: Sequence[tuple[str, str]]) -> bool:

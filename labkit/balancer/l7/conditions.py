@@ -80,7 +80,9 @@ def _covers(pattern: str | Regex, path: str) -> bool:
 
 
 def _is_host(pattern: str | Regex | None, host: str) -> bool:
-    return pattern.matches(host) if isinstance(pattern, Regex) else matches((pattern or "").lower(), host)
+    if isinstance(pattern, Regex):
+        return Regex(f"(?i){pattern.pattern}").matches(host)
+    return matches((pattern or "").lower(), host)
 
 
 def _json_fits(wish: Any, value: Any) -> bool:

@@ -1,5 +1,6 @@
 """Which other sites' scripts may read the answers (CORS, the Fetch standard), as a value. Pure."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ from labkit.balancer.l7.numbers import whole
 from labkit.errors import PolicyError
 from labkit.wording import shown
 
+_ORIGIN = re.compile(r"https?://[A-Za-z0-9._-]+(:[0-9]+)?|https?://\[[0-9A-Fa-f:.]+\](:[0-9]+)?")  # RFC 6454 §6.2
 Lines = list[tuple[str, str]]
 
 
@@ -37,7 +39,7 @@ class Cors:
     ) -> None:
         found = (origins,) if isinstance(origins, str) else _texts("origins", origins)
         for origin in found:
-            if origin != "*" and not (origin.startswith(("http://", "https://")) and origin.count("/") == 2):
+            if origin != "*" and not _ORIGIN.fullmatch(origin):
                 raise PolicyError(
                     f'Cors({shown(origin)}): an origin is a scheme and a host, as in "https://shop.test".'
                 )

@@ -2,15 +2,16 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from json import dumps
 from string import printable
 from typing import Any
 from urllib.parse import quote
 
+from labkit.balancer.l7.admission import Admission, Reply
 from labkit.balancer.l7.matching import Decision, decide
-from labkit.balancer.l7.request import Request, Watched
+from labkit.balancer.l7.request import HELD_BODY, Request, Watched
 from labkit.balancer.l7.route import Route
 from labkit.balancer.l7.tls import Tls, at_the_door
 from labkit.errors import PolicyError
@@ -78,31 +79,40 @@ def request_of(
 def explanation(
     routes: tuple[Route, ...], request: Request, tls: Tls | None = None, https_port: int = 443
 ) -> Explanation:
-    """What the routes would do with *request*, if *tls* lets them see it. Functions of routes are asked here; raises
-    what they raise."""
+    """What the routes would do with *request*, if *tls* lets them see it, and no limit stands in its way. Functions of
+    routes are asked here; raises what they raise."""
     if tls and tls.redirect and not request.secure:
         watched = Watched(request)
         reply = at_the_door(tls, watched, https_port)
         said = f"{reply.status}, {reply.reason}" if reply else ""
         then = f"the balancer answers {said}; no route is asked. Ask with the https:// URL for the routes"
         return Explanation(f"{request.method} {request.target}", None, None, watched.reads, (), then)
-    decision = decide(routes, request)
+    held = request if len(request.body or b"") <= HELD_BODY else replace(request, body=None)
+    decision = decide(routes, held)
+    watched = Watched(held)
+    then = _then(decision, watched, len(request.body or b""))
+    reads = tuple(dict.fromkeys([*decision.reads, *watched.reads]))
     passed = tuple((route.label, why) for route, why in decision.passed)
-    return Explanation(
-        f"{request.method} {request.target}", decision.rule, decision.pool, decision.reads, passed, _then(decision)
-    )
+    return Explanation(f"{request.method} {request.target}", decision.rule, decision.pool, reads, passed, then)
 
 
-def _then(decision: Decision) -> str:
+def _then(decision: Decision, watched: Watched, size: int) -> str:
+    """What follows, where no limit has been reached and a backend is there."""
     if decision.route is None:
         return "the balancer answers 404; no backend is contacted"
+    admitted = Admission().judge(decision.route, watched, size, 0.0)
+    if isinstance(admitted, Reply):
+        said = f"{admitted.status}, {admitted.reason}" if admitted.reason else str(admitted.status)
+        return f"the balancer answers {said}; no backend is contacted"
     return f"goes to the pool {decision.pool}"
 
 
 def _texts(argument: str, given: object) -> list[tuple[str, str]]:
     if given is None:
         return []
-    if not isinstance(given, Mapping) or not all(isinstance(one, str) for pair in given.items() for one in pair):
+    if not isinstance(given, Mapping) or not all(
+        isinstance(one, str) and encodable(one) for pair in given.items() for one in pair
+    ):
         raise PolicyError(
             f"lab.balancer.explain({argument}={shown(given)}): they are name and value, both text, as in {_EXAMPLE}."
         )

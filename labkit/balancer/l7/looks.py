@@ -40,7 +40,8 @@ def _admitting(route: Route, client: str) -> list[str]:
         found.append(CERTIFICATE)
     elif route.auth:
         found.append("http.header.authorization")
-    if route.limit and route.limit.by != "route":
+    named = route.auth.user if route.auth else None  # what is there is the balancer's word, and not the client's
+    if route.limit and route.limit.by != "route" and (route.limit.header is None or route.limit.header != named):
         found.append(field_of(route.limit.header) if route.limit.header else client)
     return found
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from labkit.wording import shown
 
+_HALF = re.compile("[\ud800-\udfff]")  # half a character, as JSON may escape it; RE2 reads UTF-8, which has none
 _FLAGS = {re.IGNORECASE: "i", re.MULTILINE: "m", re.DOTALL: "s"}
 
 
@@ -47,7 +48,11 @@ class Regex:
             ) from None
 
     def matches(self, value: str) -> bool:
-        return _compiled(self.pattern).fullmatch(value) is not None
+        return _compiled(self.pattern).fullmatch(_HALF.sub("\ufffd", value)) is not None
+
+    def count(self) -> int:
+        """How many groups it has."""
+        return int(_compiled(self.pattern).groups)
 
     def groups(self, value: str) -> tuple[str | None, ...] | None:
         """What the groups caught, the whole first; None if it does not match."""

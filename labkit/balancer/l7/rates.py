@@ -20,7 +20,8 @@ class RateLimit:
 
     A bucket of *burst* tokens (as many as *requests* unless given) is filled evenly; a request takes one, and finds 429
     with Retry-After where there is none. by: ``"client"``, a bucket for each address; ``"route"``, one for all; or
-    ``"header:x-user"``, one for each value of a field, and one for those without it.
+    ``"header:x-user"``, one for each value of a field, and one for those without it. Where the route's auth tells the
+    backend in that field who asks, that is the value, whatever the client wrote there.
     """
 
     requests: int
@@ -55,7 +56,12 @@ class RateLimit:
         """Whose bucket a request takes from."""
         if self.by == "route":
             return ""
-        return request.client if self.by == "client" else (request.header(self.header or "") or "")
+        return request.client if self.by == "client" else self.key_of(request.header(self.header or ""))
+
+    @staticmethod
+    def key_of(value: str | None) -> str:
+        """The bucket of those who have *value* in the field, or no such field: an empty value is one, too."""
+        return "" if value is None else f"={value}"
 
 
 class Buckets:

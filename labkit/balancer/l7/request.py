@@ -5,7 +5,7 @@ the fields it read, so that a decision never claims to have read what it did not
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl, unquote_plus
 from labkit.balancer.l7.paths import path_of, query_of
 
 HELD_BODY = 64 * 1024  # bytes of a request body that is waited for before deciding; nothing looks into a larger one
+_DEEPEST = 200  # values within values: JSON that is nested deeper is none
 _JSON, _FORM = "json", "application/x-www-form-urlencoded"
 NOTHING = object()  # where JSON has no such value; None would be its null
 
@@ -105,14 +106,14 @@ class Request:
 
     @cached_property
     def cookies(self) -> Mapping[str, str]:
-        """The cookies by name; of several of one name the first."""
+        """The cookies by name, without quotes around their values; of several of one name the first."""
         found: dict[str, str] = {}
         for name, value in self.lines:
             if name.lower() == "cookie":
                 for crumb in value.split(";"):
-                    key, _, text = crumb.strip(" \t").partition("=")
-                    if key:
-                        found.setdefault(key, text)
+                    key, equals, text = crumb.strip(" \t").partition("=")
+                    if key and equals:
+                        found.setdefault(key, text[1:-1] if len(text) > 1 and text[0] == text[-1] == '"' else text)
         return MappingProxyType(found)
 
     @property
@@ -126,7 +127,7 @@ class Request:
         """The fields of a form in its body, decoded, by name; of several of one name the first."""
         if self.body is None or not self._is(_FORM):
             return MappingProxyType({})
-        return MappingProxyType(dict(reversed(parse_qsl(self.body.decode("latin-1"), keep_blank_values=True))))
+        return MappingProxyType(dict(reversed(parse_qsl(self.body.decode("utf-8", "replace"), keep_blank_values=True))))
 
     @cached_property
     def json(self) -> Any:
@@ -134,9 +135,10 @@ class Request:
         if self.body is None or not self._is(_JSON):
             return NOTHING
         try:
-            return json.loads(self.body)
+            found = json.loads(self.body.decode("utf-8-sig"), parse_constant=_no_number)
         except (ValueError, RecursionError):
             return NOTHING
+        return found if _depth(found) <= _DEEPEST else NOTHING
 
     def json_field(self, place: str) -> Any:
         """The value at *place* (names joined by dots) of the JSON in its body; `NOTHING` if there is none."""
@@ -235,6 +237,23 @@ class Watched:
         """The value at *place* of the JSON in the body; `NOTHING` if it is not there."""
         self.note("http.body", "http.header.content-type")
         return self.unwatched.json_field(place)
+
+
+def _no_number(name: str) -> Any:
+    """Python's own NaN and Infinity are no JSON (RFC 8259 §6)."""
+    raise ValueError(name)
+
+
+def _depth(value: Any) -> int:
+    """How many values of *value* stand within each other."""
+    depth, level = 0, [value]
+    while level := [each for one in level if isinstance(one, dict | list) for each in _parts(one)]:
+        depth += 1
+    return depth
+
+
+def _parts(value: dict[str, Any] | list[Any]) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value
 
 
 def field_of(header: str) -> str:

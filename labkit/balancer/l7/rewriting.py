@@ -5,6 +5,7 @@ import re
 from labkit.balancer.l7.paths import filled, path_of, query_of, unescaped
 from labkit.balancer.l7.patterns import Regex
 
+_MOST_PIECES = 9  # as many as a substitution of RE2's can name
 _REFERENCE = re.compile(r"\\(\d)")
 
 
@@ -17,11 +18,15 @@ def rewritten(template: str, path: str | Regex, target: str) -> str:
 
 def template_refusal(template: str, path: str | Regex) -> str | None:
     """Why *template* cannot be filled from what *path* catches, or None."""
+    if "\\" in _REFERENCE.sub("", template):
+        return "\\ stands before the number of a group alone, as in \\1: write %5C for itself"
+    if template.count("*") > _MOST_PIECES:
+        return f"it has more than {_MOST_PIECES} *"
     references = [int(number) for number in _REFERENCE.findall(template)]
     if isinstance(path, Regex):
         if "*" in template:
             return "the path is a regular expression: what its groups caught is \\1, \\2, …, and not *"
-        groups = re.compile(path.pattern).groups if references else 0
+        groups = path.count() if references else 0
         return f"the path has no group {max(references)}" if references and max(references) > groups else None
     if references:
         return "the path is no regular expression: what its * stood for is *, and not \\1"

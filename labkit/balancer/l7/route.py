@@ -13,7 +13,7 @@ from labkit.balancer.l7.patterns import Regex, Tests, written
 from labkit.balancer.l7.rates import RateLimit
 from labkit.balancer.l7.route_refusals import missing_refusal, unknown_refusal
 from labkit.errors import PolicyError
-from labkit.wording import short
+from labkit.wording import short, shown
 
 ANY = "*"
 FUNCTIONS = ("when", "transform_request", "transform_response")  # the arguments that are functions of the user's
@@ -125,6 +125,8 @@ def _frozen(name: str, value: Any) -> Any:
         return tuple((key, _regex(each)) for key, each in value.items())
     if name == "method":
         methods = (value,) if isinstance(value, str) else value
+        if isinstance(methods, list) and not methods:
+            raise PolicyError("Route(method=[]) names no method, and would match nothing: leave method out for any.")
         return tuple(methods) if isinstance(methods, list | tuple) else value
     if name == "redirect" and isinstance(value, str):
         return Redirect(value)
@@ -147,11 +149,20 @@ def _is_given(route: Route, one: "Field[Any]") -> bool:
 
 
 def _thawed(name: str, value: Any) -> str:
-    """As it was written."""
+    """As it was written, as far as it can be."""
     if isinstance(value, Regex):
         return f"re.compile({value.pattern!r})"
-    if name in _MAPPINGS and isinstance(value, tuple):
-        return f"{{{', '.join(f'{key!r}: {_thawed("", each)}' for key, each in value)}}}"
+    if (
+        name in _MAPPINGS
+        and isinstance(value, tuple)
+        and all(isinstance(one, tuple) and len(one) == 2 for one in value)
+    ):
+        return f"{{{', '.join(f'{_thawed("", key)}: {_thawed("", each)}' for key, each in value)}}}"
     if name == "method" and isinstance(value, tuple):
-        return repr(value[0]) if len(value) == 1 else repr(list(value))
-    return called(value) if name in FUNCTIONS else repr(value)
+        return _thawed("", value[0] if len(value) == 1 else list(value))
+    if name in FUNCTIONS:
+        return called(value)
+    try:
+        return repr(value)
+    except Exception:  # a number of too many digits, or an object that cannot be written: `plan` refuses it
+        return shown(value)

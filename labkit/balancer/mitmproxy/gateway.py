@@ -46,7 +46,7 @@ def send_on(
     if policy.request_id:
         lines = [*_but(REQUEST_ID, lines), (REQUEST_ID, number)]
     if route.auth and route.auth.user:
-        lines = [*_but(route.auth.user, lines), *([(route.auth.user, user)] if user else [])]
+        lines = [*_but(route.auth.user, lines), *([(route.auth.user, _bytewise(user))] if user else [])]
     lines.append(("Via", f"{received(request)} {NAME}"))
     if route.request:
         lines = route.request.made(lines)
@@ -79,6 +79,11 @@ def _compressible(response: http.Response, lines: Lines, watched: Watched) -> bo
     asked = watched.unwatched
     takes = asked.method != "HEAD" and compression.accepts_gzip(asked.headers.get("accept-encoding", ""))
     return takes and compression.worth(response.status_code, lines)
+
+
+def _bytewise(text: str) -> str:
+    """*text* in UTF-8, one character a byte."""
+    return text.encode("utf-8", "replace").decode("latin-1")
 
 
 def _but(name: str, lines: Sequence[tuple[str, str]]) -> Lines:

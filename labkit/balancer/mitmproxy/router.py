@@ -16,7 +16,7 @@ from mitmproxy.connection import Client
 
 from labkit.balancer.functions.pool import Pool
 from labkit.balancer.l7 import tls
-from labkit.balancer.l7.admission import Admission, Reply, too_large
+from labkit.balancer.l7.admission import Admission, Reply, granted, too_large
 from labkit.balancer.l7.code import HELD_MESSAGE
 from labkit.balancer.l7.matching import Decision, walk
 from labkit.balancer.l7.request import HELD_BODY, Watched
@@ -268,7 +268,7 @@ class Router:
             return self._answer(flow, Reply(404, _no_route(record(flow), policy)))
         admitted = self._admission.judge(route, watched, size, time.monotonic())
         if isinstance(admitted, Reply):
-            return self._answer(flow, admitted)
+            return self._answer(flow, admitted, granted(route, watched))
         if route.transform_request and size is not None and size > HELD_MESSAGE:
             return self._answer(flow, Reply(413, too_long(route)))
         assert route.pool is not None
@@ -285,8 +285,10 @@ class Router:
         self._upstream.address(flow.request, target, watched, listener)
         send_on(flow.request, policy, route, watched, admitted.user, record(flow).request)
 
-    def _answer(self, flow: http.HTTPFlow, reply: Reply) -> None:
-        fields = self.fields(flow.client_conn, reply.headers)
+    def _answer(self, flow: http.HTTPFlow, reply: Reply, more: Sequence[tuple[str, str]] = ()) -> None:
+        names = {name.lower() for name, _ in reply.headers}
+        own = [*reply.headers, *((name, value) for name, value in more if name.lower() not in names)]
+        fields = self.fields(flow.client_conn, own)
         flow.response = answer(
             reply.status, reply.reason, text=reply.text, fields=fields, head=flow.request.method == "HEAD"
         )

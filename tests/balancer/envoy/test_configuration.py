@@ -4,10 +4,13 @@ import json
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from labkit.balancer.envoy import names, refused
 from labkit.balancer.envoy.configuration import configuration
 from labkit.balancer.envoy.discovery import File
 from labkit.balancer.envoy.listeners import Identity
+from labkit.balancer.limits import Limits
 from labkit.balancer.policy import L7Policy, Route, Target
 from labkit.topology import Listener
 
@@ -92,3 +95,23 @@ def test_its_own_ports_are_none_of_the_labs() -> None:
     other = Listener(1080, "http")
     taken = (PLAIN, other, Listener(15080, "tcp", through=15082))
     assert names.ports((PLAIN, other), taken) == {PLAIN: 15083, other: 15084}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "written"),
+    [
+        (5, "5.000s"),
+        (0.05, "0.050s"),
+        (1e-9, "0.001s"),
+        (86_399.999, "86399.999s"),
+        (5e6, "5000000.000s"),
+        (1e12, "315360000.000s"),
+    ],
+)
+def test_times_are_written_as_envoy_reads_them(seconds: float, written: str) -> None:
+    limits = Limits(header_seconds=seconds, idle_seconds=seconds, fields=1 << 40)
+    (file,) = configuration(replace(POLICY, limits=limits), 1, PLACES, "/x", IDENTITY).listeners
+    manager = resources(file)[0]["filter_chains"][0]["filters"][0]["typed_config"]
+    options = manager["common_http_protocol_options"]
+    assert (manager["request_headers_timeout"], options["idle_timeout"]) == (written, written)
+    assert options["max_headers_count"] < 1 << 32
