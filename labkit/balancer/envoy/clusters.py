@@ -91,7 +91,11 @@ def balancing(balance: Balance) -> dict[str, Any]:
     return {"load_balancing_policy": {"policies": [{"typed_extension_config": extension}]}}
 
 
-_POLICIES = {"round_robin": "ROUND_ROBIN", "random": "RANDOM", "consistent_hash": "MAGLEV"}
+_POLICIES = {
+    "round_robin": "ROUND_ROBIN",
+    "random": "MAGLEV",  # which draws lots where a route makes no hash, and minds weights; RANDOM does not
+    "consistent_hash": "MAGLEV",
+}
 
 
 def _ejection(ejection: Ejection) -> dict[str, Any]:

@@ -24,12 +24,6 @@ def lacks(engine: str, policy: L7Policy) -> list[str]:
 def _of_envoy(policy: L7Policy) -> Iterator[str]:
     yield from _runs_no_python(policy)
     yield from _routes_of_envoy(policy)
-    for pool, balance in policy.balance.items():
-        if balance.algorithm == "random" and len({target.weight for target in policy.pools.get(pool, ())}) > 1:
-            yield (
-                f"The engine envoy takes no weights for the algorithm 'random' (pool {pool!r}): use \"round_robin\" or "
-                '"random_of_two", or engine="mitmproxy".'
-            )
     if policy.limits.line_bytes != Limits().line_bytes:
         yield (
             "The engine envoy has no limit of its own for a line (Limits(line_bytes=…)): set head_bytes, the limit of "

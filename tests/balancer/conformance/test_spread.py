@@ -38,6 +38,11 @@ def test_others_reach_everybody(lab: Lab, l7: Callable[..., None], algorithm: st
     assert min(counts.values()) > 50
 
 
+def test_chance_has_weights_too(lab: Lab, l7: Callable[..., None]) -> None:
+    l7(routes=[Route("*", pool="api")], algorithm="random", weights={"api1": 9})
+    assert 150 < spread(lab, 200)["api1"] < 198
+
+
 def test_the_one_with_least_under_way_is_asked(lab: Lab, l7: Callable[..., None]) -> None:
     """api1 keeps what it is asked; so the other one gets the rest."""
     l7(routes=[Route("*", pool="api")], algorithm="least_requests")

@@ -33,7 +33,6 @@ def test_all_else_both_can():
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
-        ({"algorithm": "random", "weights": {"api1": 2}}, ["takes no weights", "'all'"]),
         ({"limits": Limits(line_bytes=100)}, ["line_bytes", "head_bytes"]),
         ({"forwarded": Forwarded(trust=["fd00::/64"])}, ["fd00::/64", "name the addresses"]),
         ({"routes": [Route("/a/*", redirect="/b/*?c=1")]}, ["'/b/*?c=1'", "Leave the query out"]),
