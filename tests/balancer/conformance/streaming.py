@@ -46,6 +46,7 @@ def talked(trust: str, paths: list[str], cancelled: list[str]) -> dict[str, Any]
     """
     import socket
     import ssl
+    from functools import partial
 
     import h2.config
     import h2.connection
@@ -83,6 +84,9 @@ def talked(trust: str, paths: list[str], cancelled: list[str]) -> dict[str, Any]
                     note(event)
             sock.sendall(connection.data_to_send())
 
+    def heard(number: int, awaited: list[str]) -> bool:
+        return all(f"{number}{path} " in told[path]["heard"] for path in awaited)
+
     for path in paths:
         stream = connection.get_next_available_stream_id()
         streams[stream] = path
@@ -94,11 +98,7 @@ def talked(trust: str, paths: list[str], cancelled: list[str]) -> dict[str, Any]
             going = {stream: path for stream, path in streams.items() if number == 0 or path not in cancelled}
             for stream, path in going.items():
                 connection.send_data(stream, f"{number}{path} ".encode(), end_stream=number == 2)
-            until(
-                lambda awaited=going.values(), piece=number: all(
-                    f"{piece}{path} " in told[path]["heard"] for path in awaited
-                )
-            )
+            until(partial(heard, number, list(going.values())))
             if number == 0:
                 for stream, path in streams.items():
                     if path in cancelled:
