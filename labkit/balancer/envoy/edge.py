@@ -46,13 +46,18 @@ def of_route(policy: L7Policy, route: Route, *, upgrading: bool) -> dict[str, Co
         found["certificate"] = lua.whole(door.certificate(route.auth))
     if route.limit:
         found["limit"] = _limit(route.limit)
-    most = [size for size in (route.max_body, policy.limits.body_bytes) if size is not None]
-    if most and not upgrading:  # it would wait for the end of what never ends
+    most = longest_body(policy, route)
+    if most is not None and not upgrading:  # it would wait for the end of what never ends
         found["buffer"] = {
             "@type": f"{FILTERS}buffer.v3.BufferPerRoute",
-            "buffer": {"max_request_bytes": max(1, min(*most, 2**32 - 1))},
+            "buffer": {"max_request_bytes": max(1, min(most, 2**32 - 1))},
         }
     return found
+
+
+def longest_body(policy: L7Policy, route: Route) -> int | None:
+    """How many bytes a request's body may have there; None: any number."""
+    return min((size for size in (route.max_body, policy.limits.body_bytes) if size is not None), default=None)
 
 
 def jwt_filter(policy: L7Policy) -> Config:

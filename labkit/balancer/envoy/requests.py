@@ -12,6 +12,7 @@ from typing import Any
 from labkit.balancer.l7.looks import CERTIFICATE, looked_at
 from labkit.balancer.policy import L7Policy
 
+from .edge import longest_body
 from .names import NO_ROUTE, REFUSED
 
 _TUNNEL, _END = "DownstreamTunnelSuccessfullyEstablished", "DownstreamEnd"
@@ -55,7 +56,8 @@ def event_of(
     began = int(told["began"])
     asked = told.get("asked") if not told.get("body") else None
     policy, number = _route(told.get("route") or "", policies)
-    if status in _BEFORE_ROUTES and (told.get("details") or "").startswith("lua"):
+    scripted = status in _BEFORE_ROUTES and (told.get("details") or "").startswith("lua")
+    if scripted and not (status == 413 and _too_long(told, policy, number)):
         number = None  # a script answered before any route was asked
     ended = began + (told.get("answered") or told.get("answering") or told.get("heard") or asked or 0)
     front = _side(told, life, "front", ("client", "server", "tls"))
@@ -99,6 +101,13 @@ def _route(name: str, policies: Mapping[int, L7Policy]) -> tuple[L7Policy | None
     version, _, place = name.partition(":")
     policy = policies.get(int(version)) if version.isdecimal() else None
     return policy, int(place) if policy and place != NO_ROUTE else None
+
+
+def _too_long(told: Mapping[str, Any], policy: L7Policy | None, number: int | None) -> bool:
+    """Whether it was the route that took no body of that length."""
+    most = longest_body(policy, policy.routes[number]) if policy and number is not None else None
+    length = str((told.get("headers") or {}).get("content-length", ""))
+    return most is not None and length.isdecimal() and int(length) > most
 
 
 def _reads(policy: L7Policy, number: int | None, secure: bool, six: bool) -> tuple[str, ...]:

@@ -193,7 +193,7 @@ def _filters(
     if policy.sticky:
         secure = place.listener.protocol == "https"
         found["session"] = sessions.session_filter(policy.sticky, secure=secure)
-    if script := scripts.before(policy, route, reach, place):
+    if script := scripts.before(policy, route, reach, place, upgrading=upgrading):
         found["before"] = script
     if script := scripts.after(policy):
         found["after"] = script

@@ -13,13 +13,17 @@ from labkit.balancer.l7.route import Route
 from labkit.balancer.policy import L7Policy
 
 from . import edits, lua, names, sessions
-from .edge import USER
+from .edge import USER, longest_body
 
 
-def before(policy: L7Policy, route: Route, reach: names.Reach, place: names.Place) -> dict[str, Any] | None:
-    """The script before the session's place is looked up: who asks, who passed it on, what its cookie says."""
-    targets = policy.pools[reach.pool]
-    asked = [_renamed(route.auth.user) if route.auth and route.auth.user and _by_filter(route) else ""]
+def before(
+    policy: L7Policy, route: Route, reach: names.Reach, place: names.Place, *, upgrading: bool
+) -> dict[str, Any] | None:
+    """The script before the session's place is looked up: how much it is, who asks, who passed it on, what its cookie
+    says."""
+    targets, most = policy.pools[reach.pool], longest_body(policy, route)
+    asked = ["" if most is None or upgrading else _LONGEST.replace("$MOST", str(most))]
+    asked += [_renamed(route.auth.user) if route.auth and route.auth.user and _by_filter(route) else ""]
     asked.append(_forwarded(policy.forwarded, place) if policy.forwarded and policy.forwarded.trust else "")
     asked.append(sessions.request_lines(policy.sticky, reach, targets) if policy.sticky else "")
     answered = [sessions.response_lines(policy.sticky, reach, targets) if policy.sticky else ""]
@@ -70,6 +74,13 @@ def _network(network: str) -> str:
     return f"{{{int(found.network_address)}, {found.num_addresses}}}"
 
 
+# The filter that holds bodies counts all but the last piece, which in HTTP/2 may be the whole, and says how long it is.
+_LONGEST = """
+  if (tonumber(headers:get("content-length")) or 0) > $MOST then
+    return handle:respond({[":status"] = "413", ["content-type"] = "text/plain; charset=utf-8"},
+                          "413 Content Too Large: this route takes bodies of $MOST bytes at most\\n")
+  end
+"""
 _USER = """
   headers:remove("$NAME")
   local user = headers:get("$USER")
