@@ -1,13 +1,18 @@
 """What the kernel sends on to the balancer itself: a listener whose connections end in a proxy at another port."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from labkit.topology import Listener
 
 
 @dataclass(frozen=True, slots=True)
 class Inward:
-    """New connections of *listener* end at *port* of the address that they came to. Not a choice of a backend."""
+    """New connections of *listener* end at *port* of the address that they came to. Not a choice of a backend.
+
+    transport: what is sent on; QUIC comes over UDP to listeners that are TCP's.
+    """
 
     listener: Listener
     port: int
+    transport: Literal["tcp", "udp"] = "tcp"

@@ -16,7 +16,7 @@ from .routes import routes_file
 class Configuration:
     """Files in the order in which they take effect: clusters and endpoints, then listeners, then routes that lead there
     and ask for what is set up there, then the endpoints of clusters to which none leads any more. reaches: all clusters
-    there are by then."""
+    there are by then. quic: whether QUIC is listened for by then."""
 
     version: int
     before: tuple[File, ...]
@@ -24,6 +24,7 @@ class Configuration:
     routes: tuple[File, ...]
     after: tuple[File, ...]
     reaches: tuple[names.Reach, ...]
+    quic: bool
 
 
 def configuration(
@@ -33,8 +34,14 @@ def configuration(
     folder: str,
     identity: Identity | None = None,
     reaches: Sequence[names.Reach] = (),
+    quic: bool = False,
 ) -> Configuration:
-    """What carries out *policy*, the *version*-th, where clusters for *reaches* are there already."""
+    """What carries out *policy*, the *version*-th, where clusters for *reaches* are there already.
+
+    quic: it was listened for before, and still is: who came over it goes on, by the routes of this policy.
+    """
+    quic = identity is not None and (quic or policy.http3)
+    places = [place for place in places if quic or not place.quic]
     wanted = reached(policy, places)
     every = tuple(dict.fromkeys([*reaches, *wanted]))
     return Configuration(
@@ -44,4 +51,5 @@ def configuration(
         tuple(routes_file(policy, version, place) for place in places),
         tuple(endpoints_file(each, ()) for each in every if each not in wanted),
         every,
+        quic,
     )

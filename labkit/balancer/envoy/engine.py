@@ -29,6 +29,7 @@ from .bootstrap import bootstrap
 from .configuration import Configuration, configuration
 from .listeners import Identity
 from .requests import event_of
+from .routes import routes_file
 
 _TASK = "labkit.balancer.envoy.task:main"
 _LEGS = ("front", "back")
@@ -76,9 +77,13 @@ class EnvoyEngine(Owner):
         self._left: list[tuple[int, list[bytes]]] = []  # what it had logged when it ended, from which number on
         self._lost_ns = 0  # when lines were lost with the task that had them
 
-    def inward(self, listeners: Sequence[Listener]) -> tuple[Inward, ...]:
+    def inward(self, listeners: Sequence[Listener], http3: bool = False) -> tuple[Inward, ...]:
         """Where the kernel is to send what comes for those of *listeners* that end here."""
-        return tuple(Inward(listener, self._ports[listener]) for listener in listeners)
+        quic = [one for one in listeners if http3 and one.protocol == "https"]
+        return (
+            *(Inward(listener, self._ports[listener]) for listener in listeners),
+            *(Inward(listener, self._ports[listener], "udp") for listener in quic),
+        )
 
     def start(self) -> None:
         """Begin starting Envoy, if none runs. EngineError without its binary, LabNotRunning if the node is gone."""
@@ -92,8 +97,10 @@ class EnvoyEngine(Owner):
         self._identity = _identity(self._identity_of()) if self._identity_of else None
         self._folder = f"/tmp/labkit-envoy-{uuid4().hex[:12]}"
         started = json.dumps(bootstrap(self._folder))
-        self._configuration = empty = self._made(L7Policy((), ()), 0, None)
-        files = [file.plain() for file in (*empty.before, *empty.listeners, *empty.routes)]
+        nothing = L7Policy((), ())
+        self._configuration = empty = self._made(nothing, 0, None)
+        later = [routes_file(nothing, 0, place) for place in self._places if place.quic]  # there before their listener
+        files = [file.plain() for file in (*empty.before, *empty.listeners, *empty.routes, *later)]
         return self._node.start(
             *(_TASK,),
             on_event=run.take,
@@ -182,12 +189,12 @@ class EnvoyEngine(Owner):
         super()._ended(reason)
 
     def _made(self, policy: L7Policy, version: int, before: Configuration | None) -> Configuration:
-        reaches = before.reaches if before else ()
+        reaches, quic = (before.reaches, before.quic) if before else ((), False)
         identity = self._identity
         if identity and policy.tls and policy.tls.names and self._certificate:
             named = [self._certificate(name) for name in policy.tls.names]
             identity = replace(identity, named=tuple((chain, key) for chain, key in named))
-        return configuration(policy, version, self._places, self._folder, identity, reaches)
+        return configuration(policy, version, self._places, self._folder, identity, reaches, quic)
 
     def _collect(self) -> None:
         run = self._current()

@@ -15,6 +15,7 @@ from labkit.balancer.policy import L7Policy
 from .edge import longest_body
 from .names import NO_ROUTE, REFUSED
 
+QUIC = "HTTP/3"  # the version of HTTP that comes over it
 _TUNNEL, _END = "DownstreamTunnelSuccessfullyEstablished", "DownstreamEnd"
 _BEFORE_ROUTES = frozenset((308, 400, 413, 421))  # what scripts answer whatever the route
 _MOST_LOOKED = 1000
@@ -66,7 +67,9 @@ def event_of(
     if told.get("issued"):
         front["certificate"] = [name for name in (told.get("certificate") or "").split(",") if name]
     headers = _headers(told)
-    multiplexed = told.get("version") == "HTTP/2"
+    multiplexed = told.get("version") in ("HTTP/2", QUIC)
+    if told.get("version") == QUIC:
+        front["proto"] = "UDP"
     return {
         "kind": "request",
         "time_ns": ended,
@@ -141,7 +144,8 @@ def _endpoint(text: str) -> list[Any]:
 def _held(told: Mapping[str, Any], front: Mapping[str, Any], headers: list[list[str]]) -> list[str]:
     """Names of all fields in Envoy's hands: what its sockets tell, and the head. Bodies are passed on as they come."""
     network = "ip6" if ":" in front["client"][0] else "ip"
-    names = [f"{network}.src", f"{network}.dst", "tcp.sport", "tcp.dport"]
+    transport = "udp" if front.get("proto") == "UDP" else "tcp"
+    names = [f"{network}.src", f"{network}.dst", f"{transport}.sport", f"{transport}.dport"]
     if "tls" in front:
         names += ["tls.version", *(["tls.sni"] if told.get("sni") else []), "tls.alpn"]
         names += [CERTIFICATE] if "certificate" in front else []

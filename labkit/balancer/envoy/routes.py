@@ -16,7 +16,6 @@ from labkit.balancer.policy import L7Policy
 
 from . import bodies, door, edge, edits, lua, matches, names, replies, scripts, sessions
 from .discovery import ROUTES, TYPES, File, file
-from .listeners import hsts
 
 _ADDED = ("x-envoy-external-address", "x-envoy-internal")  # by Envoy, for Envoys behind it
 _LONGEST_ANSWER = 1 << 20  # bytes of a `respond`
@@ -40,7 +39,7 @@ def routes_file(policy: L7Policy, version: int, place: names.Place) -> File:
         one for number, route in enumerate(policy.routes) for one in _routes(policy, route, version, number, place)
     ]
     every.insert(0, _TWO_HOSTS)
-    every.append({**_nothing(policy, version), **edits.of_answers(None, policy, hsts(policy, place))})
+    every.append({**_nothing(policy, version), **edits.of_answers(None, edits.said(policy, place))})
     return _file(policy, place, every)
 
 
@@ -75,7 +74,7 @@ def _routes(policy: L7Policy, route: Route, version: int, number: int, place: na
     match = matches.match(route)
     said = {
         "name": names.route_name(version, number),
-        **edits.of_answers(route.response, policy, hsts(policy, place)),
+        **edits.of_answers(route.response, edits.said(policy, place)),
     }
     if route.pool is None or not policy.pools[route.pool]:
         config = edge.of_route(policy, route, upgrading=True)

@@ -21,13 +21,14 @@ def rules(vips: Sequence[str | None], inward: Iterable[Inward]) -> Iterator[Rule
     """One rule for each address of the VIP."""
     for each in inward:
         listener = each.listener
+        quic = "" if each.transport == listener.transport else " over QUIC"
         for family, vip in zip((Family.IP, Family.IP6), vips, strict=True):
             if vip is None:
                 continue
-            match = (*destination(family, vip), *port(listener.transport, listener.port, listener.last_port))
+            match = (*destination(family, vip), *port(each.transport, listener.port, listener.last_port))
             load = e("immediate", dreg=1, data=packed(family, vip)), e("immediate", dreg=2, data=u16(each.port))
             nat = e("nat", type=DNAT, family=family, addr_min=1, proto_min=2, flags=RANGE_SPECIFIED)
-            yield Rule((*match, *load, nat), note(f"{listener.label}: ends in the proxy on lb, which opens it"))
+            yield Rule((*match, *load, nat), note(f"{listener.label}{quic}: ends in the proxy on lb, which opens it"))
 
 
 def plain(inward: Iterable[Inward]) -> list[dict[str, Any]]:
@@ -37,4 +38,4 @@ def plain(inward: Iterable[Inward]) -> list[dict[str, Any]]:
 
 def inward_of(data: Iterable[Mapping[str, Any]]) -> list[Inward]:
     """What `plain` made plain."""
-    return [Inward(Listener(**each["listener"]), each["port"]) for each in data]
+    return [Inward(Listener(**each["listener"]), each["port"], each["transport"]) for each in data]
