@@ -50,6 +50,7 @@ _SAID_PROTO = {  # Envoy writes X-Forwarded-Proto itself; what the client said i
 }
 
 
+EXTENDED_CONNECT = {"allow_connect": True}  # by which WebSockets begin in HTTP/2 (RFC 8441)
 _ONE_BY_ONE = {  # the kernel is not to cut packets of several: lab interfaces have that switched off
     "name": "envoy.udp_packet_writer.default",
     "typed_config": {"@type": f"{TYPES}envoy.extensions.udp_packet_writer.v3.UdpDefaultWriterFactory"},
@@ -142,6 +143,7 @@ def _manager(policy: L7Policy, folder: str, place: names.Place) -> dict[str, Any
         "local_reply_config": replies.local_replies(edits.said(policy, place)),
         "upgrade_configs": [{"upgrade_type": "websocket"}],
         "http_protocol_options": {"accept_http_10": True, "header_key_format": PRESERVE_CASE},
+        "http2_protocol_options": EXTENDED_CONNECT,
         "common_http_protocol_options": {
             "idle_timeout": f"{policy.limits.idle_seconds:g}s",
             "max_headers_count": policy.limits.fields,

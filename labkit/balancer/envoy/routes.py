@@ -85,8 +85,10 @@ def _routes(policy: L7Policy, route: Route, version: int, number: int, place: na
     reach = names.reach(policy, route.pool, place)
     said |= edits.of_route(route.request, "request")
     for only, upgrading, repeatable in _kinds(policy, route):
+        key = [_KEY] if upgrading and place.multiplexed else []
         yield {
             **said,
+            **({"request_headers_to_add": [*said.get("request_headers_to_add", []), *key]} if key else {}),
             "match": matches.only(match, *only),
             "route": _onwards(policy, route, reach, upgrading=upgrading, repeatable=repeatable),
             "typed_per_filter_config": _filters(policy, route, reach, place, upgrading=upgrading),
@@ -119,6 +121,9 @@ def _own(route: Route) -> dict[str, Any]:
     return {"direct_response": replies.nobody(route.pool)}
 
 
+# Who asks for a WebSocket in HTTP/2 sends no key (RFC 8441 §5), and a backend that is asked in HTTP/1.1 refuses without
+# (RFC 6455 §4.2.1). It is no secret, and nobody compares what comes back.
+_KEY = {**edits.fixed("Sec-WebSocket-Key", "bGFia2l0LWJhbGFuY2VyIQ=="), "append_action": "ADD_IF_ABSENT"}
 _PLAIN = edits.fixed("content-type", "text/plain; charset=utf-8")
 
 
