@@ -7,7 +7,7 @@ from typing import Any
 
 
 def echo() -> Any:
-    """An ASGI application that answers at once and sends back every piece as it comes.
+    """An ASGI application that answers at once, sends back every piece as it comes, and in HTTP/2 trailers at the end.
 
     At ``/ended`` it tells how far each request has come: {path: "open", "whole" or "given up"}.
     """
@@ -19,7 +19,9 @@ def echo() -> Any:
         if scope["type"] != "http":
             return
         path = scope["path"]
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/grpc")]})
+        trailing = path != "/ended" and "http.response.trailers" in scope.get("extensions", {})
+        headers = [(b"content-type", b"application/grpc")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers, "trailers": trailing})
         if path == "/ended":
             await send({"type": "http.response.body", "body": json.dumps(ended).encode()})
             return
@@ -32,6 +34,8 @@ def echo() -> Any:
             more = event.get("more_body", False)
             await send({"type": "http.response.body", "body": event.get("body", b""), "more_body": more})
             if not more:
+                if trailing:
+                    await send({"type": "http.response.trailers", "headers": [(b"grpc-status", b"0")]})
                 ended[path] = "whole"
                 return
 
@@ -42,7 +46,7 @@ def talked(trust: str, paths: list[str], cancelled: list[str]) -> dict[str, Any]
     """Open a stream for each of *paths* on one connection, and talk over all of them in turns.
 
     On each: a piece, its echo awaited; then those *cancelled* are reset; on the others two more pieces, each with its
-    echo awaited, and the end. {path: {"status", "backend", "heard", "ended"}}; runs in a host.
+    echo awaited, and the end. {path: {"status", "backend", "heard", "trailers", "ended"}}; runs in a host.
     """
     import socket
     import ssl
@@ -71,6 +75,8 @@ def talked(trust: str, paths: list[str], cancelled: list[str]) -> dict[str, Any]
             case h2.events.DataReceived():
                 connection.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
                 about["heard"] += event.data.decode()
+            case h2.events.TrailersReceived():
+                about["trailers"] = dict(event.headers)
             case h2.events.StreamEnded():
                 about["ended"] = "whole"
             case h2.events.StreamReset():
@@ -90,7 +96,7 @@ def talked(trust: str, paths: list[str], cancelled: list[str]) -> dict[str, Any]
     for path in paths:
         stream = connection.get_next_available_stream_id()
         streams[stream] = path
-        told[path] = {"status": None, "backend": None, "heard": "", "ended": None}
+        told[path] = {"status": None, "backend": None, "heard": "", "trailers": None, "ended": None}
         fields = [(":method", "POST"), (":scheme", "https"), (":authority", "lb"), (":path", path)]
         connection.send_headers(stream, [*fields, ("content-type", "application/grpc"), ("te", "trailers")])
     try:
