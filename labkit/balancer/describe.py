@@ -107,6 +107,7 @@ def _of_tls(policy: L7Policy) -> list[str]:
         return []
     lines = [f"further certificates, chosen by SNI: {', '.join(tls.names)}"] if tls.names else []
     lines += [f"client certificates of the lab's CA are {tls.clients}"] if tls.clients else []
+    lines += ["HTTP/3 is spoken too, over UDP at the same ports"] if tls.http3 else []
     lines += ["requests in clear are answered 308, to https://"] if tls.redirect else []
     lines += [f"answers over TLS say Strict-Transport-Security: max-age={tls.hsts}"] if tls.hsts is not None else []
     return lines

@@ -1,6 +1,7 @@
 """What the kernel sends on to the balancer itself: a listener whose connections end in a proxy at another port."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from labkit.topology import Listener
 
@@ -9,9 +10,11 @@ from labkit.topology import Listener
 class Inward:
     """New connections of *listener* end at *port* of the address that they came to. Not a choice of a backend.
 
-    opened: whether the proxy there reads what they carry.
+    opened: whether the proxy there reads what they carry. transport: what is sent on; QUIC comes over UDP to listeners
+    that are TCP's.
     """
 
     listener: Listener
     port: int
     opened: bool = True
+    transport: Literal["tcp", "udp"] = "tcp"

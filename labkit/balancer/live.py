@@ -52,7 +52,7 @@ class Live:
 
     def inward(self, policy: L4Policy | L7Policy) -> tuple[Inward, ...]:
         """What the kernel sends on to the proxy of *policy*, where that does not listen at the listeners' own ports."""
-        return self.proxy_of(policy).inward(policy.listeners) if isinstance(policy, L7Policy) else ()
+        return self.proxy_of(policy).inward(policy.listeners, policy.http3) if isinstance(policy, L7Policy) else ()
 
     def proxy_of(self, policy: L7Policy) -> Proxy:
         """Who carries *policy* out."""

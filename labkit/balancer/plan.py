@@ -5,6 +5,7 @@ is not built yet is refused by name, never taken and ignored. Carrying a policy 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 
 from labkit.balancer.l7.abilities import lacks
@@ -170,6 +171,13 @@ def _ended(topology: Topology, tls: Tls | None, reencrypt: bool) -> tuple[Listen
             f"Tls(redirect=True) answers requests in clear, and {topology.name} has no HTTP listener: give it one, "
             "as in Listener(80), or leave redirect out."
         )
+    for other in topology.listeners if tls and tls.http3 else ():
+        for listener in listeners:
+            if listener.protocol == "https" and replace(listener, protocol="udp").shares(other):
+                raise PolicyError(
+                    f"Tls(http3=True) listens for QUIC on UDP port {listener.port}, as {listener.label} does on TCP, "
+                    f"and {topology.name} forwards that: {other.label}. Move one of them to another port."
+                )
     if not listeners:
         raise PolicyError(
             f"L7 routes HTTP requests, and {topology.name} has no HTTP listener: give it one, as in Listener(80). "

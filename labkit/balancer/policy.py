@@ -116,3 +116,8 @@ class L7Policy:
     def https_port(self) -> int:
         """Where clients find the first HTTPS listener."""
         return next((listener.port for listener in self.listeners if listener.protocol == "https"), 443)
+
+    @property
+    def http3(self) -> bool:
+        """Whether its HTTPS listeners speak HTTP/3 too, over UDP at their ports."""
+        return self.tls is not None and self.tls.http3

@@ -28,8 +28,11 @@ class Proxy(Protocol):
     @property
     def alive(self) -> bool: ...
 
-    def inward(self, listeners: Sequence[Listener]) -> tuple[Inward, ...]:
-        """Where the kernel must send what comes for *listeners*; nothing for a proxy that listens there itself."""
+    def inward(self, listeners: Sequence[Listener], http3: bool = False) -> tuple[Inward, ...]:
+        """Where the kernel must send what comes for *listeners*; nothing for a proxy that listens there itself.
+
+        http3: what comes over UDP for those of HTTPS, too.
+        """
 
     def apply(self, policy: L7Policy) -> Served:
         """Route by *policy*: in force for every request begun after this returns. EngineError."""

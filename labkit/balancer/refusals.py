@@ -29,7 +29,6 @@ _OF_TLS = {
     "ciphers": "chooses ciphers: OpenSSL's own choice stands. A client's version can be forced, as in get(tls='1.2')",
     "versions": "chooses TLS versions: 1.2 and 1.3 are spoken. A client's can be forced, as in get(tls='1.2')",
     "http2": "switches HTTP/2: clients that offer it by ALPN get it. Use l7(tls=True), and get(..., http2=True)",
-    "http3": "speaks HTTP/3: QUIC is not spoken here. Use l7(tls=True), and get(..., http2=True)",
 }
 _AT_L7 |= {name: f"No engine built now {reason}." for name, reason in _OF_TLS.items()}
 _IN_TLS = {
@@ -37,6 +36,7 @@ _IN_TLS = {
     "certificate": ("makes certificates for further names, by the lab's own CA", 'names=["shop.test"]'),
     "sni": ("chooses the certificate by SNI, and routes by host", 'names=["shop.test"]'),
     "hsts": ("tells browsers to use https:// alone", "hsts=True"),
+    "http3": ("speaks HTTP/3, over QUIC, with the engine envoy", "http3=True"),
 }
 _AT_L7 |= {
     name: f"lab.balancer.l7() has no {name}: tls= takes what {does}, as in l7(tls=Tls({how}))."
@@ -48,7 +48,10 @@ _AT_L4 |= {
     for name in (*_OF_TLS, *_IN_TLS)
     if name not in ONLY_AT_L7 and name not in L4_TAKES
 }
-_AT_L4["http3"] = "L4 forwards UDP as it is, and no backend speaks HTTP/3 (QUIC) here: it is not built yet."
+_AT_L4["http3"] = (
+    "L4 forwards UDP as it is, and no backend speaks HTTP/3 (QUIC) here: it is not built yet. The balancer does, with "
+    'lab.balancer.l7(tls=Tls(http3=True), engine="envoy").'
+)
 
 _SAME = {
     **ALSO_CALLED,

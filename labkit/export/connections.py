@@ -120,7 +120,7 @@ class Ends:
 
 
 def by_record(event: Mapping[str, Any]) -> Client:
-    """The client of a request whose own packets were not captured, by the proxy's record."""
+    """The client of a request whose own packets were not captured, or tell nothing, by the proxy's record."""
     side = event.get("front") or {}
     began = (event.get("started_ns") or event["time_ns"]) / 1e9
     return Client(
@@ -128,6 +128,7 @@ def by_record(event: Mapping[str, Any]) -> Client:
         sockname=endpoint_of(side["server"]) if side.get("server") else ("", 0),
         id=stable_id("client", "record", side.get("id"), side.get("client")),
         timestamp_start=began,
+        transport_protocol="udp" if side.get("proto") == "UDP" else "tcp",
         tls=bool(side.get("tls")),
         tls_version=side.get("tls") if side.get("tls") in _VERSIONS.values() else None,
         sni=event["sni"] if isinstance(event.get("sni"), str) else None,

@@ -47,7 +47,8 @@ class _Maker:
     def flow(self, dialogue: Dialogue) -> HTTPFlow:
         event = dialogue.exchange.event if dialogue.exchange else {}
         front, lacks = dialogue.front, [*self._unrecorded(dialogue), *dialogue.lacks]
-        client = self._ends.client(front.connection) if front else by_record(event)
+        quic = (event.get("front") or {}).get("proto") == "UDP"  # its packets tell nothing of a request
+        client = self._ends.client(front.connection) if front and not quic else by_record(event)
         flow = HTTPFlow(client, self._server(dialogue, event, lacks))
         to = client.sockname
         if front and front.request:

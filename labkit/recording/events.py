@@ -80,7 +80,7 @@ _MAYBE_TIME: Final = _or_none(_number)
 _FIELDS: Final = _list_of(_pair(_text, _text))
 _END: Final = _pair(_text, _port)
 _ID: Final = _or_none(lambda value: isinstance(value, str | int))
-_SIDE: Final = _having({}, {"id": _ID, "client": _or_none(_END), "server": _or_none(_END)})
+_SIDE: Final = _having({}, {"id": _ID, "client": _or_none(_END), "server": _or_none(_END), "proto": _MAYBE_TEXT})
 _ROLE: Final = _one_of("client", "balancer", "router", "backend")
 _NODE: Final = _having({"name": _text, "role": _ROLE, "addresses": _TEXTS}, {"interfaces": _TEXTS})
 

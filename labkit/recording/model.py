@@ -14,10 +14,10 @@ Events are JSON-able dictionaries with at least ``kind`` and ``time_ns`` (Unix t
               ``server``, ``server_port`` (the original tuple), ``backend`` (name), ``backend_address``,
               ``backend_port``, ``rule`` (listener's label), ``read``: [field names]
 ``request``   at L7, one a request, written when the proxy is done with it: ``request`` (id, str), ``method``,
-              ``target``, ``host``, ``version`` ("HTTP/1.1", "HTTP/2"), ``status`` (int or None), ``rule`` (pattern or
+              ``target``, ``host``, ``version`` ("HTTP/1.1", "HTTP/3"), ``status`` (int or None), ``rule`` (pattern or
               None), ``backend`` (name or None), ``read``: [fields used to choose], ``held``: [fields the proxy held
               when it decided], ``started_ns``, ``decided_ns``, ``ended_ns``, ``front``: {id, client: [ip, port],
-              server: [ip, port]}, ``back``: the same shape (its client is the proxy) or None,
+              server: [ip, port]} and for QUIC ``proto`` "UDP", ``back``: the same (its client is the proxy) or None,
               ``headers_received``: [[name, value]], ``headers_partly``: whether there were others too (then ``held``
               has "http.header.*"), ``headers_forwarded``: the same or None, ``websocket``: bool,
               ``error``: str or None; ``front_stream``, ``back_stream``: stream ids where HTTP/2 was spoken, or None;

@@ -102,6 +102,30 @@ def from_tls(error: ssl.SSLError) -> Failure:
     return Failure(*TLS_CAUSES.get(reason, ("tls", f"TLS failed ({words}): compare what both sides speak")))
 
 
+def from_quic(code: int, reason: str, *, agreed: bool, application: bool) -> Failure:
+    """The failure for which a QUIC connection ended, by error code and reason.
+
+    agreed: the handshake was over. application: the code is one of HTTP/3 (RFC 9114 §8.1); else it is one of QUIC (RFC
+    9000 §20.1), where those from 0x100 on are alerts of TLS, this side's own among them.
+    """
+    words = reason or f"code {code:#x}"
+    if code == (_H3_NO_ERROR if application else 0):
+        return Failure("closed", "the other side closed the connection")
+    if application:
+        return Failure("closed", f"the other side ended the connection with an error ({words})")
+    if code == _CRYPTO + _BAD_CERTIFICATE and not agreed:
+        if "match" in words:
+            remedy = "use a name or address of the host that answers, or of lb where it answers for lb"
+            return Failure("wrong name", f"the certificate is for somebody else ({words}): {remedy}")
+        return Failure("bad certificate", f"the certificate cannot be trusted ({words}): {_ELSE}")
+    if code == 1 and reason == "Idle timeout":
+        return Failure("closed" if agreed else "timed out", "the other side did not answer")
+    if _CRYPTO <= code < _CRYPTO + 256:
+        return Failure("tls", f"TLS failed ({words}): compare what both sides speak")
+    return Failure("closed", f"the connection ended with an error of QUIC ({words})")
+
+
+_CRYPTO, _BAD_CERTIFICATE, _H3_NO_ERROR = 0x100, 42, 0x100
 _NAMES_DIFFER = (62, 64)  # X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH
 
 

@@ -85,6 +85,7 @@ class Host:
         body: Data | None = None,
         timeout: float = TIMEOUT,
         http2: bool = False,
+        http3: bool = False,
         tls: str | None = None,
         certificate: bool = False,
         **unknown: object,
@@ -94,13 +95,15 @@ class Host:
         headers: sent in the order and case given (a list of pairs may repeat a name); Host, User-Agent and Accept are
         added where absent. Names and values, also of cookies, are text, or bytes sent as they are. The URL's path goes
         out byte for byte. timeout: seconds for all of it. Over ``https://`` certificates are verified by the lab's own
-        authority; http2: speak HTTP/2 there (no request falls back to HTTP/1.1); tls: "1.2" or "1.3" forces a version;
+        authority; http2: speak HTTP/2 there (no request falls back to HTTP/1.1); http3: speak HTTP/3 there, over QUIC,
+        whatever ``Alt-Svc`` says (RFC 9114 §3.3: none falls back to TCP); tls: "1.2" or "1.3" forces a version;
         certificate: show this host's own, by the lab's authority, if the other side asks for one (mutual TLS).
         Redirects are not followed. TrafficError (see its ``cause``) if there is no answer; an answer of any status is a
         `Reply`.
         """
         refuse_unknown("request", unknown, takes.REQUEST)
-        spec = request_spec(method, url, headers, cookies, body, timeout, http2, self._tls(url, tls, certificate))
+        options = self._tls(url, tls, certificate)
+        spec = request_spec(method, url, headers, cookies, body, timeout, http2, http3, options)
         key = new_key("request")
         ask = self._line().ask
         return Reply.of(ask(f"{method} {url}", "http:request", key, spec, timeout=spec["timeout"], give_up=key))
@@ -268,15 +271,14 @@ class Host:
         refuse_unknown("sr1", unknown, takes.SR1)
         return crafting.sr1(self._line(), packets, timeout, interface)
 
-    def secrets(self, since_ns: int) -> tuple[list[tuple[int, list[str]]], bool]:
-        """(Unix time in ns, NSS key log lines) of each TLS connection of its clients open at *since_ns* or later.
-
-        And whether there were more, which are forgotten.
+    def secrets(self, since_ns: int) -> tuple[list[tuple[int, list[str], bool]], bool]:
+        """(Unix time in ns, NSS key log lines, whether it is QUIC) of each TLS connection of its clients that was open
+        at *since_ns* or later. And whether there were more, which are forgotten.
         """
         if not self._secure:
             return [], False  # none was ever opened
         told = self._node().call("labkit.traffic.tls:secrets", since_ns, timeout=TIMEOUT)
-        return [(time_ns, lines) for time_ns, lines in told["made"]], told["forgot"]
+        return [(time_ns, lines, quic) for time_ns, lines, quic in told["made"]], told["forgot"]
 
     def _tls(self, url: object, version: object, certificate: bool) -> dict[str, Any] | None:
         """How TLS is to be spoken there."""

@@ -1,8 +1,8 @@
 """HTTP clients: call targets for a request on a connection of its own, and for sessions that keep one.
 
 Runs in a node's worker. Requests are written by `labkit.traffic.message`, answers read by http.client; HTTP/2 is
-`labkit.traffic.http2`. Nothing is followed, decoded or retried behind the user's back, with one exception: a session
-whose idle connection the server has closed opens a new one (RFC 9112 §9.3.1).
+`labkit.traffic.http2`, HTTP/3 `labkit.traffic.http3`. Nothing is followed, decoded or retried behind the user's back,
+with one exception: a session whose idle connection the server has closed opens a new one (RFC 9112 §9.3.1).
 """
 
 import http.client
@@ -24,6 +24,7 @@ from labkit.traffic.tls import HTTP1, Secrets, handshake
 
 if TYPE_CHECKING:
     from labkit.traffic.http2 import Http2Connection
+    from labkit.traffic.http3 import Http3Connection
 
 CHUNK = 256 * 1024
 LARGEST = 48 * 1024 * 1024
@@ -69,22 +70,23 @@ class Place(NamedTuple):
     secure: bool
     tls_version: str | None
     certified: bool
+    version: str
 
     @classmethod
     def of(cls, target: Target, spec: dict[str, Any]) -> "Place":
         tls = spec["tls"] or {}
-        return cls(target.host, target.port, target.secure, tls.get("version"), "certificate" in tls)
+        return cls(target.host, target.port, target.secure, tls.get("version"), "certificate" in tls, _version(spec))
 
 
 class Session:
-    """One connection at a time, and a cookie jar. Thread-safe: requests queue for the connection, except in HTTP/2."""
+    """One connection at a time, and a cookie jar. Thread-safe: requests queue for it, except in HTTP/2 and HTTP/3."""
 
     def __init__(self) -> None:
         self._busy = threading.Lock()
         self._jar = CookieJar()
         self._sock: socket.socket | None = None
         self._secrets: Secrets | None = None
-        self._http2: Http2Connection | None = None
+        self._streams: Http2Connection | Http3Connection | None = None
         self._place: Place | None = None
         self._closed = False
 
@@ -92,14 +94,14 @@ class Session:
         """Send a request, return its answer.
 
         spec: {"method", "url", "headers": [[name, value]], "cookies": {name: value}, "body": bytes, "timeout": seconds
-        for the whole exchange, "http2": bool, "tls": for `labkit.traffic.tls.handshake`, or None}. Result: {"status",
-        "reason", "version", "headers": [[name, value]], "body": bytes, "seconds" (connecting and answer), "local":
-        [ip, port], "remote": [ip, port], "tls": version or None, "stream": number or None}. Failure, OSError,
-        HTTPException.
+        for the whole exchange, "http2": bool, "http3": bool, "tls": for `labkit.traffic.tls.handshake`, or None}.
+        Result: {"status", "reason", "version", "headers": [[name, value]], "body": bytes, "seconds" (connecting and
+        answer), "local": [ip, port], "remote": [ip, port], "tls": version or None, "stream": number or None}. Failure,
+        OSError, HTTPException.
         """
         started = time.monotonic()
         target = parse_url(spec["url"])
-        exchange = self._exchange2 if spec["http2"] else self._exchange1
+        exchange = self._exchange1 if _version(spec) == "HTTP/1.1" else self._exchange_streams
         answer = exchange(target, spec, started + spec["timeout"])
         return answer | {"seconds": time.monotonic() - started}
 
@@ -126,27 +128,27 @@ class Session:
             **where,
         }
 
-    def _exchange2(self, target: Target, spec: dict[str, Any], deadline: float) -> dict[str, Any]:
+    def _exchange_streams(self, target: Target, spec: dict[str, Any], deadline: float) -> dict[str, Any]:
         carrier = urllib.request.Request(target.url)
         with self._busy:
             cookies = self._cookies_for(carrier) | spec["cookies"]
             fields = compose_fields(target, spec["method"], spec["headers"], cookies, spec["body"])
-            kept = self._http2
-            connection = self._connection2(target, spec, deadline)
+            kept = self._streams
+            connection = self._multiplexed(target, spec, deadline)
         try:
             stream, answer = connection.exchange(fields, spec["body"], deadline)
         except Failure:  # closed by the server as we wrote?
             if connection is not kept or connection.usable or spec["method"] not in REPEATABLE or self._closed:
                 raise
             with self._busy:
-                connection = self._connection2(target, spec, deadline)
+                connection = self._multiplexed(target, spec, deadline)
             stream, answer = connection.exchange(fields, spec["body"], deadline)
         with self._busy:
             self._jar.extract_cookies(_Told(answer.headers), carrier)  # type: ignore[arg-type]
         return {
             "status": answer.status,
             "reason": "",
-            "version": "HTTP/2",
+            "version": _version(spec),
             "headers": answer.headers,
             "body": bytes(answer.body),
             "stream": stream,
@@ -166,25 +168,25 @@ class Session:
     def close(self) -> None:
         """Close the connection; a request under way in another thread ends with a Failure."""
         self._closed = True
-        sock, http2 = self._sock, self._http2
+        sock, streams = self._sock, self._streams
         if self._secrets:
             self._secrets.end()
         if sock is not None:
             hang_up(sock)
-        if http2 is not None:
-            http2.close()
+        if streams is not None:
+            streams.close()
 
-    def _connection2(self, target: Target, spec: dict[str, Any], deadline: float) -> "Http2Connection":
-        """The open HTTP/2 connection, if it leads to *target*, or a new one."""
-        from labkit.traffic.http2 import Http2Connection  # with the first one: most hosts never need it
-
+    def _multiplexed(
+        self, target: Target, spec: dict[str, Any], deadline: float
+    ) -> "Http2Connection | Http3Connection":
+        """The open HTTP/2 or HTTP/3 connection, if it leads to *target*, or a new one."""
         place = Place.of(target, spec)
-        if self._http2 is None or not self._http2.usable or self._place != place:
+        if self._streams is None or not self._streams.usable or self._place != place:
             self._drop()
-            self._http2, self._place = Http2Connection(target, spec["tls"], deadline), place
+            self._streams, self._place = _opener(spec)(target, spec["tls"], deadline), place
             if self._closed:
-                self._http2.close()
-        return self._http2
+                self._streams.close()
+        return self._streams
 
     def _roundtrip(
         self, target: Target, spec: dict[str, Any], data: bytes, deadline: float
@@ -248,9 +250,25 @@ class Session:
             self._secrets.end()
         if self._sock is not None:
             self._sock.close()
-        if self._http2 is not None:
-            self._http2.close()
-        self._sock = self._secrets = self._http2 = None
+        if self._streams is not None:
+            self._streams.close()
+        self._sock = self._secrets = self._streams = None
+
+
+def _version(spec: dict[str, Any]) -> str:
+    """What is spoken there."""
+    return "HTTP/3" if spec["http3"] else "HTTP/2" if spec["http2"] else "HTTP/1.1"
+
+
+def _opener(spec: dict[str, Any]) -> "type[Http2Connection] | type[Http3Connection]":
+    """Loaded with the first one: most hosts never need them."""
+    if spec["http3"]:
+        from labkit.traffic.http3 import Http3Connection
+
+        return Http3Connection
+    from labkit.traffic.http2 import Http2Connection
+
+    return Http2Connection
 
 
 class _Told:

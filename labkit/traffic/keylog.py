@@ -1,7 +1,7 @@
 """The TLS secrets of the hosts' own connections as ``secrets`` events of a recording (`labkit.recording.model`).
 
 A client cannot know where its connection ends. If the balancer tells of the same handshake, it ended it, and its word
-counts; else a backend's server did.
+counts; else a backend's server did. QUIC ends in the balancer, which does not tell: no backend speaks it.
 """
 
 from collections.abc import Iterable, Mapping
@@ -31,10 +31,11 @@ def secrets_events(hosts: Iterable[Host], since_ns: int, known: Iterable[Event])
             continue
         if forgot:
             lacks.append(f"the TLS secrets of the oldest connections of {host.name}: they are forgotten")
-        for time_ns, lines in made:
+        for time_ns, lines, quic in made:
             own = [line for line in lines if handshake_of(line) not in told]
             if own:
-                events.append({"kind": "secrets", "time_ns": max(time_ns, since_ns), "leg": leg, "lines": own})
+                ended = "front" if quic else leg
+                events.append({"kind": "secrets", "time_ns": max(time_ns, since_ns), "leg": ended, "lines": own})
     return events, lacks
 
 

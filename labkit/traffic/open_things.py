@@ -29,7 +29,7 @@ _BYTES = "bytes([1, 2]) makes bytes of numbers, str(5) makes text of one"
 
 
 class Session(Held):
-    """Requests over one connection, with a cookie jar. In HTTP/2 several threads' requests are on it at a time.
+    """Requests over one connection, with a cookie jar. In HTTP/2 and 3 several threads' requests are on it at a time.
 
     A request to another host or port, by another protocol or version, or one after the server closed the connection,
     opens a new connection. Interrupting a request closes the session.
@@ -50,13 +50,15 @@ class Session(Held):
         body: Data | None = None,
         timeout: float = TIMEOUT,
         http2: bool = False,
+        http3: bool = False,
         tls: str | None = None,
         certificate: bool = False,
         **unknown: object,
     ) -> Reply:
         """As `Host.request`, over the session's connection and with its cookies."""
         refuse_unknown("request", unknown, REQUEST)
-        spec = request_spec(method, url, headers, cookies, body, timeout, http2, self._tls(url, tls, certificate))
+        options = self._tls(url, tls, certificate)
+        spec = request_spec(method, url, headers, cookies, body, timeout, http2, http3, options)
         doing = f"{method} {url}"
         key = self._key
         return Reply.of(self._line.ask(doing, "http:session_request", key, spec, timeout=spec["timeout"], give_up=key))

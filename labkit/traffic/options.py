@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from labkit.errors import TrafficError
 from labkit.wording import near_miss
 
-REQUEST = ("headers", "cookies", "body", "timeout", "http2", "tls", "certificate")
+REQUEST = ("headers", "cookies", "body", "timeout", "http2", "http3", "tls", "certificate")
 WEBSOCKET = ("headers", "timeout", "tls", "certificate")
 LOAD = ("connections", "seconds", "requests", "new_connections", "headers", "cookies", "timeout", "background")
 RUN = ("timeout", "background")

@@ -29,6 +29,7 @@ def request_spec(
     body: Data | None,
     timeout: float,
     http2: bool = False,
+    http3: bool = False,
     tls: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The *spec* that `labkit.traffic.http.Session.exchange` takes. TrafficError for what is wrong.
@@ -41,6 +42,8 @@ def request_spec(
         raise TrafficError("give cookies= or a Cookie header, not both: a request has one of them (RFC 6265 §5.4)")
     if check_flag("http2", http2) and not tls:
         raise TrafficError(f"http2=True is for https:// URLs, not {shown(url)}: HTTP/2 is agreed on within TLS (ALPN)")
+    if check_flag("http3", http3):
+        _check_http3(url, http2, tls)
     return {
         "method": check_text("a method", method, "GET"),
         "url": check_text("a URL", url, "http://lb/"),
@@ -49,8 +52,23 @@ def request_spec(
         "body": b"" if body is None else check_data("a body", body, "body=json.dumps(...) sends it as JSON"),
         "timeout": check_seconds("timeout", timeout),
         "http2": http2,
+        "http3": http3,
         "tls": tls,
     }
+
+
+def _check_http3(url: object, http2: bool, tls: dict[str, Any] | None) -> None:
+    if not tls:
+        raise TrafficError(f"http3=True is for https:// URLs, not {shown(url)}: QUIC, which carries it, has TLS in it")
+    if http2:
+        raise TrafficError("give http2=True or http3=True, not both: a request is sent once")
+    if tls["version"] not in (None, "1.3"):
+        raise TrafficError(f"tls={shown(tls['version'])} is not for http3=True: QUIC speaks TLS 1.3 (RFC 9001 §4.2)")
+    if "certificate" in tls:
+        raise TrafficError(
+            "certificate=True is not for http3=True: the balancer asks for no client certificates over QUIC. "
+            "Leave http3= out."
+        )
 
 
 def tls_options(

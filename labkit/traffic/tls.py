@@ -33,11 +33,12 @@ def server_context(chain: str, key: str) -> ssl.SSLContext:
 
 @dataclass(slots=True)
 class Secrets:
-    """The secrets of one handshake: NSS key log lines, when it was made and when its connection ended."""
+    """The secrets of one handshake: NSS key log lines, when it was made and when its connection ended; whether QUIC."""
 
     time_ns: int
     lines: list[str]
     ended_ns: int | None = None
+    quic: bool = False
 
     def end(self) -> None:
         """The connection has ended."""
@@ -74,9 +75,9 @@ handshakes = Handshakes()
 def secrets(since_ns: int) -> dict[str, Any]:
     """Call target: of this host's TLS connections that were open at *since_ns* or later.
 
-    {"made": [[time_ns, lines]], "forgot": whether there were more of them}.
+    {"made": [[time_ns, lines, whether QUIC]], "forgot": whether there were more of them}.
     """
-    made = [[one.time_ns, one.lines] for one in handshakes.since(since_ns)]
+    made = [[one.time_ns, one.lines, one.quic] for one in handshakes.since(since_ns)]
     return {"made": made, "forgot": handshakes.forgot(since_ns)}
 
 

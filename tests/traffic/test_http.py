@@ -183,7 +183,7 @@ def test_bytes_in_a_header_go_as_they_are_and_nothing_else_becomes_text(alice, a
             for ask in (alice.get, alice.post, session.get, session.post):
                 with pytest.raises(TrafficError, match=r"is text|http2=True is for https:// URLs"):
                     ask("http://api1/", **options)
-        with pytest.raises(TrafficError, match="no option 'http3'"):
+        with pytest.raises(TrafficError, match="http3=True is for https:// URLs"):
             session.request("GET", "http://api1/", http3=True)
 
 

@@ -19,8 +19,8 @@ ALICE = Host(default().node("alice"), not_running)
     ("name", "words"),
     [
         (
-            "http3",
-            "get() has no option 'http3': it is not built yet; it takes headers, cookies, body, timeout, http2, tls",
+            "proxy",
+            "get() has no option 'proxy': it is not built yet; it takes headers, cookies, body, timeout, http2, http3,",
         ),
         ("header", "get() has no option 'header' (did you mean 'headers'?); it takes headers, cookies, body, timeout"),
         ("verify", "certificates are always verified, by the lab's own CA"),
@@ -46,7 +46,8 @@ def test_what_is_taken_is_not_refused():
 @pytest.mark.parametrize(
     ("use", "words"),
     [
-        (lambda: ALICE.get("http://lb/", http3=True), r"get\(\) has no option 'http3'"),
+        (lambda: ALICE.get("http://lb/", http3=True), r"http3=True is for https:// URLs"),
+        (lambda: ALICE.websocket("ws://lb/", http3=True), r"websocket\(\) has no option 'http3': it is not built yet"),
         (lambda: ALICE.get("http://lb/", http2=True), r"http2=True is for https:// URLs"),
         (lambda: ALICE.get("https://lb/", http2="yes"), r"trusts no certificate authority|True or False"),
         (

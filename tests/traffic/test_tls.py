@@ -206,16 +206,18 @@ def test_secrets_of_each_handshake_are_kept_and_given_for_what_was_open(secure):
     since = time.time_ns()
     with secure.alice.session() as kept:
         kept.get(f"{secure.url}/", tls="1.3")
-        assert [len(lines) for _, lines in secure.alice.secrets(since)[0]] == [5]
+        assert [len(lines) for _, lines, _ in secure.alice.secrets(since)[0]] == [5]
         later = time.time_ns()
         secure.alice.get(f"{secure.url}/", tls="1.2")
-        assert [len(lines) for _, lines in secure.alice.secrets(later)[0]] == [5, 1], "the session's connection is open"
+        assert [len(lines) for _, lines, _ in secure.alice.secrets(later)[0]] == [5, 1], (
+            "the session's connection is open"
+        )
     with secure.alice.websocket(secure.url.replace("https", "wss") + "/ws/x"):
         pass
     secure.alice.get(f"{secure.url}/", http2=True)
-    assert [len(lines) for _, lines in secure.alice.secrets(since)[0]] == [5, 1, 5, 5]
+    assert [len(lines) for _, lines, _ in secure.alice.secrets(since)[0]] == [5, 1, 5, 5]
     assert secure.alice.secrets(time.time_ns()) == ([], False)
-    newer, older = (lines for _, lines in secure.alice.secrets(since)[0][:2])
+    newer, older = (lines for _, lines, _ in secure.alice.secrets(since)[0][:2])
     assert {line.split()[0] for line in newer} >= {"CLIENT_HANDSHAKE_TRAFFIC_SECRET", "SERVER_TRAFFIC_SECRET_0"}
     assert [line.split()[0] for line in older] == ["CLIENT_RANDOM"]
 

@@ -107,11 +107,11 @@ class Finder:
         connection[order] = np.where(fits, np.append(self._connections.of_sighting, 0)[before.clip(max=len(s))], 0)
         return [found or None for found in connection[len(s) :].tolist()]
 
-    def alive(self, client: Endpoint, server: Endpoint, from_ns: int, to_ns: int) -> int | None:
-        """The TCP connection with these ends that was open at some time in [from_ns, to_ns]; None unless it is one."""
+    def alive(self, client: Endpoint, server: Endpoint, from_ns: int, to_ns: int, proto: str = "TCP") -> int | None:
+        """The connection with these ends that was open at some time in [from_ns, to_ns]; None unless it is one."""
         found = {
             int(self._connections.of_sighting[s])
-            for s in self._with_ends("TCP", client, server)
+            for s in self._with_ends(proto, client, server)
             if self._first[s] <= to_ns + _SLACK_NS
             and (self._story.state[s] not in _OVER or self._ended(s) >= from_ns - _SLACK_NS)
         }
@@ -144,4 +144,5 @@ def connection_of(finder: Finder, side: Mapping[str, Any] | None, from_ns: int |
     """The connection of one side of a `request` event, if its packets were captured."""
     if not side or not side.get("client") or not side.get("server") or from_ns is None or to_ns is None:
         return None
-    return finder.alive(endpoint_of(side["client"]), endpoint_of(side["server"]), from_ns, to_ns)
+    client, server = endpoint_of(side["client"]), endpoint_of(side["server"])
+    return finder.alive(client, server, from_ns, to_ns, side.get("proto") or "TCP")

@@ -127,7 +127,8 @@ class _Seen:
         )
         lower = {field.name: field.shown(study.index, self.rows) for field in headers.FIELDS}
         streams = [sent(study.index, study.sightings, s) for s in subject.sightings]
-        self._tls = [_is_tls(stream) for stream in streams]
+        quic = len(subject.fronts) if subject.exchange and _is_quic(subject.exchange) else 0
+        self._tls = [place < quic or _is_tls(stream) for place, stream in enumerate(streams)]
         self._carried = self._on_its_connections()
         upper = [self._content(place, stream) for place, stream in enumerate(streams)]
         self.values: list[Values] = [
@@ -187,7 +188,8 @@ class _Seen:
         if listed is None or (side == 1 and not name.startswith(("http.header.", "http.cookie"))):
             return ENCRYPTED
         pairs = tuple((str(name), str(value)) for name, value in listed)
-        host = event.get("host") if event.get("front_stream") is not None else None
+        streamed = event.get("front_stream") is not None or event.get("version") == "HTTP/3"
+        host = event.get("host") if streamed else None
         record = http.Request(
             str(event.get("method")), str(event.get("target")), str(event.get("version")), pairs, b"", True, host
         )
@@ -232,6 +234,11 @@ def _field_of(header: object) -> str:
 def _is_tls(stream: Stream) -> bool:
     """Whether it begins with a hello, or, where its beginning was not captured, with some TLS record."""
     return tls.is_tls(stream.data) or (not stream.from_start and tls.is_record(stream.data))
+
+
+def _is_quic(exchange: Exchange) -> bool:
+    """Whether the client's side was QUIC, whose TLS is in its packets (RFC 9001 §4)."""
+    return (exchange.event.get("front") or {}).get("proto") == "UDP"
 
 
 def _alike(stream: Stream, wanted: http.Request | None) -> http.Request | None:

@@ -46,7 +46,7 @@ def versions(admin: Unix) -> dict[str, str]:
 
 
 def listening(admin: Unix) -> list[list[object]]:
-    """The [address, port] of every listener of clients."""
+    """The [address, port] of every listener of clients; TCP and UDP share them."""
     _, text = admin.get("/listeners?format=json")
     found = [one["local_address"].get("socket_address") for one in json.loads(text)["listener_statuses"]]
-    return [[one["address"], one["port_value"]] for one in found if one]
+    return [list(where) for where in dict.fromkeys((one["address"], one["port_value"]) for one in found if one)]

@@ -13,7 +13,7 @@ from labkit.balancer.policy import L7Policy, Target
 
 from . import names
 from .discovery import CLUSTER, ENDPOINTS, TYPES, File, file, source
-from .listeners import PRESERVE_CASE, TLS_VERSIONS, Identity
+from .listeners import EXTENDED_CONNECT, PRESERVE_CASE, TLS_VERSIONS, Identity
 
 NO_LIMIT = 1 << 30  # Envoy's own limits are 1,024 connections and requests a cluster
 PROTOCOL = f"{TYPES}envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
@@ -118,7 +118,7 @@ def _protocol(reach: names.Reach) -> dict[str, Any]:
     """HTTP/2 is offered for clients that speak it, over TLS; HTTP/1.1 it is for the others, and in clear."""
     http1 = {"header_key_format": PRESERVE_CASE}
     if reach.multiplexed:
-        return {"auto_config": {"http_protocol_options": http1, "http2_protocol_options": {}}}
+        return {"auto_config": {"http_protocol_options": http1, "http2_protocol_options": EXTENDED_CONNECT}}
     return {"explicit_http_config": {"http_protocol_options": http1}}
 
 

@@ -25,8 +25,8 @@ class Relaying:
 @dataclass(frozen=True, slots=True)
 class Configuration:
     """Files in the order in which they take effect: clusters and endpoints, then listeners, then routes that lead there
-    and ask for what is set up there, then the endpoints of clusters to which none leads any more. reaches, ways:
-    all clusters there are by then."""
+    and ask for what is set up there, then the endpoints of clusters to which none leads any more. reaches, ways: all
+    clusters there are by then. quic: whether QUIC is listened for by then."""
 
     version: int
     before: tuple[File, ...]
@@ -35,6 +35,7 @@ class Configuration:
     after: tuple[File, ...]
     reaches: tuple[names.Reach, ...]
     ways: tuple[relays.Way, ...] = ()
+    quic: bool = False
 
 
 def configuration(
@@ -46,12 +47,18 @@ def configuration(
     reaches: Sequence[names.Reach] = (),
     relaying: Relaying | None = None,
     ways: Sequence[relays.Way] = (),
+    quic: bool = False,
 ) -> Configuration:
     """What carries out *policy*, the *version*-th, and *relaying* beside it, where clusters for *reaches* and *ways*
-    are there already."""
+    are there already.
+
+    quic: it was listened for before, and still is: who came over it goes on, by the routes of this policy.
+    """
     relaying = relaying or Relaying()
     ends = relays.ways(relaying.forwards, relaying.addresses)
     every_way = tuple(dict.fromkeys([*ways, *ends]))
+    quic = identity is not None and (quic or policy.http3)
+    places = [place for place in places if quic or not place.quic]
     wanted = reached(policy, places)
     every = tuple(dict.fromkeys([*reaches, *wanted]))
     return Configuration(
@@ -77,4 +84,5 @@ def configuration(
         ),
         every,
         every_way,
+        quic,
     )

@@ -1,11 +1,13 @@
 """Header fields that Envoy changes on their way, for one route and for all. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from labkit.balancer.l7.actions import Edit
 from labkit.balancer.l7.tls import HSTS
 from labkit.balancer.policy import L7Policy
+
+from .names import Place
 
 NAME = "labkit-balancer"  # the pseudonym in Via
 _SET, _ADD = "OVERWRITE_IF_EXISTS_OR_ADD", "APPEND_IF_EXISTS_OR_ADD"
@@ -23,16 +25,33 @@ def of_route(edit: Edit | None, way: str) -> dict[str, Any]:
     return {f"{way}_headers_to_add": [*set_, *added], f"{way}_headers_to_remove": list(edit.remove)}
 
 
-def of_answers(edit: Edit | None, policy: L7Policy, hsts: str | None) -> dict[str, Any]:
-    """The changes of answers: a route's *edit*, and what is said of HTTPS; in clear that is never said."""
-    if policy.tls is None or policy.tls.hsts is None:
+def of_answers(edit: Edit | None, said: Mapping[str, str | None]) -> dict[str, Any]:
+    """The changes of answers: a route's *edit*, and what all of them say (`said`)."""
+    if not said:
         return of_route(edit, "response")
     found = of_route(edit, "response") or {"response_headers_to_add": [], "response_headers_to_remove": []}
-    kept = [one for one in found["response_headers_to_add"] if one["header"]["key"].lower() != HSTS.lower()]
+    names = {name.lower() for name in said}
+    kept = [one for one in found["response_headers_to_add"] if one["header"]["key"].lower() not in names]
     return {
-        "response_headers_to_add": [*kept, *([fixed(HSTS, hsts)] if hsts else [])],
-        "response_headers_to_remove": [*found["response_headers_to_remove"], HSTS],
+        "response_headers_to_add": [*kept, *all_of(said)],
+        "response_headers_to_remove": [*found["response_headers_to_remove"], *said],
     }
+
+
+def said(policy: L7Policy, place: Place) -> dict[str, str | None]:
+    """What every answer at *place* says of HTTPS and of HTTP/3, by the field's name; None: it is taken out."""
+    secure = place.listener.protocol == "https"
+    found: dict[str, str | None] = {}
+    if policy.tls and policy.tls.hsts is not None:
+        found[HSTS] = f"max-age={policy.tls.hsts}" if secure else None
+    if policy.http3 and secure and not place.quic:
+        found["Alt-Svc"] = f'h3=":{place.listener.port}"'
+    return found
+
+
+def all_of(said: Mapping[str, str | None]) -> list[dict[str, Any]]:
+    """The fields that `said` has a value for."""
+    return [fixed(name, value) for name, value in said.items() if value is not None]
 
 
 def of_requests(policy: L7Policy, *, secure: bool, six: bool) -> list[dict[str, Any]]:

@@ -29,6 +29,7 @@ from .bootstrap import bootstrap
 from .configuration import Configuration, Relaying, configuration
 from .listeners import Identity
 from .requests import event_of
+from .routes import routes_file
 
 _TASK = "labkit.balancer.envoy.task:main"
 _LEGS = ("front", "back")
@@ -81,9 +82,13 @@ class EnvoyEngine(Owner):
         self._left: list[tuple[int, list[bytes]]] = []  # what it had logged when it ended, from which number on
         self._lost_ns = 0  # when lines were lost with the task that had them
 
-    def inward(self, listeners: Sequence[Listener]) -> tuple[Inward, ...]:
+    def inward(self, listeners: Sequence[Listener], http3: bool = False) -> tuple[Inward, ...]:
         """Where the kernel is to send what comes for those of *listeners* that end here."""
-        return tuple(Inward(listener, self._ports[listener]) for listener in listeners)
+        quic = [one for one in listeners if http3 and one.protocol == "https"]
+        return (
+            *(Inward(listener, self._ports[listener]) for listener in listeners),
+            *(Inward(listener, self._ports[listener], transport="udp") for listener in quic),
+        )
 
     def relays_inward(self, forwards: Sequence[Forward]) -> tuple[Inward, ...]:
         """Where the kernel is to send what comes for those of *forwards* that are relayed here."""
@@ -103,7 +108,8 @@ class EnvoyEngine(Owner):
         started = json.dumps(bootstrap(self._folder))
         self._policy, self._relayed = L7Policy((), ()), ()
         self._configuration = empty = self._made(self._policy, 0, (), None)
-        files = [file.plain() for file in (*empty.before, *empty.listeners, *empty.routes)]
+        later = [routes_file(self._policy, 0, place) for place in self._places if place.quic]  # before their listener
+        files = [file.plain() for file in (*empty.before, *empty.listeners, *empty.routes, *later)]
         return self._node.start(
             *(_TASK,),
             on_event=run.take,
@@ -220,13 +226,13 @@ class EnvoyEngine(Owner):
     def _made(
         self, policy: L7Policy, version: int, forwards: tuple[Forward, ...], before: Configuration | None
     ) -> Configuration:
-        reaches, ways = (before.reaches, before.ways) if before else ((), ())
+        reaches, ways, quic = (before.reaches, before.ways, before.quic) if before else ((), (), False)
         identity = self._identity
         if identity and policy.tls and policy.tls.names and self._certificate:
             named = [self._certificate(name) for name in policy.tls.names]
             identity = replace(identity, named=tuple((chain, key) for chain, key in named))
         relaying = Relaying(forwards, self._addresses, self._relay_ports)
-        return configuration(policy, version, self._places, self._folder, identity, reaches, relaying, ways)
+        return configuration(policy, version, self._places, self._folder, identity, reaches, relaying, ways, quic)
 
     def _collect(self) -> None:
         run = self._current()

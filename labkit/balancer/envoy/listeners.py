@@ -12,6 +12,7 @@ from .discovery import LISTENER, TYPES, File, file, source
 SERVER = "labkit-balancer"
 FOREVER = "0s"
 HTTP = f"{TYPES}envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+DOWNSTREAM_QUIC = f"{TYPES}envoy.extensions.transport_sockets.quic.v3.QuicDownstreamTransport"
 DOWNSTREAM_TLS = f"{TYPES}envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext"
 PRESERVE_CASE = {
     "stateful_formatter": {
@@ -54,6 +55,13 @@ _SAID_PROTO = {  # Envoy writes X-Forwarded-Proto itself; what the client said i
 }
 
 
+EXTENDED_CONNECT = {"allow_connect": True}  # by which WebSockets begin in HTTP/2 (RFC 8441)
+_ONE_BY_ONE = {  # the kernel is not to cut packets of several: lab interfaces have that switched off
+    "name": "envoy.udp_packet_writer.default",
+    "typed_config": {"@type": f"{TYPES}envoy.extensions.udp_packet_writer.v3.UdpDefaultWriterFactory"},
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
     """What TLS is ended with, and what backends are judged by, as PEM text."""
@@ -77,34 +85,30 @@ def listeners_file(
     changes, Envoy closes kept connections after their next answer; what was upgraded goes on.
     """
     served = [place for place in places if identity or place.listener.protocol != "https"]
-    together = dict.fromkeys((place.address, place.port) for place in served)
-    resources = [
-        _listener(policy, folder, [place for place in served if (place.address, place.port) == where], identity)
-        for where in together
-    ]
+    together: dict[tuple[str, int, bool], list[names.Place]] = {}
+    for place in served:
+        together.setdefault((place.address, place.port, place.quic), []).append(place)
+    resources = [_listener(policy, folder, each, identity) for each in together.values()]
     return file(names.LISTENERS_FILE, LISTENER, [*resources, *more], "listener_manager.lds.version_text")
 
 
 def _listener(
     policy: L7Policy, folder: str, places: Sequence[names.Place], identity: Identity | None
 ) -> dict[str, Any]:
-    """One listener at one address: *places* have both in common."""
+    """One listener at one address: *places* have both in common, and the transport."""
     place = places[-1]
-    secure = place.listener.protocol == "https"
-    return {
+    where = {"address": place.address, "port_value": place.port}
+    made: dict[str, Any] = {
         "name": place.name,
-        "address": {"socket_address": {"address": place.address, "port_value": place.port}},
+        "address": {"socket_address": where},
         "freebind": True,  # an IPv6 address is tentative at first
-        "tcp_backlog_size": 4096,
-        "listener_filters": [HELLO] if secure else [],
         "filter_chains": [_chain(policy, folder, each, identity) for each in places],
     }
-
-
-def hsts(policy: L7Policy, place: names.Place) -> str | None:
-    """What answers at *place* say of HTTPS, if they do."""
-    seconds = policy.tls.hsts if policy.tls else None
-    return f"max-age={seconds}" if seconds is not None and place.listener.protocol == "https" else None
+    if place.quic:
+        where["protocol"] = "UDP"
+        return made | {"udp_listener_config": {"quic_options": {}, "udp_packet_packet_writer_config": _ONE_BY_ONE}}
+    first = [HELLO] if place.listener.protocol == "https" else []
+    return made | {"tcp_backlog_size": 4096, "listener_filters": first}
 
 
 def fence(folder: str) -> dict[str, Any]:
@@ -129,7 +133,9 @@ def _chain(policy: L7Policy, folder: str, place: names.Place, identity: Identity
     chain: dict[str, Any] = {"filters": [_filter(_manager(policy, folder, place))]}
     if place.multiplexed:
         chain["filter_chain_match"] = {"application_protocols": ["h2"]}
-    if place.listener.protocol == "https" and identity:
+    if place.quic and identity:
+        chain["transport_socket"] = _quic(policy, folder, identity)
+    elif place.listener.protocol == "https" and identity:
         chain["transport_socket"] = _tls(policy, folder, identity)
         chain["transport_socket_connect_timeout"] = names.duration(policy.limits.header_seconds)
     return chain
@@ -140,12 +146,12 @@ def _manager(policy: L7Policy, folder: str, place: names.Place) -> dict[str, Any
     return {
         "@type": HTTP,
         "stat_prefix": place.name,
-        "codec_type": "AUTO" if place.listener.protocol == "https" else "HTTP1",
+        "codec_type": "HTTP3" if place.quic else "AUTO" if place.listener.protocol == "https" else "HTTP1",
         "rds": {"route_config_name": place.name, "config_source": source(folder, place.routes_file)},
         "http_filters": filters.installed(policy),
         "access_log": [log.requests(f"{folder}/{names.LOG}")],
         "access_log_options": {"flush_log_on_tunnel_successfully_established": True},
-        "local_reply_config": replies.local_replies(hsts(policy, place)),
+        "local_reply_config": replies.local_replies(edits.said(policy, place)),
         "upgrade_configs": [{"upgrade_type": WEBSOCKET}],
         "http_protocol_options": {
             "accept_http_10": True,
@@ -153,6 +159,7 @@ def _manager(policy: L7Policy, folder: str, place: names.Place) -> dict[str, Any
             "allow_custom_methods": True,
             "ignore_http_11_upgrade": [{"safe_regex": {"regex": _NOT_WEBSOCKET}}],  # else 403 (RFC 9110 §7.8)
         },
+        "http2_protocol_options": EXTENDED_CONNECT,
         "common_http_protocol_options": {
             "idle_timeout": names.duration(policy.limits.idle_seconds),
             "max_headers_count": min(policy.limits.fields, 2**32 - 1),
@@ -194,6 +201,13 @@ def _tls(policy: L7Policy, folder: str, identity: Identity) -> dict[str, Any]:
             },
         },
     }
+
+
+def _quic(policy: L7Policy, folder: str, identity: Identity) -> dict[str, Any]:
+    """The same certificates; which version of TLS is spoken, and what in it, QUIC says itself (RFC 9001 §4.2, §8.1)."""
+    own = _tls(policy, folder, identity)["typed_config"]
+    own["common_tls_context"] = {"tls_certificates": own["common_tls_context"]["tls_certificates"]}
+    return {"name": "quic", "typed_config": {"@type": DOWNSTREAM_QUIC, "downstream_tls_context": own}}
 
 
 def _filter(manager: dict[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ LOG, FRONT_KEYS, BACK_KEYS = "requests.log", "front.keys", "back.keys"  # pipes
 CLUSTERS_FILE = "clusters.json"
 LISTENERS_FILE = "listeners.json"
 Family = int  # 4 | 6
+_SECURE, _CLEAR = ((True, False), (False, False), (False, True)), ((False, False),)  # multiplexed, quic
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +23,14 @@ class Place:
     """Where Envoy listens: a listener of the lab at one address of the VIP, at a port of Envoy's own.
 
     multiplexed: for clients that offer HTTP/2 in their ClientHello; others who come there have a place of their own.
+    quic: for HTTP/3, at the same port of UDP.
     """
 
     listener: Listener
     address: str
     port: int
     multiplexed: bool = False
+    quic: bool = False
 
     @property
     def family(self) -> Family:
@@ -35,7 +38,7 @@ class Place:
 
     @property
     def name(self) -> str:
-        offered = "_h2" if self.multiplexed else ""
+        offered = "_h3" if self.quic else "_h2" if self.multiplexed else ""
         return f"{self.listener.protocol}_{self.listener.port}_ip{self.family}{offered}"
 
     @property
@@ -91,12 +94,12 @@ def ports(ended: Iterable[Listener], taken: Iterable[Listener], first: int = FIR
 
 
 def places(addresses: Sequence[str], own_ports: dict[Listener, int]) -> tuple[Place, ...]:
-    """Every listener at every address of the VIP; those of HTTPS for either version of HTTP."""
+    """Every listener at every address of the VIP; those of HTTPS for each version of HTTP."""
     return tuple(
-        Place(listener, address, port, multiplexed)
+        Place(listener, address, port, multiplexed, quic)
         for address in addresses
         for listener, port in own_ports.items()
-        for multiplexed in ((True, False) if listener.protocol == "https" else (False,))
+        for multiplexed, quic in (_SECURE if listener.protocol == "https" else _CLEAR)
     )
 
 
@@ -105,7 +108,7 @@ def reach(policy: L7Policy, pool: str, place: Place) -> Reach:
     secure = place.listener.protocol == "https"
     inside_tls = secure and policy.reencrypt
     port = policy.http_port if secure and not inside_tls else place.listener.target_port
-    return Reach(pool, port, inside_tls, place.family, inside_tls and place.multiplexed)
+    return Reach(pool, port, inside_tls, place.family, inside_tls and (place.multiplexed or place.quic))
 
 
 def route_name(version: int, place: int | None) -> str:

@@ -1,9 +1,9 @@
 """What Envoy says in the balancer's name: short plain-text answers, in the same words as the inspecting engine's."""
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
-from labkit.balancer.l7.tls import HSTS
 from labkit.balancer.policy import L7Policy
 
 from . import edits
@@ -27,9 +27,10 @@ def text(status: int, reason: str) -> str:
     return f"{status} {HTTPStatus(status).phrase}: {reason}\n"
 
 
-def local_replies(hsts: str | None = None) -> dict[str, Any]:
-    """How answers that Envoy gives because something failed are worded. hsts: what all of them say of HTTPS."""
-    said = {"headers_to_add": [edits.fixed(HSTS, hsts)]} if hsts else {}
+def local_replies(fields: Mapping[str, str | None]) -> dict[str, Any]:
+    """How answers that Envoy gives because something failed are worded. fields: what all of them say (`edits.said`)."""
+    added = edits.all_of(fields)
+    said = {"headers_to_add": added} if added else {}
     mappers = [
         {
             "filter": {"response_flag_filter": {"flags": [flag]}},

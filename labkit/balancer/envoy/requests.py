@@ -12,8 +12,10 @@ from typing import Any
 from labkit.balancer.l7.looks import CERTIFICATE, looked_at
 from labkit.balancer.policy import L7Policy
 
+from .edge import largest_body
 from .names import NO_ROUTE, REFUSED
 
+QUIC = "HTTP/3"  # the version of HTTP that comes over it
 _TUNNEL, _END = "DownstreamTunnelSuccessfullyEstablished", "DownstreamEnd"
 _BEFORE_ROUTES = frozenset((308, 400, 413, 421))  # what scripts answer whatever the route
 _MOST_LOOKED = 1000
@@ -56,7 +58,8 @@ def event_of(
     began = int(told["began"])
     asked = told.get("asked") if not told.get("body") else None
     policy, number = _route(told.get("route") or "", policies)
-    if status in _BEFORE_ROUTES and (told.get("details") or "").startswith("lua"):
+    scripted = status in _BEFORE_ROUTES and (told.get("details") or "").startswith("lua")
+    if scripted and not (status == 413 and _too_long(told, policy, number)):
         number = None  # a script answered before any route was asked
     ended = began + (told.get("answered") or told.get("answering") or told.get("heard") or asked or 0)
     front = _side(told, life, "front", ("client", "server", "tls"))
@@ -65,7 +68,9 @@ def event_of(
     if told.get("issued"):
         front["certificate"] = [name for name in (told.get("certificate") or "").split(",") if name]
     headers = _headers(told)
-    multiplexed = told.get("version") == "HTTP/2"
+    multiplexed = told.get("version") in ("HTTP/2", QUIC)
+    if told.get("version") == QUIC:
+        front["proto"] = "UDP"
     return {
         "kind": "request",
         "time_ns": ended,
@@ -102,6 +107,13 @@ def _route(name: str, policies: Mapping[int, L7Policy]) -> tuple[L7Policy | None
     return policy, int(place) if policy and place != NO_ROUTE else None
 
 
+def _too_long(told: Mapping[str, Any], policy: L7Policy | None, number: int | None) -> bool:
+    """Whether it was the route that took no body of that length."""
+    most = largest_body(policy, policy.routes[number]) if policy and number is not None else None
+    length = str((told.get("headers") or {}).get("content-length", ""))
+    return most is not None and length.isdecimal() and int(length) > most
+
+
 def _reads(policy: L7Policy, number: int | None, secure: bool, six: bool) -> tuple[str, ...]:
     """The fields behind the decision: Envoy looks at header fields before the path, in any order."""
     key = (id(policy), number, secure, six)
@@ -134,7 +146,8 @@ def endpoint(text: str) -> list[Any]:
 def _held(told: Mapping[str, Any], front: Mapping[str, Any], headers: list[list[str]]) -> list[str]:
     """Names of all fields in Envoy's hands: what its sockets tell, and the head. Bodies are passed on as they come."""
     network = "ip6" if ":" in front["client"][0] else "ip"
-    names = [f"{network}.src", f"{network}.dst", "tcp.sport", "tcp.dport"]
+    transport = "udp" if front.get("proto") == "UDP" else "tcp"
+    names = [f"{network}.src", f"{network}.dst", f"{transport}.sport", f"{transport}.dport"]
     if "tls" in front:
         names += ["tls.version", *(["tls.sni"] if told.get("sni") else []), "tls.alpn"]
         names += [CERTIFICATE] if "certificate" in front else []

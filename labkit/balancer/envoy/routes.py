@@ -18,7 +18,6 @@ from labkit.balancer.policy import L7Policy
 
 from . import bodies, door, edge, edits, lua, matches, names, refused, replies, scripts, sessions
 from .discovery import ROUTES, TYPES, File, file
-from .listeners import hsts
 from .paths import REWRITES
 
 _ADDED = ("x-envoy-external-address", "x-envoy-internal")  # by Envoy, for Envoys behind it
@@ -35,7 +34,7 @@ def routes_file(policy: L7Policy, version: int, place: names.Place) -> File:
     every += [
         one for number, route in enumerate(policy.routes) for one in _routes(policy, route, version, number, place)
     ]
-    every.append({**_nothing(policy, version), **edits.of_answers(None, policy, hsts(policy, place))})
+    every.append({**_nothing(policy, version), **edits.of_answers(None, edits.said(policy, place))})
     return _file(policy, place, every)
 
 
@@ -70,7 +69,7 @@ def _routes(policy: L7Policy, route: Route, version: int, number: int, place: na
     match = matches.match(route)
     said = {
         "name": names.route_name(version, number),
-        **edits.of_answers(route.response, policy, hsts(policy, place)),
+        **edits.of_answers(route.response, edits.said(policy, place)),
     }
     if route.rewrite or route.redirect:
         said["metadata"] = {"filter_metadata": {"paths": {REWRITES: True}}}
@@ -95,8 +94,10 @@ def _routes(policy: L7Policy, route: Route, version: int, number: int, place: na
         }
     said |= edits.of_route(route.request, "request")
     for only, upgrading, repeatable in _kinds(policy, route):
+        key = [_KEY] if upgrading and place.multiplexed else []
         yield {
             **said,
+            **({"request_headers_to_add": [*said.get("request_headers_to_add", []), *key]} if key else {}),
             "match": matches.only(match, *only),
             "route": _onwards(policy, route, reach, upgrading=upgrading, repeatable=repeatable),
             "typed_per_filter_config": _filters(policy, route, reach, place, upgrading=upgrading),
@@ -130,6 +131,9 @@ def _own(route: Route) -> dict[str, Any]:
     return {"direct_response": replies.nobody(route.pool)}
 
 
+# Who asks for a WebSocket in HTTP/2 sends no key (RFC 8441 §5), and a backend that is asked in HTTP/1.1 refuses without
+# (RFC 6455 §4.2.1). It is no secret, and nobody compares what comes back.
+_KEY = {**edits.fixed("Sec-WebSocket-Key", "bGFia2l0LWJhbGFuY2VyIQ=="), "append_action": "ADD_IF_ABSENT"}
 _PLAIN = edits.fixed("content-type", "text/plain; charset=utf-8")
 
 
@@ -203,7 +207,7 @@ def _filters(
     if policy.sticky:
         secure = place.listener.protocol == "https"
         found["session"] = sessions.session_filter(policy.sticky, secure=secure)
-    if script := scripts.before(policy, route, reach, place):
+    if script := scripts.before(policy, route, reach, place, upgrading=upgrading):
         found["before"] = script
     if script := scripts.after(policy):
         found["after"] = script

@@ -12,12 +12,17 @@ from labkit.balancer.l7.route import Route
 from labkit.balancer.policy import L7Policy
 
 from . import edits, lua, names, paths, sessions
+from .edge import largest_body
 
 
-def before(policy: L7Policy, route: Route, reach: names.Reach, place: names.Place) -> dict[str, Any] | None:
-    """The script before the session's place is looked up: what was asked, who passed it on, what its cookie says."""
-    targets = policy.pools[reach.pool]
-    asked = [paths.REMEMBERED if route.rewrite else ""]
+def before(
+    policy: L7Policy, route: Route, reach: names.Reach, place: names.Place, *, upgrading: bool
+) -> dict[str, Any] | None:
+    """The script before the session's place is looked up: how much it is, what was asked, who passed it on, what its
+    cookie says."""
+    targets, most = policy.pools[reach.pool], largest_body(policy, route)
+    asked = ["" if most is None or upgrading else _LARGEST.replace("$MOST", str(most))]
+    asked.append(paths.REMEMBERED if route.rewrite else "")
     asked.append(_forwarded(policy.forwarded, place) if policy.forwarded and policy.forwarded.trust else "")
     asked.append(sessions.request_lines(policy.sticky, reach, targets) if policy.sticky else "")
     answered = [sessions.response_lines(policy.sticky, reach, targets) if policy.sticky else ""]
@@ -67,6 +72,13 @@ def _network(network: str) -> str:
     return f"{{{int(found.network_address)}, {found.num_addresses}}}"
 
 
+# The filter that holds bodies counts all but the last piece, which in HTTP/2 may be the whole, and says how long it is.
+_LARGEST = """
+  if (tonumber(headers:get("content-length")) or 0) > $MOST then
+    return handle:respond({[":status"] = "413", ["content-type"] = "text/plain; charset=utf-8"},
+                          "413 Content Too Large: this route takes bodies of $MOST bytes at most\\n")
+  end
+"""
 _FORWARDED = r"""
   local client = handle:streamInfo():downstreamDirectRemoteAddress()
   client = client:match("^%[(.*)%]:%d+$") or client:match("^([^:]*):%d+$") or client

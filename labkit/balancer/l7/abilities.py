@@ -36,6 +36,20 @@ def _of_envoy(policy: L7Policy) -> Iterator[str]:
                 'in Forwarded(trust=[…]), or use engine="mitmproxy".'
             )
 
+    if policy.tls and policy.tls.http3 and policy.tls.clients:
+        yield (
+            f"Tls(http3=True, clients={policy.tls.clients!r}): the engine envoy asks for no client certificates over "
+            "QUIC, so whoever came by HTTP/3 would have none. Leave one of them out."
+        )
+
+
+def _of_mitmproxy(policy: L7Policy) -> Iterator[str]:
+    if policy.http3:
+        yield (
+            "The engine mitmproxy speaks HTTP/1.1 and HTTP/2 with clients, no HTTP/3 (Tls(http3=True)): leave it out, "
+            'or use lab.balancer.l7(tls=Tls(http3=True), engine="envoy").'
+        )
+
 
 def _routes_of_envoy(policy: L7Policy) -> Iterator[str]:
     for route in policy.routes:
@@ -90,6 +104,6 @@ def _runs_no_python(policy: L7Policy) -> Iterator[str]:
 
 
 _LACKS: dict[str, Callable[[L7Policy], Iterator[str]]] = {
-    "mitmproxy": lambda policy: iter(()),
+    "mitmproxy": _of_mitmproxy,
     "envoy": _of_envoy,
 }

@@ -48,14 +48,21 @@ class Tls:
     fails. Whoever shows another CA's, or one that is not for clients (extended key usage), fails in both. In
     ``"required"`` a request on a TLS connection that began before is answered 421: the client may open another. The
     names in it, of kind DNS, are what `ClientCertificate` judges. Listeners in clear ask for none.
+
+    http3: HTTPS listeners speak HTTP/3 too (RFC 9114, over QUIC), at their ports of UDP, and every answer over TLS on
+    TCP that the router gives or passes on says so in one ``Alt-Svc: h3=":443"`` (RFC 7838 §3), in place of the
+    backend's own. Envoy alone speaks it, and asks for no client certificates there.
     """
 
     names: tuple[str, ...]
     redirect: bool
     hsts: int | None
     clients: Clients | None
+    http3: bool
 
-    def __init__(self, names: Any = (), redirect: Any = False, hsts: Any = None, clients: Any = None) -> None:
+    def __init__(
+        self, names: Any = (), redirect: Any = False, hsts: Any = None, clients: Any = None, http3: Any = False
+    ) -> None:
         if not isinstance(redirect, bool):
             raise PolicyError(f"Tls(redirect={shown(redirect)}): True sends requests in clear to https://, or False.")
         if clients not in (None, "optional", "required"):
@@ -67,6 +74,9 @@ class Tls:
         object.__setattr__(self, "redirect", redirect)
         object.__setattr__(self, "hsts", _seconds(hsts))
         object.__setattr__(self, "clients", clients)
+        if not isinstance(http3, bool):
+            raise PolicyError(f"Tls(http3={shown(http3)}): True speaks HTTP/3 over UDP too, or False.")
+        object.__setattr__(self, "http3", http3)
 
 
 def tls_of(given: object, hosts: Iterable[str]) -> Tls | None:

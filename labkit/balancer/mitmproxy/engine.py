@@ -67,7 +67,7 @@ class MitmproxyEngine(Owner):
         if identity := self._identity:
             self._current().once("identity", lambda: {"identity": list(identity())})
 
-    def inward(self, _: Sequence[Listener]) -> tuple[Inward, ...]:
+    def inward(self, _: Sequence[Listener], http3: bool = False) -> tuple[Inward, ...]:
         """Nothing: it listens at the listeners' own ports."""
         return ()
 

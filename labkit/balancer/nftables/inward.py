@@ -21,14 +21,15 @@ def rules(vips: Sequence[str | None], inward: Iterable[Inward]) -> Iterator[Rule
     """One rule for each address of the VIP."""
     for each in inward:
         listener = each.listener
+        quic = "" if each.transport == listener.transport else " over QUIC"
         for family, vip in zip((Family.IP, Family.IP6), vips, strict=True):
             if vip is None:
                 continue
-            match = (*destination(family, vip), *port(listener.transport, listener.port, listener.last_port))
+            match = (*destination(family, vip), *port(each.transport, listener.port, listener.last_port))
             load = e("immediate", dreg=1, data=packed(family, vip)), e("immediate", dreg=2, data=u16(each.port))
             nat = e("nat", type=DNAT, family=family, addr_min=1, proto_min=2, flags=RANGE_SPECIFIED)
             how = "which opens it" if each.opened else "which does not read it"
-            yield Rule((*match, *load, nat), note(f"{listener.label}: ends in the proxy on lb, {how}"))
+            yield Rule((*match, *load, nat), note(f"{listener.label}{quic}: ends in the proxy on lb, {how}"))
 
 
 def plain(inward: Iterable[Inward]) -> list[dict[str, Any]]:
@@ -38,4 +39,4 @@ def plain(inward: Iterable[Inward]) -> list[dict[str, Any]]:
 
 def inward_of(data: Iterable[Mapping[str, Any]]) -> list[Inward]:
     """What `plain` made plain."""
-    return [Inward(Listener(**each["listener"]), each["port"], each["opened"]) for each in data]
+    return [Inward(Listener(**each["listener"]), each["port"], each["opened"], each["transport"]) for each in data]

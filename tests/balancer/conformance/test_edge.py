@@ -164,3 +164,13 @@ def test_large_bodies_are_refused(lab: Lab, l7: Callable[..., None]) -> None:
     assert (refused.status, refused.backend) == (413, None)
     packets = cap.packets()
     assert_unasked(packets)
+
+
+def test_bodies_are_counted_to_their_last_byte_in_http2_too(lab: Lab, l7: Callable[..., None]) -> None:
+    l7(routes=[Route("/small", pool="api", max_body=10), Route("*", pool="api")], tls=True)
+    with lab.alice.session() as session:
+        replies = [session.post("https://lb/small", body=b"x" * size, http2=True) for size in (10, 11, 5000, 200_000)]
+    assert [reply.status for reply in replies] == [200, 413, 413, 413]
+    assert [reply.backend for reply in replies[1:]] == [None] * 3
+    assert "this route takes bodies of 10 bytes at most" in replies[1].text
+    assert list(lab.balancer.decisions()["rule"])[-4:] == ["/small"] * 4

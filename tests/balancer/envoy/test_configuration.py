@@ -10,6 +10,7 @@ from labkit.balancer.envoy import names, refused
 from labkit.balancer.envoy.configuration import configuration
 from labkit.balancer.envoy.discovery import File
 from labkit.balancer.envoy.listeners import Identity
+from labkit.balancer.l7.tls import Tls
 from labkit.balancer.limits import Limits
 from labkit.balancer.policy import L7Policy, Route, Target
 from labkit.topology import Listener
@@ -67,6 +68,24 @@ def test_what_does_not_change_has_the_same_version_and_clusters_outlive_their_ro
     assert all(resources(file)[0]["endpoints"] == [{"lb_endpoints": []}] for file in later.after)
 
 
+def test_quic_is_listened_for_once_it_is_asked_for_and_then_goes_on() -> None:
+    policy = replace(POLICY, listeners=(PLAIN, SECURE))
+    without = configuration(policy, 1, PLACES, "/x", IDENTITY)
+    assert not without.quic
+    assert not [file.name for file in without.routes if "h3" in file.name]
+    asked = configuration(replace(policy, tls=Tls(http3=True)), 2, PLACES, "/x", IDENTITY)
+    listeners = {each["name"]: each for each in resources(asked.listeners[0])}
+    assert set(listeners) - {each["name"] for each in resources(without.listeners[0])} == {
+        *("https_443_ip4_h3", "https_443_ip6_h3")
+    }
+    quic, tcp = listeners["https_443_ip4_h3"], listeners["https_443_ip4"]
+    assert quic["address"]["socket_address"] == {"address": "10.0.1.10", "port_value": 15443, "protocol": "UDP"}
+    assert tcp["address"]["socket_address"] == {"address": "10.0.1.10", "port_value": 15443}
+    after = configuration(policy, 3, PLACES, "/x", IDENTITY, asked.reaches, quic=asked.quic)
+    assert {file.name for file in after.routes} > {"routes_https_443_ip4_h3.json", "routes_https_443_ip6_h3.json"}
+    assert not configuration(replace(policy, tls=Tls(http3=True)), 1, PLACES, "/x", None).quic, "without certificates"
+
+
 def test_an_empty_pool_is_answered_for_and_no_cluster_is_asked() -> None:
     made = configuration(replace(POLICY, pools={**POLICY.pools, "api": ()}), 1, PLACES, "/x", IDENTITY)
     first = resources(made.routes[0])[0]["virtual_hosts"][0]["routes"][REFUSALS]
@@ -76,7 +95,8 @@ def test_an_empty_pool_is_answered_for_and_no_cluster_is_asked() -> None:
 
 def test_reencrypted_requests_go_to_the_listeners_own_port_over_tls_and_others_to_the_clear_one() -> None:
     policy = replace(POLICY, listeners=(PLAIN, SECURE), reencrypt=True, http_port=8080)
-    both, secure = (place for place in PLACES if place.listener == SECURE and place.family == 4)
+    both, secure, quic = (place for place in PLACES if place.listener == SECURE and place.family == 4)
+    assert names.reach(policy, "api", quic) == names.reach(policy, "api", both)
     assert names.reach(policy, "api", secure).cluster == "api_443_tls_ip4"
     assert names.reach(policy, "api", both).cluster == "api_443_h2_ip4"
     assert names.reach(replace(policy, reencrypt=False), "api", secure).cluster == "api_8080_clear_ip4"

@@ -47,6 +47,14 @@ def event(**changes: Any) -> dict[str, Any]:
     return found
 
 
+def test_what_came_over_quic_is_udps() -> None:
+    found = event(version="HTTP/3")
+    assert (found["version"], found["front"]["proto"], found["front"]["server"][1]) == ("HTTP/3", "UDP", 443)
+    assert {"udp.sport", "udp.dport"} < set(found["held"])
+    assert not [name for name in found["held"] if name.startswith("tcp.")]
+    assert ["host", "lb"] not in found["headers_received"], "that is :authority's"
+
+
 def test_a_line_says_both_connections_the_rule_and_what_was_read() -> None:
     found = event()
     assert found["request"] == "envoy2.9"

@@ -77,7 +77,7 @@ class SecureStand:
     def spec(self, path: str, *, method: str = "GET", http2: bool = True, body: bytes = b"", **more: Any) -> Any:
         trust = {"trust": self.signer.trust(), "version": more.pop("version", None)}
         asked = {"method": method, "url": self.url(path), "headers": [], "cookies": {}, "body": body, "timeout": 10.0}
-        return asked | {"http2": http2, "tls": trust} | more
+        return asked | {"http2": http2, "http3": False, "tls": trust} | more
 
     def ask(self, path: str, **how: Any) -> dict[str, Any]:
         """One request on a connection of its own."""

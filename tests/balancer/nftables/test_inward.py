@@ -33,5 +33,16 @@ def test_it_makes_no_decision() -> None:
     assert regime.decision(Translated(asked, answer, 1)) is None
 
 
+QUIC = (Inward(Listener(443, "https"), 15443, transport="udp"),)
+
+
+def test_quic_comes_over_udp_to_a_listener_of_tcp() -> None:
+    listed = text(render(VIPS, [], None, QUIC))
+    assert "ip daddr 10.0.1.10 udp dport 443 dnat ip to 10.0.1.10:15443" in listed
+    assert "ip6 daddr fd00:10:0:1::10 udp dport 443 dnat ip6 to [fd00:10:0:1::10]:15443" in listed
+    assert 'comment "https-443 over QUIC: ends in the proxy on lb' in listed
+
+
 def test_it_travels_as_plain_data() -> None:
-    assert inward_of(plain(INWARD)) == list(INWARD)
+    for each in (INWARD, QUIC):
+        assert inward_of(plain(each)) == list(each)
