@@ -289,9 +289,11 @@ class Balancer(Operations, Record):
     def _apply(self, live: Live, forwards: Sequence[Forward], inward: Sequence[Inward]) -> None:
         """Into the kernel. Where somebody else has changed rules since we last did, what was read before is stale."""
         with relaying.carried_out(live, forwards) as relayed:
-            before, after = live.kernel.apply(passed(forwards), (*inward, *relayed))
-        if before != live.generation:
+            closed = live.relayer.closed()
+            before, after = live.kernel.apply(passed(forwards), (*inward, *relayed, *closed))
+        if before != live.generation or closed != live.closed:
             live.dumps.clear()
+        live.closed = closed
         live.generation = after
 
     def _running(self) -> Live:

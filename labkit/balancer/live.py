@@ -33,6 +33,7 @@ class Live:
     served: Served | None = None  # by the proxy's own word, when it took its last policy
     history: list[dict[str, Any]] = field(default_factory=list)  # of modes and rules; the last event is of rules
     dumps: dict[Loaded, tuple[str, list[str]]] = field(default_factory=dict)
+    closed: tuple[Inward, ...] = ()  # ports of a proxy's own, at which the kernel refuses whoever asks there himself
     notice: str | None = None  # what is wrong, until it is mended
     unsaid: list[str] = field(default_factory=list)  # what the user has still to be warned of
 

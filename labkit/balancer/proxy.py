@@ -82,6 +82,9 @@ class Relayer(Protocol):
 
     def ready(self, timeout: float = 30.0) -> None: ...
 
+    def closed(self) -> tuple[Inward, ...]:
+        """Its own ports, at which nobody is served who asks there himself; none before it has run."""
+
     def relays_inward(self, forwards: Sequence[Forward]) -> tuple[Inward, ...]:
         """Where the kernel must send what comes for *forwards*."""
 

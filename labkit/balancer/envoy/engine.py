@@ -90,6 +90,18 @@ class EnvoyEngine(Owner):
             *(Inward(listener, self._ports[listener], transport="udp") for listener in quic),
         )
 
+    def closed(self) -> tuple[Inward, ...]:
+        """Envoy's own ports, once it has run: nobody is to come there but by way of a listener, lest an old policy be
+        asked."""
+        if self._run is None:
+            return ()
+        quic = [one for one in self._ports if one.protocol == "https"]
+        return (
+            *(Inward(listener, port, closed=True) for listener, port in self._ports.items()),
+            *(Inward(listener, self._ports[listener], transport="udp", closed=True) for listener in quic),
+            *(Inward(listener, port, opened=False, closed=True) for listener, port in self._relay_ports.items()),
+        )
+
     def relays_inward(self, forwards: Sequence[Forward]) -> tuple[Inward, ...]:
         """Where the kernel is to send what comes for those of *forwards* that are relayed here."""
         return tuple(Inward(one.listener, self._relay_ports[one.listener], opened=False) for one in forwards)

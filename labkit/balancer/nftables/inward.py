@@ -16,11 +16,17 @@ from .pieces import destination, e, note, packed, port, u16
 from .styles import DNAT, RANGE_SPECIFIED
 from .values import Family, Rule
 
+UNREACHABLE, TCP_RESET = 0, 1  # how to reject
+PORT_UNREACHABLE = {Family.IP: 3, Family.IP6: 4}
+
 
 def rules(vips: Sequence[str | None], inward: Iterable[Inward]) -> Iterator[Rule]:
-    """One rule for each address of the VIP."""
+    """One rule for each address of the VIP; those that are closed have one that refuses whoever asks there himself."""
     for each in inward:
         listener = each.listener
+        if each.closed:
+            yield from _refusals(vips, each)
+            continue
         quic = "" if each.transport == listener.transport else " over QUIC"
         for family, vip in zip((Family.IP, Family.IP6), vips, strict=True):
             if vip is None:
@@ -32,6 +38,16 @@ def rules(vips: Sequence[str | None], inward: Iterable[Inward]) -> Iterator[Rule
             yield Rule((*match, *load, nat), note(f"{listener.label}{quic}: ends in the proxy on lb, {how}"))
 
 
+def _refusals(vips: Sequence[str | None], each: Inward) -> Iterator[Rule]:
+    for family, vip in zip((Family.IP, Family.IP6), vips, strict=True):
+        if vip is not None:
+            match = (*destination(family, vip), *port(each.transport, each.port, each.port))
+            no = e("reject", type=TCP_RESET, code=0)
+            if each.transport == "udp":
+                no = e("reject", type=UNREACHABLE, code=PORT_UNREACHABLE[family])
+            yield Rule((*match, no), note("a port of the proxy's own: by way of a listener alone"))
+
+
 def plain(inward: Iterable[Inward]) -> list[dict[str, Any]]:
     """As it travels into the node."""
     return [asdict(each) for each in inward]
@@ -39,4 +55,4 @@ def plain(inward: Iterable[Inward]) -> list[dict[str, Any]]:
 
 def inward_of(data: Iterable[Mapping[str, Any]]) -> list[Inward]:
     """What `plain` made plain."""
-    return [Inward(Listener(**each["listener"]), each["port"], each["opened"], each["transport"]) for each in data]
+    return [Inward(**{**each, "listener": Listener(**each["listener"])}) for each in data]

@@ -321,3 +321,16 @@ def test_events_of_thousands_of_requests_miss_none(lab: Lab) -> None:
     assert len(made) >= report.requests > 100
     assert set(made.rule) == {"/api/*"}
     assert set(made.backend) == {"api1", "api2"}
+
+
+def test_envoys_own_ports_are_for_nobody_who_asks_there_himself(lab: Lab) -> None:
+    """Lest who knows them asks an old policy, or passes by what is in force."""
+    l7(lab, routes=API)
+    assert lab.alice.get("http://lb/").status == 200
+    for switch in (lambda: None, lab.balancer.l7, lab.balancer.l4):
+        switch()
+        for host in ("lb", "ip6-lb"):
+            for port in (15080, 15443, 16080, 16443):
+                with pytest.raises(TrafficError, match="refused"), lab.alice.tcp(host, port):
+                    pass
+    assert lab.alice.get("http://lb/").status == 200
