@@ -22,6 +22,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from labkit import Lab, Listener, Route
@@ -92,12 +93,14 @@ def bare(lab: Lab, port: int) -> dict[str, int]:
     """Start what labkit's engines are compared with; name -> port at the VIP."""
     backends = [lab.api1.address, lab.api2.address]
     put(lab, "envoy.json", json.dumps(minimal(backends, port)))
-    command = f"exec {binary()} -c /tmp/envoy.json --disable-hot-restart --concurrency {threads()} --log-level error"
+    command = (
+        f"exec {quote(binary())} -c /tmp/envoy.json --disable-hot-restart --concurrency {threads()} --log-level error"
+    )
     begin(lab, lab.lb, command, ENVOY)
     dump = Path(sys.executable).with_name("mitmdump")
     options = "--set confdir=/tmp/mitm --set termlog_verbosity=error --set flow_detail=0 --set keep_host_header=true"
     mode = f"--mode reverse:http://{backends[0]}:{port} --listen-port {MITMDUMP} --set connection_strategy=lazy"
-    begin(lab, lab.lb, f"exec {dump} {mode} {options}", MITMDUMP)
+    begin(lab, lab.lb, f"exec {quote(str(dump))} {mode} {options}", MITMDUMP)
     found = {"minimal envoy": ENVOY, "mitmdump": MITMDUMP}
     servers = "".join(f" server s{number} {address}:{port}\n" for number, address in enumerate(backends))
     if shutil.which("haproxy"):
