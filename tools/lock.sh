@@ -1,6 +1,6 @@
 #!/bin/sh
-# Writes requirements.lock (to run labkit) and requirements-dev.lock (that and what its tests need) from
-# pyproject.toml: exact versions with the hashes of their files on every platform, for Python 3.12 to 3.14.
+# Writes requirements.lock (to run labkit), requirements-dev.lock (that and what its tests need) and
+# docker/requirements-node.lock (what runs inside a container that is a host of a lab) from pyproject.toml: exact versions with the hashes of their files on every platform, for Python 3.12 to 3.14.
 # Needs uv on PATH or in .venv. Arguments go to uv, such as --upgrade.
 set -eu
 cd "$(dirname "$0")/.."
@@ -11,12 +11,13 @@ command -v "$uv" >/dev/null || { echo "tools/lock.sh needs uv; install it with: 
 unset PIP_FIND_LINKS UV_FIND_LINKS UV_INDEX UV_EXTRA_INDEX_URL UV_CONSTRAINT UV_OVERRIDE 2>/dev/null || :
 compile() {
     "$uv" pip compile --quiet --no-config --universal --fork-strategy fewest --python-version 3.12 --generate-hashes \
-        --no-header --no-annotate --group build "$@" pyproject.toml
+        --no-header --no-annotate "$@"
 }
-compile "$@" --extra dev --output-file requirements-dev.lock
-compile "$@" --constraints requirements-dev.lock --output-file requirements.lock
+compile "$@" --group build --extra dev --output-file requirements-dev.lock pyproject.toml
+compile "$@" --group build --constraints requirements-dev.lock --output-file requirements.lock pyproject.toml
+compile "$@" --group pyproject.toml:node --constraints requirements.lock --output-file docker/requirements-node.lock
 
-if grep -nE '://|^-|@ file' requirements.lock requirements-dev.lock; then
+if grep -nE '://|^-|@ file' requirements.lock requirements-dev.lock docker/requirements-node.lock; then
     echo "tools/lock.sh: the lines above name a host, an index or a file; a lock must not" >&2
     exit 1
 fi
