@@ -7,13 +7,17 @@ from .protocol import Node, Runtime, Task, TaskLink
 
 __all__ = ["Node", "Runtime", "Task", "TaskLink", "choose", "clean"]
 
-KINDS = ("auto", "netns")
+KINDS = ("auto", "netns", "docker")
 
 
 def choose(kind: str) -> Runtime:
     """A fresh runtime of the kind asked for. RuntimeUnavailable names the kinds there are."""
     if kind not in KINDS:
         raise RuntimeUnavailable(f"There is no runtime {shown(kind)}. Choose one of: {', '.join(KINDS)}.")
+    if kind == "docker":
+        from .docker.runtime import DockerRuntime
+
+        return DockerRuntime()
     from .netns.runtime import NetnsRuntime
 
     return NetnsRuntime()
