@@ -57,6 +57,10 @@ class Faults:
         self._active: dict[str, Fault] = {}
         self._events: list[dict[str, Any]] = []
 
+    def settle(self, topology: Topology) -> None:
+        """The lab is about to begin with other addresses than it was described with."""
+        self._topology = topology
+
     def backend_killed(self, backend: object, *, silently: bool = False) -> Fault:
         """The server of *backend* (a name, or ``lab.api1``) dies in mid-connection.
 

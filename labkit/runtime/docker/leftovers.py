@@ -3,6 +3,8 @@
 import time
 from collections.abc import Iterable
 
+from labkit.errors import RuntimeUnavailable
+
 from .engine import Engine
 from .labels import LAB, OWNER, owner_of
 
@@ -18,6 +20,18 @@ def remove(engine: Engine, lab: str, containers: Iterable[str], networks: Iterab
         engine.remove(left["id"])
     for network in networks:
         _remove_network(engine, network)
+
+
+def clean() -> list[str]:
+    """`sweep` the engine of this machine, if one answers."""
+    try:
+        engine = Engine()
+    except RuntimeUnavailable:
+        return []
+    try:
+        return sweep(engine)
+    finally:
+        engine.close()
 
 
 def sweep(engine: Engine) -> list[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from labkit.errors import LabNotRunning, RuntimeUnavailable
-from labkit.runtime import choose
+from labkit.runtime import candidates
 from labkit.runtime.netns.mounts import hidden_folders
 from labkit.runtime.netns.runtime import NetnsRuntime
 from labkit.topology import default
