@@ -218,7 +218,8 @@ class Faults:
 
         def refuse() -> None:
             ports = [[listener.transport, listener.port, listener.last_port] for listener in self._forwarding.forwarded]
-            self._node(self._lb).administer(f"{RULES}:put", "down", "refuse", {"vips": vips, "ports": ports, "reset": reset})
+            options = {"vips": vips, "ports": ports, "reset": reset}
+            self._node(self._lb).administer(f"{RULES}:put", "down", "refuse", options)
 
         return Step(refuse, lambda: self._node(self._lb).administer(f"{RULES}:remove", "down"))
 

@@ -5,6 +5,7 @@ ends with its tasks; others are told who has the lab. Each is greeted with what 
 """
 
 import argparse
+import contextlib
 import os
 import signal
 import socket
@@ -12,10 +13,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from labkit import __version__
 from labkit.runtime.agent.names import set_name
 from labkit.runtime.agent.serve import Agent, Stream
 from labkit.runtime.wire import Kind, frame, pack
+from labkit.version import VERSION
 
 from .order import find
 
@@ -68,7 +69,7 @@ def serve(owner: Stream, order: dict[str, Any]) -> None:
 def greeting(order: dict[str, Any]) -> bytes:
     """What an owner is told first: the node's name and network, and the versions that have to fit its own."""
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
-    hello = {"node": order["name"], "network": order["network"], "version": __version__, "python": python}
+    hello = {"node": order["name"], "network": order["network"], "version": VERSION, "python": python}
     return frame(0, Kind.HELLO, pack(hello))
 
 
@@ -92,11 +93,8 @@ def listen(path: Path, order: dict[str, Any]) -> None:
 def refuse(owner: socket.socket, node: str) -> None:
     """Tell an owner that somebody else has the host."""
     text = f"{node} is in use: another notebook is attached to this lab. Stop its lab (lab.stop()), or its kernel."
-    with owner:
-        try:
-            owner.sendall(frame(0, Kind.HELLO, pack({"node": node, "refused": text})))
-        except OSError:
-            pass
+    with owner, contextlib.suppress(OSError):  # it may have gone meanwhile
+        owner.sendall(frame(0, Kind.HELLO, pack({"node": node, "refused": text})))
 
 
 def _fork(listener: socket.socket, owner: socket.socket, order: dict[str, Any]) -> int:

@@ -1,4 +1,4 @@
-"""Gives a container the network of a host: ``python -m labkit.runtime.container.wire``, with NET_ADMIN, in its namespace.
+"""Gives a container the network of a host: ``python -m labkit.runtime.container.wire``, beside it and with NET_ADMIN.
 
 The engine has put interfaces there, with the addresses that the topology wants and names of its own. They get the
 host's names, hardware addresses and routes; the rules by which the engine answers name queries are taken away. A

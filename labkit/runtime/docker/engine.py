@@ -1,4 +1,6 @@
-"""`Engine`: the Docker engine, as far as a lab needs it. The one file that knows the Docker SDK; its errors become ours.
+"""`Engine`: the Docker engine, as far as a lab needs it.
+
+The one file that knows the Docker SDK; its errors become ours.
 """
 
 import io
@@ -8,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
-import docker
+from docker.client import DockerClient, from_env
 from docker.context import ContextAPI
 from docker.errors import APIError, BuildError, DockerException, ImageNotFound, NotFound
 from docker.types import IPAMConfig, IPAMPool
@@ -126,9 +128,7 @@ class Engine:
         addresses: dict[str, str] = dict(spec.get("addresses", {}))
         with _speaking(f"create the container {spec['name']}"):
             first = next(iter(addresses), None)
-            host = self._api.create_host_config(
-                **{"network_mode": networks[first]} if first else {}, **spec["host"]
-            )
+            host = self._api.create_host_config(**{"network_mode": networks[first]} if first else {}, **spec["host"])
             host.update(spec["more"])
             created = self._api.create_container(
                 image,
@@ -188,17 +188,6 @@ class Engine:
             for each in listed
         ]
 
-    def gone(self, container: str, seconds: float) -> bool:
-        """Whether it ends and is removed within *seconds*."""
-        with suppress(NotFound):
-            try:
-                self._api.wait(container, timeout=seconds, condition="removed")
-            except (RequestException, APIError) as error:
-                if isinstance(error, NotFound):
-                    raise
-                return False
-        return True
-
     def remove(self, container: str) -> None:
         """End and remove it, if it is there. What is being removed already counts as removed."""
         with suppress(NotFound), _speaking("remove a container"):
@@ -211,11 +200,11 @@ class Engine:
 
 def _client() -> Any:
     if os.environ.get("DOCKER_HOST"):
-        return docker.from_env(timeout=_SECONDS)
+        return from_env(timeout=_SECONDS)
     context = ContextAPI.get_current_context()
     if context is None or not context.Host:
-        return docker.from_env(timeout=_SECONDS)
-    return docker.DockerClient(base_url=context.Host, tls=context.TLSConfig or False, timeout=_SECONDS)
+        return from_env(timeout=_SECONDS)
+    return DockerClient(base_url=context.Host, tls=context.TLSConfig or False, timeout=_SECONDS)
 
 
 @contextmanager

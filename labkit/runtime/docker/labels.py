@@ -28,7 +28,8 @@ class Owner:
             return False
         try:
             process = psutil.Process(self.pid)
-            return abs(process.create_time() - self.began) > _SAME or process.status() == psutil.STATUS_ZOMBIE
+            ended = process.status() == psutil.STATUS_ZOMBIE
+            return bool(ended or abs(process.create_time() - self.began) > _SAME)
         except psutil.NoSuchProcess:
             return True
         except psutil.Error:

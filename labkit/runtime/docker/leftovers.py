@@ -11,13 +11,15 @@ from .labels import LAB, OWNER, owner_of
 _PAUSE = 0.05
 
 
-def remove(engine: Engine, lab: str, containers: Iterable[str], networks: Iterable[str], seconds: float) -> None:
-    """End *lab*, whose agents have been told to end: its *containers*, any other of its label, its *networks*."""
+def remove(engine: Engine, lab: str, networks: Iterable[str], seconds: float) -> None:
+    """Remove *lab*, whose agents have been told to end: containers that do not end within *seconds*, its *networks*."""
     deadline = time.monotonic() + seconds
-    for container in containers:
-        engine.gone(container, max(0.1, deadline - time.monotonic()))
-    for left in engine.containers(lab):
-        engine.remove(left["id"])
+    while left := engine.containers(lab):
+        if time.monotonic() > deadline or all(container["state"] == "created" for container in left):
+            for container in left:
+                engine.remove(container["id"])
+            break
+        time.sleep(_PAUSE)
     for network in networks:
         _remove_network(engine, network)
 

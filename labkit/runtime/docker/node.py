@@ -1,5 +1,6 @@
 """`ContainerNode`: a host of a lab that is a container, from its creation to a running agent."""
 
+import contextlib
 import json
 import socket
 import sys
@@ -8,10 +9,10 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from labkit import __version__
 from labkit.errors import LabNotRunning, RuntimeUnavailable, TaskError
 from labkit.runtime.loop import StreamLoop
 from labkit.runtime.stream import StreamNode
+from labkit.version import VERSION
 
 from . import plan
 from .attached import Demultiplexer
@@ -39,10 +40,9 @@ class ContainerNode(StreamNode):
         self._container = ""
         self.name = name
 
-    def create(self, networks: Mapping[str, str]) -> str:
-        """Have its container made; returns the container's id."""
+    def create(self, networks: Mapping[str, str]) -> None:
+        """Have its container made, in *networks* (link -> name)."""
         self._container = self._engine.create(self._image, self._spec, networks)
-        return self._container
 
     def begin(self, loop: StreamLoop, preload: Sequence[str], seconds: float) -> None:
         """Start it, meet its agent, and give it its network. RuntimeUnavailable says what went wrong there."""
@@ -67,10 +67,8 @@ class ContainerNode(StreamNode):
 
     def hang_up(self) -> None:
         """Have its agent end, and so its container."""
-        try:
+        with contextlib.suppress(AttributeError, OSError):  # it never began, or has ended
             self._socket.shutdown(socket.SHUT_RDWR)
-        except (AttributeError, OSError):
-            pass  # it never began, or has ended
 
     def _moment(self, command: list[str]) -> None:
         spec = plan.wiring(self._spec, self._container, command)
@@ -88,14 +86,14 @@ class ContainerNode(StreamNode):
 
     def _check(self) -> None:
         own = f"{sys.version_info.major}.{sys.version_info.minor}"
-        if self._hello["version"] != __version__:
+        if self._hello["version"] != VERSION:
             raise RuntimeUnavailable(
-                f"The image {self._image} holds labkit {self._hello['version']}, and this is {__version__}: build it anew."
+                f"The image {self._image} holds labkit {self._hello['version']}, and this is {VERSION}: build it anew."
             )
         if self._hello["python"] != own:
             warnings.warn(
-                f"The image {self._image} has Python {self._hello['python']}, and this is {own}: functions of yours may "
-                f"not run in hosts. Build it on python:{own}-slim.",
+                f"The image {self._image} has Python {self._hello['python']}, and this is {own}: functions of yours "
+                f"may not run in hosts. Build it on python:{own}-slim.",
                 stacklevel=2,
             )
 

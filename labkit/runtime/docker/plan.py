@@ -70,7 +70,7 @@ def containers(topology: Topology, lab: str, owner: Owner) -> dict[str, dict[str
 
 
 def wiring(spec: Mapping[str, Any], container: str, command: list[str]) -> dict[str, Any]:
-    """A container for a moment, in the network of *container*, that runs ``python -m`` with *command* with NET_ADMIN."""
+    """A container for a moment, in the network of *container*, that runs ``python -m`` *command* with NET_ADMIN."""
     return {
         "name": f"{spec['name']}-wiring",
         "command": ["python", "-m", *command],

@@ -6,17 +6,14 @@ networks, is found by its labels (`leftovers`).
 """
 
 import os
-import sys
 import threading
-import time
 import uuid
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import MappingProxyType
 from typing import Any
 
-from labkit.errors import LabNotRunning, RuntimeUnavailable
+from labkit.errors import RuntimeUnavailable
 from labkit.runtime.loop import StreamLoop
 from labkit.topology import Topology
 
@@ -28,7 +25,7 @@ from .subnets import networks, placed
 
 _TRIES = 8  # at subnets that others take at the same time
 _READY_SECONDS = 60.0
-_STOP_SECONDS = 10.0
+_STOP_SECONDS = 3.0
 _THREADS = 16
 
 
@@ -43,7 +40,6 @@ class DockerRuntime:
         self._loop: StreamLoop | None = None
         self._engine: Engine | None = None
         self._networks: dict[str, str] = {}
-        self._containers: list[str] = []
         self._alive = False
         self._stopping = False
         self._cause = ""
@@ -98,7 +94,7 @@ class DockerRuntime:
         if loop:
             loop.close()  # every agent ends, and its container with it
         if engine:
-            leftovers.remove(engine, self._id, self._containers, self._networks.values(), _STOP_SECONDS)
+            leftovers.remove(engine, self._id, self._networks.values(), _STOP_SECONDS)
             engine.close()
 
     def _boot(self, topology: Topology, preload: Sequence[str]) -> Topology:
@@ -132,7 +128,7 @@ class DockerRuntime:
         raise RuntimeUnavailable("Others keep taking subnets of this Docker engine. Call lab.start() again.")
 
     def _begin(self, node: ContainerNode, loop: StreamLoop, preload: Sequence[str]) -> None:
-        self._containers.append(node.create(self._networks))
+        node.create(self._networks)
         node.begin(loop, preload, _READY_SECONDS)
 
     def _agent_ended(self, node: str) -> None:
