@@ -1,1 +1,1 @@
-"""Hosts of a lab as containers of a Docker engine, which may run elsewhere."""
+"""The Docker runtime: every node is a container."""
