@@ -199,9 +199,13 @@ class Engine:
 
 
 def _client() -> Any:
-    if os.environ.get("DOCKER_HOST"):
-        return from_env(timeout=_SECONDS)
-    context = ContextAPI.get_current_context()
+    context = None if os.environ.get("DOCKER_HOST") else ContextAPI.get_current_context()
+    host = os.environ.get("DOCKER_HOST") or getattr(context, "Host", None) or ""
+    if host.startswith("ssh://"):
+        raise RuntimeUnavailable(
+            "A Docker engine over ssh:// cannot be attached to. Forward its socket, ssh -NL /tmp/docker.sock:/var/run/"
+            f"docker.sock {host.removeprefix('ssh://')}, and set DOCKER_HOST=unix:///tmp/docker.sock."
+        )
     if context is None or not context.Host:
         return from_env(timeout=_SECONDS)
     return DockerClient(base_url=context.Host, tls=context.TLSConfig or False, timeout=_SECONDS)

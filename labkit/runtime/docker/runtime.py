@@ -113,18 +113,21 @@ class DockerRuntime:
 
     def _make_networks(self, engine: Engine, topology: Topology) -> Topology:
         """The networks, on subnets that are free; returns the topology on these."""
+        refused: list[str] = []  # others are making networks on them, which the engine does not list yet
         for _ in range(_TRIES):
-            there = placed(topology, networks(engine.subnets()))
-            try:
-                for link, spec in plan.networks(there, self._id, this_process()).items():
+            there = placed(topology, networks([*engine.subnets(), *refused]))
+            for link, spec in plan.networks(there, self._id, this_process()).items():
+                try:
                     engine.create_network(spec)
-                    self._networks[link] = spec["name"]
-            except Taken:
-                for name in self._networks.values():
-                    engine.remove_network(name)
-                self._networks.clear()
+                except Taken:
+                    refused.append(spec["subnet"])
+                    break
+                self._networks[link] = spec["name"]
             else:
                 return there
+            for name in self._networks.values():
+                engine.remove_network(name)
+            self._networks.clear()
         raise RuntimeUnavailable("Others keep taking subnets of this Docker engine. Call lab.start() again.")
 
     def _begin(self, node: ContainerNode, loop: StreamLoop, preload: Sequence[str]) -> None:
