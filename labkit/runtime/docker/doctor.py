@@ -20,7 +20,7 @@ _TRIALS = {
     "packet capture in a container": ("client1", "labkit.runtime.container.trials:packet_socket"),
 }
 _START = "start Docker, or set DOCKER_HOST, as a user who may use it (on Linux: of the group docker)"
-_BUILD = "python -c 'from labkit import Lab; Lab(runtime=\"docker\").start().stop()'"
+_BUILD = "labkit build"
 
 
 def findings() -> list[Finding]:
@@ -29,7 +29,7 @@ def findings() -> list[Finding]:
     last = found[-1]
     if last.works:
         return [*found, Finding(RUNTIME, True, 'ready: Lab(runtime="docker").start() works here')]
-    return [*found, Finding(RUNTIME, False, f"not available: {last.detail}", last.remedy)]
+    return [*found, Finding(RUNTIME, False, f"not available: see {last.name}", last.remedy)]
 
 
 def _tried() -> Iterator[Finding]:
@@ -37,13 +37,15 @@ def _tried() -> Iterator[Finding]:
     try:
         engine = Engine()
     except LabError as error:
-        yield Finding(_ENGINE, False, str(error), _START)
+        yield Finding(_ENGINE, False, str(error).partition(". ")[0], _START)
         return
     try:
         yield Finding(_ENGINE, True, f"{engine.version['Version']}, API {engine.version['ApiVersion']}")
         tag = image.tag()
         if not engine.has_image(tag):
-            yield Finding(_IMAGE, False, f"{tag} is not built yet; the first lab builds it, in some minutes", _BUILD)
+            yield Finding(
+                _IMAGE, False, f"{tag} is not built yet; this, or the first lab, builds it, in some minutes", _BUILD
+            )
             return
         yield Finding(_IMAGE, True, tag)
     except LabError as error:

@@ -6,13 +6,14 @@ The one file that knows the Docker SDK; its errors become ours.
 import io
 import os
 import socket
-from collections.abc import Iterator, Mapping
+import textwrap
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
 from docker.client import DockerClient, from_env
 from docker.context import ContextAPI
-from docker.errors import APIError, BuildError, DockerException, ImageNotFound, NotFound
+from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.types import IPAMConfig, IPAMPool
 from requests.exceptions import RequestException
 
@@ -55,29 +56,37 @@ class Engine:
                 return False
             return True
 
-    def build(self, packed: bytes, tag: str, arguments: Mapping[str, str], network: str | None) -> None:
-        """Build the target ``node`` of the Dockerfile in *packed*, a tar archive."""
+    def build(
+        self, packed: bytes, tag: str, arguments: Mapping[str, str], network: str | None, say: Callable[[str], None]
+    ) -> None:
+        """Build the target ``node`` of the Dockerfile in *packed*, a tar archive. *say* is told of each step."""
         with _speaking(f"build the image {tag}"):
-            try:
-                self._client.images.build(
-                    fileobj=io.BytesIO(packed),
-                    custom_context=True,
-                    dockerfile=context.DOCKERFILE,
-                    tag=tag,
-                    target="node",
-                    buildargs=dict(arguments),
-                    network_mode=network,
-                    rm=True,
-                    forcerm=True,
-                    timeout=_BUILDING,
-                )
-            except BuildError as error:
-                said = "".join(str(line.get("stream") or line.get("error") or "") for line in error.build_log)
-                last = " … ".join(said.strip().splitlines()[-3:])
-                raise RuntimeUnavailable(
-                    f"The Docker engine cannot build the image {tag}: {error.msg}. It said: {last}. "
-                    "docker/README.md says how to build with another base, or without a registry."
-                ) from error
+            output = self._api.build(
+                fileobj=io.BytesIO(packed),
+                custom_context=True,
+                dockerfile=context.DOCKERFILE,
+                tag=tag,
+                target="node",
+                buildargs=dict(arguments),
+                network_mode=network,
+                rm=True,
+                forcerm=True,
+                timeout=_BUILDING,
+                decode=True,
+            )
+            lines: list[str] = []
+            for part in output:
+                if "error" in part:
+                    raise RuntimeUnavailable(
+                        f"The Docker engine cannot build the image {tag}: {part['error'].strip()}. It said: "
+                        f"{' … '.join(lines[-3:])}. docker/README.md says how to build with another base, or without "
+                        "a registry."
+                    )
+                new = str(part.get("stream") or part.get("status") or "").strip().splitlines()
+                lines += new
+                for line in new:
+                    if line.startswith("Step "):
+                        say(textwrap.shorten(line, 100, placeholder=" …"))
 
     # networks
 
@@ -152,7 +161,7 @@ class Engine:
         return self._api.create_networking_config({network: config})
 
     def attach(self, container: str) -> socket.socket:
-        """The container's standard streams, as one that holds the frames of `attached`."""
+        """The container's standard streams, as one that holds the frames of `streams`."""
         with _speaking("attach to a container"):
             wanted = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
             raw = self._api.attach_socket(container, wanted)
@@ -221,8 +230,8 @@ def _speaking(doing: str) -> Iterator[None]:
             text = f"The Docker engine refuses to {doing}: {error.explanation or error}."
             raise RuntimeUnavailable(text) from error
         raise RuntimeUnavailable(
-            f"No Docker engine answers ({_reason(error)}): it cannot {doing}. Start Docker, or set DOCKER_HOST; this "
-            "user must be allowed to use it (on Linux: be in the group docker). `labkit doctor` tries again."
+            f"No Docker engine answers, asked to {doing} ({_reason(error)}). Start Docker, or set DOCKER_HOST; this user "
+            "must be allowed to use it (on Linux: be in the group docker)."
         ) from error
 
 

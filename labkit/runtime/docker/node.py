@@ -15,7 +15,7 @@ from labkit.runtime.stream import StreamNode
 from labkit.version import VERSION
 
 from . import plan
-from .attached import Demultiplexer
+from .streams import Demultiplexer
 from .engine import Engine
 
 _WIRE = ["labkit.runtime.container.wire"]

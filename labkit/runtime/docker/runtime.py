@@ -6,6 +6,7 @@ networks, is found by its labels (`leftovers`).
 """
 
 import os
+import sys
 import threading
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -99,7 +100,7 @@ class DockerRuntime:
 
     def _boot(self, topology: Topology, preload: Sequence[str]) -> Topology:
         self._engine = engine = Engine()
-        tag = image.ensure(engine)
+        tag = image.ensure(engine, _building)
         leftovers.sweep(engine)
         there = self._make_networks(engine, topology)
         self._loop = loop = StreamLoop(topology.name)
@@ -143,6 +144,11 @@ class DockerRuntime:
         for other in self._nodes.values():
             other.hang_up()
             other.lose(f"{other.name} is gone: the lab was stopped or died. Start it again with lab.start().")
+
+
+def _building(line: str) -> None:
+    """A first start takes minutes: say so where the user looks, in a notebook too."""
+    print(f"labkit: {line}", file=sys.stderr, flush=True)
 
 
 def _each(nodes: Any, do: Callable[[ContainerNode], None]) -> None:
