@@ -11,6 +11,8 @@ Importing this package is light; scapy, pandas, mitmproxy and the widgets load w
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from labkit.version import VERSION
+
 if TYPE_CHECKING:
     from labkit.balancer.l7.actions import Answer, Edit, Redirect
     from labkit.balancer.l7.auth import ApiKey, Basic, ClientCertificate, Jwt
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from labkit.lab import Lab
     from labkit.topology import Interface, Link, Listener, Node, Topology
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 _HOMES = {
     "Answer": "labkit.balancer.l7.actions",

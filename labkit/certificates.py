@@ -39,6 +39,13 @@ class Authority:
         self._root: _Issuer | None = None
         self._made: dict[str, Certificate] = {}
 
+    def settle(self, topology: Topology) -> None:
+        """The nodes have other addresses now: what names some is made anew."""
+        with self._lock:
+            self._topology = topology
+            for node in topology.nodes:
+                self._made.pop(node.name, None)
+
     def trust(self) -> str:
         """The root certificate, as PEM text: what clients trust."""
         with self._lock:

@@ -19,7 +19,7 @@ from labkit.balancer.balancer import Balancer
 from labkit.balancer.nftables import PRELOAD as BALANCER_PRELOAD
 from labkit.capture import Capture
 from labkit.certificates import Authority
-from labkit.errors import CaptureError, LabError, LabNotRunning, TopologyError
+from labkit.errors import CaptureError, LabError, LabNotRunning, RuntimeUnavailable, TopologyError
 from labkit.faults import Faults
 from labkit.runtime.protocol import Node, Runtime
 from labkit.taps import PRELOAD as TAPS_PRELOAD
@@ -41,13 +41,14 @@ _CAPTURE = ("filter", "packets", "bytes", "seconds", "probes")
 class Lab:
     """A lab of clients, a balancer and backends as real network hosts.
 
-    topology: None for the default lab, a path to a TOML file, or a `Topology`. runtime: "auto" or "netns".
+    topology: None for the default lab, a path to a TOML file, or a `Topology`. runtime: "netns", "docker", or "auto",
+    the first of these that works here.
     Raises TopologyError at once when the topology is wrong; nothing runs before `start`.
     """
 
     def __init__(self, topology: Topology | str | Path | None = None, *, runtime: str = "auto") -> None:
-        self._topology = _resolve(topology)
-        runtimes.choose(runtime)  # an unknown kind is refused here, not at start
+        self._wanted = self._topology = _resolve(topology)
+        runtimes.candidates(runtime)  # an unknown kind is refused here, not at start
         self._kind = runtime
         self._runtime: Runtime | None = None
         self._lock = threading.RLock()
@@ -75,16 +76,15 @@ class Lab:
             if self.running:
                 return self
             self.stop()
-            runtime = runtimes.choose(self._kind)
-            self._ending = weakref.finalize(self, runtime.stop)
-            try:
-                runtime.start(self._topology, (*TRAFFIC_PRELOAD, *TAPS_PRELOAD, *BALANCER_PRELOAD))
-                self._runtime = runtime
-                self._bring_up()
-            except BaseException:
-                self._tear_down("did not start")
-                raise
-        return self
+            failures = []
+            for runtime in runtimes.candidates(self._kind):
+                try:
+                    self._start_on(runtime)
+                except RuntimeUnavailable as error:
+                    failures.append((runtime.name, error))
+                else:
+                    return self
+            raise runtimes.none_of(failures)
 
     def stop(self) -> None:
         """End every process of the lab; all its namespaces, interfaces and rules go with them. Idempotent."""
@@ -195,6 +195,26 @@ class Lab:
         from labkit.views.lab import lab_bundle
 
         return lab_bundle(self)
+
+    def _start_on(self, runtime: Runtime) -> None:
+        self._ending = weakref.finalize(self, runtime.stop)
+        try:
+            self._settle(runtime.start(self._wanted, (*TRAFFIC_PRELOAD, *TAPS_PRELOAD, *BALANCER_PRELOAD)))
+            self._runtime = runtime
+            self._bring_up()
+        except BaseException:
+            self._tear_down("did not start")
+            raise
+
+    def _settle(self, topology: Topology) -> None:
+        """The lab lives on the subnets that the runtime could give it."""
+        if topology != self._topology:
+            self._topology = topology
+            self._authority.settle(topology)
+            self._balancer.settle(topology)
+            self._faults.settle(topology)
+            for name, host in self._hosts.items():
+                host.settle(topology.node(name))
 
     def _bring_up(self) -> None:
         for backend in self.backends:

@@ -66,6 +66,10 @@ class Balancer(Operations, Record):
         self._lock = threading.RLock()
         self._live: Live | None = None
 
+    def settle(self, topology: Topology) -> None:
+        """The lab is about to begin with other addresses than it was described with."""
+        self._topology = topology
+
     def start(self) -> None:
         """Begin in L4, round robin over all backends; mitmproxy warms up, Envoy begins when it is asked for."""
         with self._lock:

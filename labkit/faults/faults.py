@@ -57,6 +57,10 @@ class Faults:
         self._active: dict[str, Fault] = {}
         self._events: list[dict[str, Any]] = []
 
+    def settle(self, topology: Topology) -> None:
+        """The lab is about to begin with other addresses than it was described with."""
+        self._topology = topology
+
     def backend_killed(self, backend: object, *, silently: bool = False) -> Fault:
         """The server of *backend* (a name, or ``lab.api1``) dies in mid-connection.
 
@@ -204,8 +208,8 @@ class Faults:
     def _rules(self, node: str, name: str, kind: str, **options: object) -> Step:
         """Rules in the kernel of *node*, in a table of that name."""
         return Step(
-            lambda: self._node(node).call(f"{RULES}:put", name, kind, options),
-            lambda: self._node(node).call(f"{RULES}:remove", name),
+            lambda: self._node(node).administer(f"{RULES}:put", name, kind, options),
+            lambda: self._node(node).administer(f"{RULES}:remove", name),
         )
 
     def _refusing(self, reset: bool) -> Step:
@@ -214,9 +218,10 @@ class Faults:
 
         def refuse() -> None:
             ports = [[listener.transport, listener.port, listener.last_port] for listener in self._forwarding.forwarded]
-            self._node(self._lb).call(f"{RULES}:put", "down", "refuse", {"vips": vips, "ports": ports, "reset": reset})
+            options = {"vips": vips, "ports": ports, "reset": reset}
+            self._node(self._lb).administer(f"{RULES}:put", "down", "refuse", options)
 
-        return Step(refuse, lambda: self._node(self._lb).call(f"{RULES}:remove", "down"))
+        return Step(refuse, lambda: self._node(self._lb).administer(f"{RULES}:remove", "down"))
 
     def _kill(self, name: str) -> Step:
         server = self._servers[name]
@@ -241,8 +246,8 @@ class Faults:
         subnets = [str(subnet) for subnet in (found.subnet4, found.subnet6) if subnet]
         interface = self._topology.balancer.interface(link).name
         return Step(
-            lambda: self._node(self._lb).call(f"{ROUTES}:narrow", interface, subnets, mtu),
-            lambda: self._node(self._lb).call(f"{ROUTES}:widen", interface, subnets),
+            lambda: self._node(self._lb).administer(f"{ROUTES}:narrow", interface, subnets, mtu),
+            lambda: self._node(self._lb).administer(f"{ROUTES}:widen", interface, subnets),
         )
 
     def _forgetting(self) -> Step:
@@ -250,7 +255,7 @@ class Faults:
 
         def forget() -> None:
             for node in self._topology.nodes:
-                self._node(node.name).call(f"{ROUTES}:forget_paths")
+                self._node(node.name).administer(f"{ROUTES}:forget_paths")
 
         return Step(forget, forget)
 

@@ -189,6 +189,9 @@ class FakeNode:
             name = target.rpartition(":")[2]
             raise TaskError(f"{name} in {self.name} failed: {type(error).__name__}: {error}") from error
 
+    def administer(self, target: str, /, *arguments: Any) -> None:
+        self.call(target, *arguments)
+
     def end(self) -> None:
         """The node is gone, with all its tasks."""
         self.gone = f"{self.name} is gone: the lab was stopped. Start it again with lab.start()."
@@ -221,11 +224,12 @@ class FakeRuntime:
     def running(self) -> bool:
         return self._alive
 
-    def start(self, topology: Topology, preload: Sequence[str] = ()) -> None:
+    def start(self, topology: Topology, preload: Sequence[str] = ()) -> Topology:
         for module in preload:
             __import__(module)
         self._nodes = {node.name: FakeNode(node.name, self._replace) for node in topology.nodes}
         self._alive = True
+        return topology
 
     def know(self, names: Mapping[str, str]) -> None:
         self.known |= names

@@ -83,14 +83,23 @@ class Node(Protocol):
         LabNotRunning when the node is gone, or goes meanwhile.
         """
 
+    def administer(self, target: str, /, *arguments: Any) -> None:
+        """Run *target* with the right to change the host's network, for faults; its result is not passed on.
+
+        Errors as of `call`; RuntimeUnavailable where nobody has that right.
+        """
+
 
 class Runtime(Protocol):
     """Where nodes live."""
 
     name: str
 
-    def start(self, topology: "Topology", preload: Sequence[str] = ()) -> None:
-        """Build the lab; *preload* names modules that every node should have imported. All or nothing."""
+    def start(self, topology: "Topology", preload: Sequence[str] = ()) -> "Topology":
+        """Build the lab; *preload* names modules that every node should have imported. All or nothing.
+
+        Returns the topology as it was built: the one given, or the same on other subnets where those were taken.
+        """
 
     @property
     def nodes(self) -> Mapping[str, Node]: ...

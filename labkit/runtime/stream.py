@@ -7,7 +7,7 @@ import itertools
 import queue
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from labkit import errors
@@ -117,15 +117,26 @@ class StreamNode:
     """`Node` over one connected stream to its agent.
 
     on_end: told the node's name when the stream ends (reader thread). gone: why the node is gone for good, or None.
+    unwrap: takes the agent's own bytes out of those that arrive, where others are on the same stream.
+    on_hello: told what the agent says of itself (reader thread).
     """
 
     def __init__(
-        self, name: str, sock: socket.socket, loop: StreamLoop, on_end: Callable[[str], None] = lambda _: None
+        self,
+        name: str,
+        sock: socket.socket,
+        loop: StreamLoop,
+        on_end: Callable[[str], None] = lambda _: None,
+        *,
+        unwrap: Callable[[bytes], bytes] = lambda data: data,
+        on_hello: Callable[[Any], None] = lambda _: None,
     ) -> None:
         self.name = name
         self.raw_sockets = True
         self.gone: str | None = None
         self._on_end = on_end
+        self._unwrap = unwrap
+        self._on_hello = on_hello
         self._loop = loop
         self._socket = sock
         self._decoder = Decoder()
@@ -171,6 +182,14 @@ class StreamNode:
             raise _revive(self.name, target, got["error"])
         return got["value"]
 
+    def administer(self, target: str, /, *arguments: Any) -> None:
+        """Where the worker has every right in its host, an ordinary call."""
+        self.call(target, *arguments)
+
+    def load(self, modules: Sequence[str]) -> None:
+        """Have the agent import these, so that tasks begin at once."""
+        self.transmit(frame(0, Kind.LOAD, pack(list(modules))))
+
     def transmit(self, data: bytes) -> None:
         """Hand *data* to the stream. LabNotRunning when the node is gone, or in a fork of the lab's owner."""
         if self.gone is not None:
@@ -207,9 +226,11 @@ class StreamNode:
             self._on_end(self.name)
             self.lose(f"{self.name} is gone: the lab was stopped or died. Start it again with lab.start().")
             return
-        for number, kind, body in self._decoder.feed(data):
+        for number, kind, body in self._decoder.feed(self._unwrap(data)):
             task = self._tasks.get(number)
-            if task:
+            if kind is Kind.HELLO:
+                self._on_hello(unpack(body))
+            elif task:
                 task.deliver(kind, body)
                 if kind is Kind.EXIT:
                     self._tasks.pop(number, None)

@@ -10,8 +10,10 @@ START        owner to agent    {"target", "arguments"}: run it as task *id*
 DATA         both              one message of the task's own
 TERMINATE    owner to agent    none: SIGTERM to the task
 KILL         owner to agent    none: SIGKILL to the task
+LOAD         owner to agent    names of modules to import, for tasks to come (*id* is 0)
 FAILED       task to owner     why the task's function ended: text with its traceback
 EXIT         agent to owner    None if the task ended well, else the reason in words
+HELLO        agent to owner    what it says of itself, where it is not the owner's own (*id* is 0)
 ===========  ================  =======================================================
 """
 
@@ -33,6 +35,8 @@ class Kind(IntEnum):
     KILL = 4
     FAILED = 5
     EXIT = 6
+    LOAD = 7
+    HELLO = 8
 
 
 def pack(message: Any) -> bytes:

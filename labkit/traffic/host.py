@@ -56,6 +56,10 @@ class Host:
         self._own = own
         self._secure = False  # whether any of its clients may have spoken TLS
 
+    def settle(self, spec: Node) -> None:
+        """The lab is about to begin with other addresses than it was described with."""
+        self._spec = spec
+
     @property
     def name(self) -> str:
         return self._spec.name

@@ -37,7 +37,7 @@ def test_where_user_namespaces_are_off_the_doctor_says_what_why_and_the_remedy()
 
 @pytest.mark.needs("netns")
 def test_where_user_namespaces_are_off_a_lab_says_so_too():
-    done = without_namespaces("-m", "labkit", "demo")
+    done = without_namespaces("-m", "labkit", "demo", "--runtime", "netns")
     assert done.returncode == 1
     assert REMEDY in " ".join((done.stdout + done.stderr).split())
     assert "Traceback" not in done.stdout + done.stderr

@@ -24,14 +24,13 @@ from labkit.runtime.protocol import Message, Node, Task
 from labkit.topology import Listener
 
 from . import names, relayed
-from .binary import binary
 from .bootstrap import bootstrap
 from .configuration import Configuration, Relaying, configuration
 from .listeners import Identity
 from .requests import event_of
 from .routes import routes_file
 
-_TASK = "labkit.balancer.envoy.task:main"
+_TASK, _BINARY = "labkit.balancer.envoy.task:main", "labkit.balancer.envoy.binary:binary"
 _LEGS = ("front", "back")
 
 
@@ -69,7 +68,7 @@ class EnvoyEngine(Owner):
         self._identity_of = identity
         self._certificate = certificate
         self._identity: Identity | None = None
-        self._folder = ""
+        self._folder = self._binary = ""
         self._configuration: Configuration | None = None  # the last one that was taken
         self._policies: dict[int, L7Policy] = {}
         self._relays_open = relayed.Open()
@@ -108,7 +107,7 @@ class EnvoyEngine(Owner):
 
     def start(self) -> None:
         """Begin starting Envoy, if none runs. EngineError without its binary, LabNotRunning if the node is gone."""
-        binary()
+        self._binary = self._node.call(_BINARY)
         super().start()
 
     def _begin(self, run: Life) -> Task:
@@ -126,7 +125,7 @@ class EnvoyEngine(Owner):
             *(_TASK,),
             on_event=run.take,
             on_exit=run.end,
-            binary=binary(),
+            binary=self._binary,
             folder=self._folder,
             bootstrap=started,
             files=files,

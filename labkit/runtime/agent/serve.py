@@ -4,6 +4,8 @@ Single-threaded on purpose: it forks, and a forked process must not inherit anot
 It ends when its owner's stream ends, and takes its tasks along.
 """
 
+import contextlib
+import importlib
 import os
 import select
 import selectors
@@ -12,6 +14,7 @@ import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from labkit.runtime.wire import Decoder, Kind, frame, pack, unpack
 
@@ -34,10 +37,19 @@ class _Running:
     unsent: bytearray = field(default_factory=bytearray)
 
 
-class Agent:
-    """Serves one owner over *owner*, a connected stream socket, in the node called *node*."""
+class Stream(Protocol):
+    """What an agent needs of the stream to its owner; a connected stream socket has it."""
 
-    def __init__(self, owner: socket.socket, node: str) -> None:
+    def fileno(self) -> int: ...
+    def recv(self, size: int, /) -> bytes: ...
+    def sendall(self, data: bytes, /) -> None: ...
+    def close(self) -> None: ...
+
+
+class Agent:
+    """Serves one owner over *owner*, a connected stream, in the node called *node*."""
+
+    def __init__(self, owner: Stream, node: str) -> None:
         self._owner = owner
         self._node = node
         self._tasks: dict[int, _Running] = {}
@@ -78,6 +90,8 @@ class Agent:
                     self._to_task(number, body)
                 case Kind.TERMINATE | Kind.KILL if number in self._tasks:
                     _signal(self._tasks[number], signal.SIGTERM if kind is Kind.TERMINATE else signal.SIGKILL)
+                case Kind.LOAD:
+                    _load(unpack(body))
 
     def _start(self, number: int, body: bytes) -> None:
         order = unpack(body)
@@ -161,6 +175,13 @@ class Agent:
         task.stream.close()
         del self._tasks[task.number]
         self._tell(frame(task.number, Kind.EXIT, pack(_describe(os.waitstatus_to_exitcode(status)))))
+
+
+def _load(modules: list[str]) -> None:
+    """Import what tasks will need, so that they begin at once; one that needs what is missing will say so itself."""
+    for module in modules:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(module)
 
 
 def _signal(task: _Running, number: signal.Signals) -> None:

@@ -16,17 +16,18 @@ from typing import Any
 
 from labkit.errors import RuntimeUnavailable
 from labkit.runtime.loop import StreamLoop
+from labkit.runtime.network.plan import plan
 from labkit.runtime.stream import StreamNode
 from labkit.runtime.wire import Decoder, Kind, frame, pack, unpack
 from labkit.topology import Topology
 
 from . import mounts
-from .plan import plan
 from .remedies import facts, remedy
 
 _SUPERVISOR = "labkit.runtime.netns.supervisor"
 _BOOT_SECONDS = 60.0
 _STOP_SECONDS = 10.0
+_HOSTS = "/run/labkit/hosts"  # in the lab's own view of the files, and nowhere else: every node's /etc/hosts
 _ENVIRONMENT = (
     "PATH",
     "LD_LIBRARY_PATH",
@@ -75,7 +76,7 @@ class NetnsRuntime:
         """Process id of the supervisor, as the host sees it."""
         return self._process.pid if self._process else None
 
-    def start(self, topology: Topology, preload: Sequence[str] = ()) -> None:
+    def start(self, topology: Topology, preload: Sequence[str] = ()) -> Topology:
         """Raises RuntimeUnavailable with the remedy; then nothing is left behind."""
         if not sys.platform.startswith("linux"):
             raise RuntimeUnavailable("The netns runtime needs Linux. Run labkit in a Linux machine or in WSL2.")
@@ -84,13 +85,14 @@ class NetnsRuntime:
         except BaseException:
             self.stop()
             raise
+        return topology
 
     def know(self, names: Mapping[str, str]) -> None:
         with self._knowing:
             new = {name: address for name, address in names.items() if self._known.get(name) != address}
             if new:
                 lines = "".join(f"{address} {name}\n" for name, address in new.items())
-                next(iter(self._nodes.values())).call("labkit.runtime.netns.hosts:append", lines)
+                next(iter(self._nodes.values())).call("labkit.runtime.network.hosts:append", _HOSTS, lines)
                 self._known |= new
 
     def stop(self) -> None:

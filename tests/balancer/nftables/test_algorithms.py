@@ -16,7 +16,7 @@ from labkit.balancer.jhash import slot
 from labkit.balancer.nftables import PRELOAD, NftablesEngine
 from labkit.balancer.nftables.choose import SEED
 from labkit.balancer.plan import plan_l4
-from labkit.runtime import Runtime, choose
+from labkit.runtime import Runtime, candidates
 from labkit.topology import Listener, sized
 from tests.balancer.nftables.peers import UDP_PORTS
 
@@ -46,7 +46,7 @@ COUNTS = pytest.mark.parametrize("count", [SMALL, FULL])
 
 @pytest.fixture(scope="module")
 def runtime() -> Iterator[Runtime]:
-    runtime = choose("netns")
+    runtime = candidates("netns")[0]
     runtime.start(LAB, PRELOAD)
     try:
         for name in NAMES:

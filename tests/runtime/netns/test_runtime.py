@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from labkit.errors import LabNotRunning, RuntimeUnavailable
-from labkit.runtime import choose
+from labkit.runtime import candidates
 from labkit.runtime.netns.mounts import hidden_folders
 from labkit.runtime.netns.runtime import NetnsRuntime
 from labkit.topology import default
@@ -170,7 +170,7 @@ def test_stop_ends_every_process_and_is_idempotent():
 
 def test_an_unknown_kind_of_runtime_is_refused_with_the_kinds_there_are():
     with pytest.raises(RuntimeUnavailable, match="Choose one of: auto, netns"):
-        choose("dokcer")
+        candidates("dokcer")
 
 
 def test_what_the_lab_cannot_import_is_named_and_nothing_is_left():

@@ -1,0 +1,38 @@
+"""Makes a container a host of a lab: ``python -m labkit.runtime.container [--socket PATH]``, begun as root.
+
+Writes the files that name other hosts, then becomes the user ``lab``, who keeps the host's rights and no others, and
+serves the agent (`serve`).
+"""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+from labkit.errors import LabError
+
+from .order import find
+
+_USER = "lab"
+_HOSTS, _RESOLVER = "/etc/hosts", "/etc/resolv.conf"
+
+
+def main() -> NoReturn:
+    """Never returns: the agent takes this process's place."""
+    try:
+        order = find()
+    except LabError as error:
+        sys.exit(f"labkit: {error}")
+    Path(_HOSTS).write_text(order["hosts"])
+    Path(_RESOLVER).write_text("")  # whoever asked the engine's name server would reach the world
+    shutil.chown(_HOSTS, _USER)  # names may come while the lab runs
+    rights = ",".join(["-all", *(f"+{right}" for right in order["rights"])])
+    become = ["setpriv", f"--reuid={_USER}", f"--regid={_USER}", "--clear-groups", "--no-new-privs"]
+    become += [f"--{kind}={rights}" for kind in ("inh-caps", "ambient-caps", "bounding-set")]
+    environment = os.environ | {"HOME": "/tmp", "USER": _USER, "PYTHONUNBUFFERED": "1"}
+    os.execvpe("setpriv", [*become, sys.executable, "-m", "labkit.runtime.container.serve", *sys.argv[1:]], environment)
+
+
+if __name__ == "__main__":
+    main()

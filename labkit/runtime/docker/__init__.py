@@ -1,0 +1,1 @@
+"""The Docker runtime: every node is a container."""

@@ -1,0 +1,228 @@
+"""`Engine`: the Docker engine, as far as a lab needs it.
+
+The one file that knows the Docker SDK; its errors become ours.
+"""
+
+import io
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from docker.client import DockerClient, from_env
+from docker.context import ContextAPI
+from docker.errors import APIError, BuildError, DockerException, ImageNotFound, NotFound
+from docker.types import IPAMConfig, IPAMPool
+from requests.exceptions import RequestException
+
+from labkit.errors import RuntimeUnavailable
+
+from . import context, labels
+from .bridged import plain_socket
+
+_SECONDS = 60  # for an answer of the engine's
+_BUILDING = 1800
+_NONE = {"test": ["NONE"]}
+
+
+class Taken(RuntimeUnavailable):
+    """The engine has given a subnet to somebody else meanwhile."""
+
+
+class Engine:
+    """A connection to the engine that DOCKER_HOST names, or else the current Docker context. Thread-safe.
+
+    Every method raises RuntimeUnavailable, with the remedy, for what the engine refuses.
+    """
+
+    def __init__(self) -> None:
+        with _speaking("answer"):
+            self._client = _client()
+            self._api = self._client.api
+            self.version: dict[str, Any] = self._client.version()
+
+    def close(self) -> None:
+        self._client.close()
+
+    # images
+
+    def has_image(self, tag: str) -> bool:
+        with _speaking("look for an image"):
+            try:
+                self._client.images.get(tag)
+            except ImageNotFound:
+                return False
+            return True
+
+    def build(self, packed: bytes, tag: str, arguments: Mapping[str, str], network: str | None) -> None:
+        """Build the target ``node`` of the Dockerfile in *packed*, a tar archive."""
+        with _speaking(f"build the image {tag}"):
+            try:
+                self._client.images.build(
+                    fileobj=io.BytesIO(packed),
+                    custom_context=True,
+                    dockerfile=context.DOCKERFILE,
+                    tag=tag,
+                    target="node",
+                    buildargs=dict(arguments),
+                    network_mode=network,
+                    rm=True,
+                    forcerm=True,
+                    timeout=_BUILDING,
+                )
+            except BuildError as error:
+                said = "".join(str(line.get("stream") or line.get("error") or "") for line in error.build_log)
+                last = " … ".join(said.strip().splitlines()[-3:])
+                raise RuntimeUnavailable(
+                    f"The Docker engine cannot build the image {tag}: {error.msg}. It said: {last}. "
+                    "docker/README.md says how to build with another base, or without a registry."
+                ) from error
+
+    # networks
+
+    def subnets(self) -> list[str]:
+        """The subnets of every network of the engine."""
+        with _speaking("list its networks"):
+            listed = self._api.networks()
+        pools = [pool for network in listed for pool in (network.get("IPAM") or {}).get("Config") or []]
+        return [str(pool.get("Subnet") or "") for pool in pools]
+
+    def create_network(self, spec: Mapping[str, Any]) -> None:
+        """As of `plan.networks`. `Taken` where its subnet is somebody's."""
+        pool = IPAMPool(subnet=spec["subnet"], gateway=spec["gateway"])
+        with _speaking(f"create the network {spec['name']}"):
+            try:
+                self._api.create_network(
+                    spec["name"],
+                    driver="bridge",
+                    ipam=IPAMConfig(pool_configs=[pool]),
+                    options=dict(spec["options"]),
+                    labels=dict(spec["labels"]),
+                    check_duplicate=True,
+                )
+            except APIError as error:
+                if "overlap" in str(error).lower():
+                    raise Taken(f"The Docker engine has given {spec['subnet']} to another network.") from error
+                raise
+
+    def networks(self) -> list[dict[str, Any]]:
+        """Every network with the label of a lab: name, labels, lab."""
+        with _speaking("list its networks"):
+            listed = self._api.networks(filters={"label": labels.LAB})
+        return [{"name": each["Name"], "labels": each["Labels"] or {}} for each in listed]
+
+    def remove_network(self, name: str) -> bool:
+        """Whether it is gone now; False while something is still in it."""
+        try:
+            with _speaking(f"remove the network {name}"):
+                self._api.remove_network(name)
+        except RuntimeUnavailable as error:
+            return isinstance(error.__cause__, NotFound)
+        return True
+
+    # containers
+
+    def create(self, image: str, spec: Mapping[str, Any], networks: Mapping[str, str]) -> str:
+        """As of `plan.containers`, in *networks* (link -> name); returns its id. It does not run yet."""
+        addresses: dict[str, str] = dict(spec.get("addresses", {}))
+        with _speaking(f"create the container {spec['name']}"):
+            first = next(iter(addresses), None)
+            host = self._api.create_host_config(**{"network_mode": networks[first]} if first else {}, **spec["host"])
+            host.update(spec["more"])
+            created = self._api.create_container(
+                image,
+                command=spec.get("command"),
+                name=spec["name"],
+                hostname=spec.get("hostname"),
+                environment=dict(spec["environment"]),
+                labels=dict(spec["labels"]),
+                host_config=host,
+                stdin_open=first is not None,
+                healthcheck=_NONE,
+                networking_config=self._endpoint(networks[first], addresses[first]) if first else None,
+            )
+            container = str(created["Id"])
+            for link, address in list(addresses.items())[1:]:
+                self._api.connect_container_to_network(container, networks[link], ipv4_address=address)
+        return container
+
+    def _endpoint(self, network: str, address: str) -> Any:
+        config = self._api.create_endpoint_config(ipv4_address=address)
+        return self._api.create_networking_config({network: config})
+
+    def attach(self, container: str) -> socket.socket:
+        """The container's standard streams, as one that holds the frames of `attached`."""
+        with _speaking("attach to a container"):
+            wanted = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
+            raw = self._api.attach_socket(container, wanted)
+            return plain_socket(raw)
+
+    def start(self, container: str, name: str) -> None:
+        with _speaking(f"start the container {name}"):
+            self._api.start(container)
+
+    def finish(self, container: str, name: str, seconds: float) -> tuple[int, str]:
+        """Start it, wait for its end, remove it: its exit status, and what it printed."""
+        try:
+            with _speaking(f"run the container {name}"):
+                self._api.start(container)
+                ended = self._api.wait(container, timeout=seconds)
+                said = self._api.logs(container) if ended["StatusCode"] else b""
+            return int(ended["StatusCode"]), said.decode(errors="replace").strip()
+        finally:
+            self.remove(container)
+
+    def containers(self, lab: str | None = None) -> list[dict[str, Any]]:
+        """Every container of *lab*, or of any lab: id, name, state, labels."""
+        label = labels.LAB if lab is None else f"{labels.LAB}={lab}"
+        with _speaking("list its containers"):
+            listed = self._api.containers(all=True, filters={"label": label})
+        return [
+            {
+                "id": each["Id"],
+                "name": str((each["Names"] or ["?"])[0]).lstrip("/"),
+                "state": each["State"],
+                "labels": each["Labels"] or {},
+            }
+            for each in listed
+        ]
+
+    def remove(self, container: str) -> None:
+        """End and remove it, if it is there. What is being removed already counts as removed."""
+        with suppress(NotFound), _speaking("remove a container"):
+            try:
+                self._api.remove_container(container, force=True, v=True)
+            except APIError as error:
+                if error.status_code not in (404, 409):
+                    raise
+
+
+def _client() -> Any:
+    if os.environ.get("DOCKER_HOST"):
+        return from_env(timeout=_SECONDS)
+    context = ContextAPI.get_current_context()
+    if context is None or not context.Host:
+        return from_env(timeout=_SECONDS)
+    return DockerClient(base_url=context.Host, tls=context.TLSConfig or False, timeout=_SECONDS)
+
+
+@contextmanager
+def _speaking(doing: str) -> Iterator[None]:
+    """What keeps the engine from *doing* that is an error of ours."""
+    try:
+        yield
+    except (DockerException, RequestException) as error:
+        if isinstance(error, APIError):
+            text = f"The Docker engine refuses to {doing}: {error.explanation or error}."
+            raise RuntimeUnavailable(text) from error
+        raise RuntimeUnavailable(
+            f"No Docker engine answers ({_reason(error)}): it cannot {doing}. Start Docker, or set DOCKER_HOST; this "
+            "user must be allowed to use it (on Linux: be in the group docker). `labkit doctor` tries again."
+        ) from error
+
+
+def _reason(error: BaseException) -> str:
+    while error.__cause__ or error.__context__:
+        error = error.__cause__ or error.__context__  # type: ignore[assignment]
+    return str(error) or type(error).__name__

@@ -1,0 +1,109 @@
+"""`ContainerNode`: a host of a lab that is a container, from its creation to a running agent."""
+
+import contextlib
+import json
+import socket
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from labkit.errors import LabNotRunning, RuntimeUnavailable, TaskError
+from labkit.runtime.loop import StreamLoop
+from labkit.runtime.stream import StreamNode
+from labkit.version import VERSION
+
+from . import plan
+from .attached import Demultiplexer
+from .engine import Engine
+
+_WIRE = ["labkit.runtime.container.wire"]
+_ADMINISTER = "labkit.runtime.container.administer"
+_MOMENT = 30.0  # seconds that a container of a moment may take
+_KEPT = 4096  # bytes of what a container said
+
+
+class ContainerNode(StreamNode):
+    """`Node` in a container. It is nobody before `begin`."""
+
+    def __init__(
+        self, name: str, spec: Mapping[str, Any], image: str, engine: Engine, on_end: Callable[[str], None]
+    ) -> None:
+        self._spec = spec
+        self._image = image
+        self._engine = engine
+        self._on_loss = on_end
+        self._said = bytearray()
+        self._hello: dict[str, Any] = {}
+        self._greeted = threading.Event()
+        self._container = ""
+        self.name = name
+
+    def create(self, networks: Mapping[str, str]) -> None:
+        """Have its container made, in *networks* (link -> name)."""
+        self._container = self._engine.create(self._image, self._spec, networks)
+
+    def begin(self, loop: StreamLoop, preload: Sequence[str], seconds: float) -> None:
+        """Start it, meet its agent, and give it its network. RuntimeUnavailable says what went wrong there."""
+        stream = self._engine.attach(self._container)
+        super().__init__(
+            self.name, stream, loop, self._ended, unwrap=Demultiplexer(self._heard), on_hello=self._welcome
+        )
+        self._engine.start(self._container, self._spec["name"])
+        self._moment(_WIRE)
+        if not self._greeted.wait(seconds) or not self._hello:
+            raise RuntimeUnavailable(f"The container of {self.name} does not work: {self._last_words()}")
+        self._check()
+        self.load(preload)
+
+    def administer(self, target: str, /, *arguments: Any) -> None:
+        if "NET_ADMIN" in self._spec["host"]["cap_add"]:
+            self.call(target, *arguments)
+        elif self.gone is not None:
+            raise LabNotRunning(self.gone)
+        else:
+            self._moment([_ADMINISTER, target, json.dumps(arguments)])
+
+    def hang_up(self) -> None:
+        """Have its agent end, and so its container."""
+        with contextlib.suppress(AttributeError, OSError):  # it never began, or has ended
+            self._socket.shutdown(socket.SHUT_RDWR)
+
+    def _moment(self, command: list[str]) -> None:
+        spec = plan.wiring(self._spec, self._container, command)
+        status, said = self._engine.finish(self._engine.create(self._image, spec, {}), spec["name"], _MOMENT)
+        if status:
+            raise TaskError(f"The network of {self.name} cannot be changed: {said or f'status {status}'}")
+
+    def _welcome(self, hello: dict[str, Any]) -> None:
+        self._hello = hello
+        self._greeted.set()
+
+    def _ended(self, name: str) -> None:
+        self._greeted.set()
+        self._on_loss(name)
+
+    def _check(self) -> None:
+        own = f"{sys.version_info.major}.{sys.version_info.minor}"
+        if self._hello["version"] != VERSION:
+            raise RuntimeUnavailable(
+                f"The image {self._image} holds labkit {self._hello['version']}, and this is {VERSION}: build it anew."
+            )
+        if self._hello["python"] != own:
+            warnings.warn(
+                f"The image {self._image} has Python {self._hello['python']}, and this is {own}: functions of yours "
+                f"may not run in hosts. Build it on python:{own}-slim.",
+                stacklevel=2,
+            )
+
+    def _heard(self, said: bytes) -> None:
+        """What processes of the host print (loop thread)."""
+        self._said += said
+        del self._said[:-_KEPT]
+        if self._greeted.is_set():
+            sys.stderr.write(said.decode(errors="replace"))
+
+    def _last_words(self) -> str:
+        lines = self._said.decode(errors="replace").strip().splitlines()
+        return lines[-1] if lines else "it ended without a word"

@@ -1,0 +1,149 @@
+"""`DockerRuntime`: the owner's side of a lab made of containers.
+
+Each host is a container whose command is the agent, attached to the owner: when the owner ends, for whatever reason,
+the engine closes the agent's input, the agent ends, and the engine removes the container. What is left then, the
+networks, is found by its labels (`leftovers`).
+"""
+
+import os
+import threading
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from types import MappingProxyType
+from typing import Any
+
+from labkit.errors import RuntimeUnavailable
+from labkit.runtime.loop import StreamLoop
+from labkit.topology import Topology
+
+from . import image, leftovers, plan
+from .engine import Engine, Taken
+from .labels import this_process
+from .node import ContainerNode
+from .subnets import networks, placed
+
+_TRIES = 8  # at subnets that others take at the same time
+_READY_SECONDS = 60.0
+_STOP_SECONDS = 3.0
+_THREADS = 16
+
+
+class DockerRuntime:
+    """`Runtime` on a Docker engine; one lab at a time, started at most once."""
+
+    name = "docker"
+
+    def __init__(self) -> None:
+        self._id = uuid.uuid4().hex[:8]
+        self._nodes: dict[str, ContainerNode] = {}
+        self._loop: StreamLoop | None = None
+        self._engine: Engine | None = None
+        self._networks: dict[str, str] = {}
+        self._alive = False
+        self._stopping = False
+        self._cause = ""
+        self._owner = os.getpid()
+        self._known: dict[str, str] = {}
+        self._knowing = threading.Lock()
+
+    @property
+    def nodes(self) -> Mapping[str, ContainerNode]:
+        return MappingProxyType(self._nodes)
+
+    @property
+    def running(self) -> bool:
+        return self._alive
+
+    @property
+    def cause(self) -> str:
+        return self._cause
+
+    @property
+    def id(self) -> str:
+        """What the labels of all that is this lab's say."""
+        return self._id
+
+    def start(self, topology: Topology, preload: Sequence[str] = ()) -> Topology:
+        """Raises RuntimeUnavailable with the remedy; then nothing is left behind.
+
+        The first start builds the image, which takes minutes.
+        """
+        try:
+            return self._boot(topology, preload)
+        except BaseException:
+            self.stop()
+            raise
+
+    def know(self, names: Mapping[str, str]) -> None:
+        with self._knowing:
+            new = {name: address for name, address in names.items() if self._known.get(name) != address}
+            if new:
+                lines = "".join(f"{address} {name}\n" for name, address in new.items())
+                for node in self._nodes.values():
+                    node.call("labkit.runtime.network.hosts:append", "/etc/hosts", lines)
+                self._known |= new
+
+    def stop(self) -> None:
+        if os.getpid() != self._owner:
+            return  # a fork of the owner, whose lab this is not
+        self._stopping = True
+        self._alive = False
+        loop, engine = self._loop, self._engine
+        self._loop = self._engine = None
+        if loop:
+            loop.close()  # every agent ends, and its container with it
+        if engine:
+            leftovers.remove(engine, self._id, self._networks.values(), _STOP_SECONDS)
+            engine.close()
+
+    def _boot(self, topology: Topology, preload: Sequence[str]) -> Topology:
+        self._engine = engine = Engine()
+        tag = image.ensure(engine)
+        leftovers.sweep(engine)
+        there = self._make_networks(engine, topology)
+        self._loop = loop = StreamLoop(topology.name)
+        for name, spec in plan.containers(there, self._id, this_process()).items():
+            self._nodes[name] = ContainerNode(name, spec, tag, engine, self._agent_ended)
+        _each(self._nodes.values(), lambda node: self._begin(node, loop, preload))
+        self._alive = True
+        if self._cause:
+            raise RuntimeUnavailable(f"The lab ended as soon as it was built: {self._cause}. Call lab.start() again.")
+        return there
+
+    def _make_networks(self, engine: Engine, topology: Topology) -> Topology:
+        """The networks, on subnets that are free; returns the topology on these."""
+        for _ in range(_TRIES):
+            there = placed(topology, networks(engine.subnets()))
+            try:
+                for link, spec in plan.networks(there, self._id, this_process()).items():
+                    engine.create_network(spec)
+                    self._networks[link] = spec["name"]
+            except Taken:
+                for name in self._networks.values():
+                    engine.remove_network(name)
+                self._networks.clear()
+            else:
+                return there
+        raise RuntimeUnavailable("Others keep taking subnets of this Docker engine. Call lab.start() again.")
+
+    def _begin(self, node: ContainerNode, loop: StreamLoop, preload: Sequence[str]) -> None:
+        node.create(self._networks)
+        node.begin(loop, preload, _READY_SECONDS)
+
+    def _agent_ended(self, node: str) -> None:
+        """A lab is whole or gone: without one of its agents it is ended (loop thread)."""
+        if self._stopping:
+            return
+        self._cause = self._cause or f"the container of {node} ended"
+        self._alive = False
+        for other in self._nodes.values():
+            other.hang_up()
+            other.lose(f"{other.name} is gone: the lab was stopped or died. Start it again with lab.start().")
+
+
+def _each(nodes: Any, do: Callable[[ContainerNode], None]) -> None:
+    """Do it for every node at the same time. Raises the first error, once all have ended."""
+    with ThreadPoolExecutor(_THREADS, "labkit docker") as threads:
+        for done in [threads.submit(do, node) for node in nodes]:
+            done.result()

@@ -1,0 +1,3 @@
+"""Which labkit this is."""
+
+VERSION = "0.1.0"
