@@ -11,10 +11,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from docker.client import DockerClient, from_env
+from docker.api import APIClient
 from docker.context import ContextAPI
+from docker.context.config import get_current_context_name
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.types import IPAMConfig, IPAMPool
+from docker.utils import kwargs_from_env
 from requests.exceptions import RequestException
 
 from labkit.errors import RuntimeUnavailable
@@ -38,20 +40,19 @@ class Engine:
     """
 
     def __init__(self) -> None:
-        with _speaking("answer"):
-            self._client = _client()
-            self._api = self._client.api
-            self.version: dict[str, Any] = self._client.version()
+        with _speaking("say its version"):
+            self._api = _client()
+            self.version: dict[str, Any] = self._api.version()
 
     def close(self) -> None:
-        self._client.close()
+        self._api.close()
 
     # images
 
     def has_image(self, tag: str) -> bool:
         with _speaking("look for an image"):
             try:
-                self._client.images.get(tag)
+                self._api.inspect_image(tag)
             except ImageNotFound:
                 return False
             return True
@@ -207,17 +208,30 @@ class Engine:
                     raise
 
 
-def _client() -> Any:
-    context = None if os.environ.get("DOCKER_HOST") else ContextAPI.get_current_context()
-    host = os.environ.get("DOCKER_HOST") or getattr(context, "Host", None) or ""
-    if host.startswith("ssh://"):
+class _Client(APIClient):  # type: ignore[misc]
+    """The SDK's client, which asks the engine and no proxy, and trusts whom the engine's own settings name."""
+
+    trust_env = property(lambda self: False, lambda self, value: None)  # REQUESTS_CA_BUNDLE would replace ca.pem
+
+
+def _client() -> _Client:
+    if os.environ.get("DOCKER_HOST"):
+        found = kwargs_from_env()
+        host, tls = found.get("base_url"), found.get("tls")
+    else:
+        name = get_current_context_name()
+        context = ContextAPI.get_context(name)
+        if context is None:
+            raise RuntimeUnavailable(
+                f"The current Docker context {name!r} does not exist. Choose one: docker context use default"
+            )
+        host, tls = context.Host, context.TLSConfig
+    if host and host.startswith("ssh://"):
         raise RuntimeUnavailable(
             "A Docker engine over ssh:// cannot be attached to. Forward its socket, ssh -NL /tmp/docker.sock:/var/run/"
             f"docker.sock {host.removeprefix('ssh://')}, and set DOCKER_HOST=unix:///tmp/docker.sock."
         )
-    if context is None or not context.Host:
-        return from_env(timeout=_SECONDS)
-    return DockerClient(base_url=context.Host, tls=context.TLSConfig or False, timeout=_SECONDS)
+    return _Client(base_url=host, tls=tls or False, timeout=_SECONDS)
 
 
 @contextmanager
@@ -225,13 +239,13 @@ def _speaking(doing: str) -> Iterator[None]:
     """What keeps the engine from *doing* that is an error of ours."""
     try:
         yield
-    except (DockerException, RequestException) as error:
+    except (DockerException, RequestException, ValueError) as error:  # ValueError: of an address that is none
         if isinstance(error, APIError):
             text = f"The Docker engine refuses to {doing}: {error.explanation or error}."
             raise RuntimeUnavailable(text) from error
         raise RuntimeUnavailable(
-            f"No Docker engine answers, asked to {doing} ({_reason(error)}). Start Docker, or set DOCKER_HOST; this user "
-            "must be allowed to use it (on Linux: be in the group docker)."
+            f"No Docker engine answers, asked to {doing} ({_reason(error)}). Start Docker, or set DOCKER_HOST; this "
+            "user must be allowed to use it (on Linux: be in the group docker)."
         ) from error
 
 

@@ -66,8 +66,8 @@ def test_both_directions_at_once_and_more_than_any_buffer_holds(tunnel):
 
 def test_a_quiet_stream_stays_open(tunnel):
     plain, engine = tunnel
+    plain.settimeout(0.6)
     with pytest.raises(TimeoutError):
-        plain.settimeout(0.6)
         plain.recv(1)
     plain.settimeout(10)
     engine.sendall(b"still there")

@@ -9,7 +9,7 @@ from labkit.runtime.docker.labels import LAB, NODE, OWNER, Owner
 from labkit.topology import default, direct_return
 
 OWNED = Owner("here", 4711, 17.5)
-BECOMING = {"CHOWN", "SETGID", "SETPCAP", "SETUID"}
+BECOMING = {"SETGID", "SETPCAP", "SETUID"}
 
 
 @pytest.fixture(scope="module")
