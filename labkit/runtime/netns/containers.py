@@ -17,7 +17,7 @@ _LABELS = ("/proc/self/attr/apparmor/current", "/proc/self/attr/current")
 
 
 def facts() -> dict[str, str]:
-    """Which *engine* runs the container that this is, if it is one, and what *confines* this process: a *seccomp* profile, a module."""
+    """Which *engine* runs the container that this is, if it is one, and what confines this process."""
     marked = [engine for engine, mark in _MARKS.items() if Path(mark).exists()]
     if "KUBERNETES_SERVICE_HOST" in os.environ:
         marked.insert(0, "kubernetes")

@@ -117,7 +117,8 @@ _TABLE: tuple[tuple[str, tuple[int, ...], dict[str, str], Remedy], ...] = (
         _DENIED,
         _CONTAINER,
         Remedy(
-            "this container's engine covers parts of /proc, so the kernel allows no other one in it", _HOW_IT_WAS_STARTED
+            "this container's engine covers parts of /proc, so the kernel allows no other one in it",
+            _HOW_IT_WAS_STARTED,
         ),
     ),
     (
