@@ -26,6 +26,7 @@ def facts() -> dict[str, str]:
         "engine": marked[0] if marked else "",
         "seccomp": "1" if refused_by_filter() else "0",
         "confined": confinement(_label()),
+        "root": "1" if os.geteuid() == 0 else "0",
     }
 
 
@@ -37,8 +38,11 @@ def confinement(label: str) -> str:
 
 
 def options(known: Mapping[str, str]) -> str:
-    """All that the container of these facts must be started with, whichever of it was found missing first."""
-    confined = known.get("confined", "")
+    """All that the container of these facts must be started with, whichever of it was found missing first.
+
+    Never as root: where /proc is uncovered, root in a container may change settings of the whole machine.
+    """
+    confined, root = known.get("confined", ""), known.get("root") == "1"
     match known.get("engine"):
         case "kubernetes":
             return (
@@ -46,14 +50,15 @@ def options(known: Mapping[str, str]) -> str:
                 f"`seccompProfile: {{type: Localhost, localhostProfile: labkit.json}}`, where labkit.json is {PROFILE} "
                 "of labkit's repository, put into the node's /var/lib/kubelet/seccomp"
                 + ("; also `appArmorProfile: {type: Unconfined}`" if confined == "apparmor" else "")
+                + ("; also `runAsUser: 1000`" if root else "")
             )
         case "podman":
-            return _run("podman", "--security-opt unmask=ALL", confined)
-    return _run("docker", "--security-opt systempaths=unconfined", confined)
+            return _run("podman", "--security-opt unmask=ALL", confined, root)
+    return _run("docker", "--security-opt systempaths=unconfined", confined, root)
 
 
-def _run(program: str, unmasked: str, confined: str) -> str:
-    words = [f"{program} run --security-opt seccomp={PROFILE}", unmasked]
+def _run(program: str, unmasked: str, confined: str, root: bool) -> str:
+    words = [f"{program} run{' --user 1000' if root else ''} --security-opt seccomp={PROFILE}", unmasked]
     if confined == "apparmor":
         words.append("--security-opt apparmor=unconfined")
     if confined == "selinux":

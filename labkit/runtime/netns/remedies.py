@@ -86,6 +86,12 @@ _TABLE: tuple[tuple[str, tuple[int, ...], dict[str, str], Remedy], ...] = (
         Remedy("this container's seccomp profile forbids user namespaces", _HOW_IT_WAS_STARTED),
     ),
     (
+        "namespaces",
+        _DENIED,
+        _CONTAINER | {"seccomp": "0", "root": "1"},
+        Remedy("root in this container lacks the rights to make a user namespace of its own", _HOW_IT_WAS_STARTED),
+    ),
+    (
         "mounts",
         _DENIED,
         _CONTAINER | {"confined": "apparmor"},

@@ -31,12 +31,20 @@ def test_one_command_has_all_of_them(engine, confined, words):
     assert options({"engine": engine, "confined": confined}) == words + IN_A_CLONE
 
 
+@pytest.mark.parametrize("engine", ["docker", "podman"])
+def test_root_is_told_to_be_somebody_else(engine):
+    told = options({"engine": engine, "confined": "", "root": "1"})
+    assert told.startswith(f"{engine} run --user 1000 --security-opt seccomp=docker/seccomp.json ")
+
+
 def test_a_pod_is_told_in_fields_of_its_own():
     told = options({"engine": "kubernetes", "confined": "apparmor"})
     assert "`hostUsers: false`" in told
     assert "`procMount: Unmasked`" in told
     assert "`seccompProfile: {type: Localhost, localhostProfile: labkit.json}`" in told
     assert "`appArmorProfile: {type: Unconfined}`" in told
+    assert "runAsUser" not in told
+    assert "`runAsUser: 1000`" in options({"engine": "kubernetes", "confined": "", "root": "1"})
     assert "appArmor" not in options({"engine": "kubernetes", "confined": ""})
 
 

@@ -5,6 +5,7 @@ On the image `notebook`: the one that LABKIT_NOTEBOOK_IMAGE names, or one built 
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import uuid
@@ -56,6 +57,8 @@ def docker(*arguments: str, given: str = "") -> subprocess.CompletedProcess[str]
 
 @pytest.fixture(scope="module")
 def image() -> str:
+    if not shutil.which("docker"):
+        pytest.skip("there is no docker on PATH, whose options these are")
     if named := os.environ.get("LABKIT_NOTEBOOK_IMAGE"):
         return named
     base = os.environ.get("LABKIT_BASE") or f"python:{sys.version_info.major}.{sys.version_info.minor}-slim"
@@ -92,11 +95,15 @@ def test_a_lab_boots_and_works(image, privileges):
     assert found == {"uid": 1000, "host": "alice", "l4": [200, "10.0.1.11"], "connections": 2}
 
 
+def test_who_has_the_image_has_the_profile(image):
+    done = run(image, program=["cat", "/opt/labkit/labkit/runtime/docker/files/seccomp.json"])
+    assert done.stdout == PROFILE.read_text()
+
+
 def test_the_doctor_finds_everything_in_order(image):
     status, told = doctor(image, *WITH_PROFILE, *UNMASKED)
     assert status == 0
-    assert "✗" not in told
-    assert "ready: Lab().start() works here" in told
+    assert "✓ netns runtime ready: Lab().start() works here" in told
 
 
 def test_a_lab_without_the_profile_names_the_remedy(image):
@@ -149,6 +156,13 @@ def test_the_doctor_names_what_is_missing_and_all_the_options(image, options, wh
     assert status == 1
     assert why in told
     assert REMEDY in told
+
+
+def test_root_without_rights_is_told_to_be_somebody_else(image):
+    status, told = doctor(image, *WITH_PROFILE, *UNMASKED, "--user", "0")
+    assert status == 1
+    assert "root in this container lacks the rights to make a user namespace of its own" in told
+    assert "docker run --user 1000 --security-opt seccomp=docker/seccomp.json" in told
 
 
 @pytest.mark.skipif(os.uname().machine != "x86_64", reason="it calls by the numbers of x86_64")

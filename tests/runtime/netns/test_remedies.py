@@ -16,6 +16,7 @@ OPEN = {
     "engine": "",
     "seccomp": "0",
     "confined": "",
+    "root": "0",
 }
 DOCKER = {"container": "1", "engine": "docker", "seccomp": "1"}
 
@@ -31,6 +32,7 @@ DOCKER = {"container": "1", "engine": "docker", "seccomp": "1"}
         ("namespaces", errno.EPERM, DOCKER | {"apparmor_restrict": "1"}, "seccomp=docker/seccomp.json"),
         ("namespaces", errno.EPERM, DOCKER | {"seccomp": "0", "apparmor_restrict": "1"}, "sudo sysctl"),
         ("namespaces", errno.EINVAL, {}, "CONFIG_USER_NS=y"),
+        ("namespaces", errno.EPERM, DOCKER | {"seccomp": "0", "root": "1"}, "docker run --user 1000"),
         ("mounts", errno.EACCES, {"apparmor_restrict": "1"}, "kernel.apparmor_restrict_unprivileged_userns=0"),
         ("mounts", errno.EPERM, DOCKER | {"seccomp": "0", "apparmor_restrict": "1"}, "sudo sysctl"),
         ("proc", errno.EPERM, DOCKER | {"seccomp": "0", "apparmor_restrict": "1"}, "systempaths=unconfined"),
