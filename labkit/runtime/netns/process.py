@@ -3,6 +3,7 @@
 import ctypes
 import errno
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -51,6 +52,23 @@ def set_hostname(name: str) -> None:
     if _libc.sethostname(encoded, len(encoded)) != 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number), name)
+
+
+def refused_by_filter() -> list[str]:
+    """Calls of a lab that a seccomp filter refuses to this process, whatever its rights.
+
+    Each is made so that it does nothing, and that the kernel by itself never answers EPERM.
+    """
+    nothing = ctypes.c_void_p(None)
+    trials: dict[str, Callable[[], int]] = {
+        "unshare": lambda: _libc.unshare(0),
+        "mount": lambda: _libc.mount(nothing, nothing, nothing, ctypes.c_ulong(0), nothing),
+        "mount_setattr": lambda: _libc.syscall(
+            ctypes.c_long(_SYS_MOUNT_SETATTR), ctypes.c_int(-1), nothing, ctypes.c_uint(0), nothing, ctypes.c_size_t(0)
+        ),
+        "setns": lambda: _libc.setns(-1, os.CLONE_NEWNET),
+    }
+    return [name for name, trial in trials.items() if trial() != 0 and ctypes.get_errno() == errno.EPERM]
 
 
 def die_with_parent(signal_number: int) -> None:
