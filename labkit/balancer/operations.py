@@ -77,8 +77,8 @@ class Operations:
     def weigh(self, backend: object, weight: object) -> None:
         """From now on *backend* gets *weight* new connections where one of weight 1 gets one.
 
-        No connection that exists is disturbed. It holds until the next `l4`. PolicyError at L7, where backends take
-        turns, for a backend that `l4` was not told to forward to, and for what is no weight.
+        No connection that exists is disturbed. It holds until the next `l4`. PolicyError at L7, where `l7` takes
+        weights, for a backend that `l4` was not told to forward to, and for what is no weight.
         """
         name = self._backend("weigh", backend)
         if isinstance(weight, bool) or not isinstance(weight, int) or not 1 <= weight <= MOST_WEIGHT:
@@ -89,8 +89,8 @@ class Operations:
         live = self._running()
         if live.mode == "l7":
             raise PolicyError(
-                f"lab.balancer.weigh({name!r}, {weight}) weighs forwarded connections; at L7 the backends of a pool "
-                "take turns. Use lab.balancer.l4() first."
+                f"lab.balancer.weigh({name!r}, {weight}) weighs forwarded connections; at L7 shares belong to the "
+                f"policy. Give them there, as in lab.balancer.l7(weights={{{name!r}: {weight}}})."
             )
 
         def weighed(now: Rotation) -> Rotation:
