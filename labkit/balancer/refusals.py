@@ -14,7 +14,7 @@ L7_TAKES = (
 
 _AT_L4 = dict(ONLY_AT_L7)
 _AT_L4["engine"] = (
-    "L4 has no engine to choose: the kernel's nftables forward, and with style=\"proxy\" Envoy relays TCP. "
+    'L4 has no engine to choose: the kernel\'s nftables forward, and with style="proxy" Envoy relays TCP. '
     "lab.balancer.l7(engine=...) has."
 )
 
@@ -53,7 +53,7 @@ _AT_L4 |= {
     if name not in ONLY_AT_L7 and name not in L4_TAKES
 }
 _AT_L4["http3"] = (
-    "L4 forwards UDP as it is, in every style, and no backend speaks HTTP/3 (QUIC) here. The balancer itself does, with "
+    "L4 forwards UDP as it is, in every style, and no backend speaks HTTP/3 (QUIC) here. The balancer does, with "
     'lab.balancer.l7(tls=Tls(http3=True), engine="envoy").'
 )
 

@@ -35,5 +35,5 @@ def test_what_is_said_of_tls_and_engines_is_what_they_do() -> None:
     assert "ECDHE with AES-GCM or ChaCha20-Poly1305" in refusal("cipher_suites")
     with pytest.raises(PolicyError, match=r'with style="proxy" Envoy relays TCP'):
         LAB.balancer.l4(engine="envoy")
-    with pytest.raises(PolicyError, match=r"no backend speaks HTTP/3 .*The balancer itself does"):
+    with pytest.raises(PolicyError, match=r"no backend speaks HTTP/3 .*The balancer does"):
         LAB.balancer.l4(http3=True)
