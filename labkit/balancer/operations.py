@@ -36,6 +36,7 @@ class Operations:
     _topology: Topology
     _lock: threading.RLock
     _node: Callable[[], Node]
+    _foreign: Callable[[object], bool]
 
     def _running(self) -> Live:
         raise NotImplementedError
@@ -215,6 +216,11 @@ class Operations:
         """The name of the backend that is meant."""
         names = [node.name for node in self._topology.backends]
         name = given if isinstance(given, str) else getattr(given, "name", None)
+        if self._foreign(given):
+            raise PolicyError(
+                f"lab.balancer.{asker}({name}): {name} is a host of another lab; give one of this lab, or a name: "
+                f"there are {', '.join(names)}."
+            )
         if not isinstance(name, str) or name not in names:
             raise PolicyError(
                 f"lab.balancer.{asker}({shown(given)}): there is no such backend{near_miss(name, names)}; "
