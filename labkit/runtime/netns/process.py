@@ -1,4 +1,7 @@
-"""What the kernel offers about processes and Python's os module lacks: user maps, death signals, mounts."""
+"""What the kernel offers about processes and Python's os module lacks: user maps, death signals, mounts.
+
+Elsewhere than on Linux this can be imported, and nothing more: where the runtime is refused, it is imported first.
+"""
 
 import ctypes
 import errno
@@ -7,9 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 _libc = ctypes.CDLL(None, use_errno=True)
-
-_AROUND = os.CLONE_NEWNS | os.CLONE_NEWPID
-_WITHIN = os.CLONE_NEWNS | os.CLONE_NEWNET | os.CLONE_NEWUTS | os.CLONE_NEWIPC
 
 MS_NOSUID, MS_NODEV, MS_NOEXEC = 2, 4, 8
 MS_BIND, MS_REC, MS_PRIVATE = 4096, 16384, 1 << 18
@@ -81,17 +81,18 @@ def isolate() -> bool:
 
     False where user namespaces are refused and the caller has the right to do without one.
     """
+    around = os.CLONE_NEWNS | os.CLONE_NEWPID
     try:
         enter_user_namespace()
     except OSError as refusal:
         if not _mapped():
             raise  # in a user namespace already, but nobody there
         try:
-            os.unshare(_AROUND)
+            os.unshare(around)
         except PermissionError:
             raise refusal from None
         return False
-    os.unshare(_AROUND)
+    os.unshare(around)
     return True
 
 
@@ -103,7 +104,7 @@ def settle(*, in_user_namespace: bool) -> None:
     """
     if in_user_namespace:
         enter_user_namespace()
-    os.unshare(_WITHIN)
+    os.unshare(os.CLONE_NEWNS | os.CLONE_NEWNET | os.CLONE_NEWUTS | os.CLONE_NEWIPC)
 
 
 def enter_user_namespace() -> None:
