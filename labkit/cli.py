@@ -46,10 +46,13 @@ def _parser() -> argparse.ArgumentParser:
 
     demo = _command(commands, "demo", _demo, "boot a lab, send 40 requests at L4 and 40 at L7, show the proof")
     demo.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
-    demo.add_argument("--runtime", default="auto", metavar="R", help="where hosts live: auto (the default) or netns")
+    demo.add_argument(
+        "--runtime", default="auto", metavar="R", help="where hosts live: auto (the default), netns or docker"
+    )
     demo.add_argument("--out", type=Path, default=Path("out"), metavar="DIR", help="where files go (default: out)")
 
     _command(commands, "doctor", _doctor, "say what works here, what does not, why, and what mends it")
+    _command(commands, "build", _build, "build the image of the Docker runtime's hosts, unless the engine has it")
     _command(commands, "clean", _clean, "end what labs whose owner died left behind")
 
     notebooks = _command(commands, "notebooks", _notebooks, "open the notebooks in JupyterLab")
@@ -128,6 +131,14 @@ def _doctor(_: argparse.Namespace) -> int:
         console.print(f"    {remedy}", highlight=False, markup=False, soft_wrap=True)
     usable = any(finding.works for finding in findings if finding.name.endswith(" runtime"))
     return 0 if usable else 1
+
+
+def _build(_: argparse.Namespace) -> int:
+    from labkit.runtime.docker.engine import Engine
+    from labkit.runtime.docker.image import ensure
+
+    print(f"{ensure(Engine(), lambda line: print(line, file=sys.stderr))} is ready")
+    return 0
 
 
 def _clean(_: argparse.Namespace) -> int:

@@ -62,10 +62,13 @@ class Lab:
             identity,
             self._authority.named,
             _knowing(weakref.ref(self)),
+            _foreign(weakref.ref(self)),
         )
         self._hosts: dict[str, Host] = {node.name: self._host(node.name) for node in self._topology.nodes}
         servers = {backend.name: backend for backend in self.backends}
-        self._faults = Faults(_nodes(weakref.ref(self)), self._topology, servers, self._balancer)
+        self._faults = Faults(
+            _nodes(weakref.ref(self)), self._topology, servers, self._balancer, _foreign(weakref.ref(self))
+        )
 
     def start(self) -> Self:
         """Boot the lab; returns when every server answers. A running lab stays as it is.
@@ -393,6 +396,16 @@ def _knowing(lab: "weakref.ref[Lab]") -> Callable[[Sequence[str]], None]:
             runtime.know(dict.fromkeys(names, alive.vip))
 
     return know
+
+
+def _foreign(lab: "weakref.ref[Lab]") -> Callable[[object], bool]:
+    """Tells whether something is a host, and of another lab."""
+
+    def foreign(thing: object) -> bool:
+        alive = lab()
+        return isinstance(thing, Host) and alive is not None and alive.nodes.get(thing.name) is not thing
+
+    return foreign
 
 
 def _provider(lab: "weakref.ref[Lab]", name: str) -> Callable[[], Node]:

@@ -46,11 +46,27 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 def missing(thing: str) -> str:
     """Why *thing* cannot be used here; empty if it can."""
     if thing == "netns":
-        from labkit.runtime.doctor import report
+        from labkit.runtime.doctor import netns
 
-        failing = [f"{finding.name}: {finding.detail}" for finding in report() if not finding.works]
+        failing = [f"{finding.name}: {finding.detail}" for finding in netns() if not finding.works]
         return failing[0] if failing else ""
+    if thing == "docker":
+        return _no_engine()
     return "" if shutil.which(thing) else f"there is no {thing} on PATH"
+
+
+def _no_engine() -> str:
+    """Why no Docker engine can be used here; empty if one answers that can build the image of a lab's hosts."""
+    from labkit.errors import LabError
+    from labkit.runtime.docker import image
+    from labkit.runtime.docker.engine import Engine
+
+    try:
+        engine = Engine()
+        base = image.base_image()
+        return "" if engine.has_image(base) or engine.has_image(image.tag()) else f"the engine has no image {base}"
+    except LabError as error:
+        return str(error)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -47,7 +47,8 @@ class Balancer(Operations, Record):
 
     node: gives the balancer's node, or raises LabNotRunning when the lab does not run. identity: gives certificate,
     key and the lab's root as PEM text, asked for where the topology has HTTPS listeners. certificate: gives certificate
-    and key for a further name of the VIP. know: has every host of the lab find such names at the VIP.
+    and key for a further name of the VIP. know: has every host of the lab find such names at the VIP. foreign: tells
+    whether something is a host of another lab.
     """
 
     def __init__(
@@ -57,12 +58,14 @@ class Balancer(Operations, Record):
         identity: Callable[[], Sequence[str]] | None = None,
         certificate: Callable[[str], Sequence[str]] | None = None,
         know: Callable[[Sequence[str]], None] | None = None,
+        foreign: Callable[[object], bool] = lambda _: False,
     ) -> None:
         self._node = node
         self._topology = topology
         self._identity = identity
         self._certificate = certificate
         self._know = know
+        self._foreign = foreign
         self._lock = threading.RLock()
         self._live: Live | None = None
 

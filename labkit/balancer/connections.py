@@ -1,9 +1,8 @@
 """The balancer's connections at this moment as one table, made of what the kernel tracks. Pure but for pandas.
 
 The kernel tracks what it forwards (one entry, both legs: ``through``) as well as what ends in the balancer: at L7 a
-client's connection (``front``) and the proxy's own to a backend (``back``) are two entries, and which belongs to which
-only the proxy knows: `Capture.exchanges` pairs them. What is passed on directly it does not track; the rules remember
-who has it (``direct``), and count nothing.
+client's connection (``front``) and the proxy's own to a backend (``back``) are two entries, paired by the proxies.
+What is passed on directly it does not track; the rules remember who has it (``direct``), and count nothing.
 """
 
 import time

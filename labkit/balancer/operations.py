@@ -36,6 +36,7 @@ class Operations:
     _topology: Topology
     _lock: threading.RLock
     _node: Callable[[], Node]
+    _foreign: Callable[[object], bool]
 
     def _running(self) -> Live:
         raise NotImplementedError
@@ -77,8 +78,8 @@ class Operations:
     def weigh(self, backend: object, weight: object) -> None:
         """From now on *backend* gets *weight* new connections where one of weight 1 gets one.
 
-        No connection that exists is disturbed. It holds until the next `l4`. PolicyError at L7, where backends take
-        turns, for a backend that `l4` was not told to forward to, and for what is no weight.
+        No connection that exists is disturbed. It holds until the next `l4`. PolicyError at L7, where `l7` takes
+        weights, for a backend that `l4` was not told to forward to, and for what is no weight.
         """
         name = self._backend("weigh", backend)
         if isinstance(weight, bool) or not isinstance(weight, int) or not 1 <= weight <= MOST_WEIGHT:
@@ -89,8 +90,8 @@ class Operations:
         live = self._running()
         if live.mode == "l7":
             raise PolicyError(
-                f"lab.balancer.weigh({name!r}, {weight}) weighs forwarded connections; at L7 the backends of a pool "
-                "take turns. Use lab.balancer.l4() first."
+                f"lab.balancer.weigh({name!r}, {weight}) weighs forwarded connections; at L7 shares belong to the "
+                f"policy. Give them there, as in lab.balancer.l7(weights={{{name!r}: {weight}}})."
             )
 
         def weighed(now: Rotation) -> Rotation:
@@ -107,20 +108,20 @@ class Operations:
     def connections(self, *, probes: bool = False) -> "pd.DataFrame":
         """The connections at this moment, from the kernel's connection tracking: one row each, oldest first.
 
-        Columns: proto; leg ("through": forwarded, one entry for both sides; at L7 and at L4 with style "proxy" "front":
-        ends in the proxy, and
-        "back": the proxy's own, which stand for themselves, for only the proxy knows which belong together; "routed":
-        passes by without a choice; "direct": direct server return, see below); state (conntrack's word; UDP has
-        UNREPLIED, REPLIED, ASSURED); backend (or None); the original tuple as the client sent it and the reply tuple as
-        the answer comes; packets_out, packets_in, bytes_out, bytes_in (out: from who opened it; bytes with their IP
-        headers); age_seconds; timeout_seconds (until the kernel forgets it, if nothing comes). probes: health checks'
-        too. The kernel tracks nothing that is passed on directly: the rules remember whose it is. Its state is OPEN, or
-        CLOSING when the client has sent a FIN or RST; lb sees no answers, and counts and age are not known.
+        Columns: proto; leg ("through": forwarded, one entry for both sides; "front", at L7 and at L4 with style
+        "proxy": ends in the proxy; "back": the proxy's own; "routed": passes by without a choice; "direct": direct
+        server return, see below); state (conntrack's word; UDP has UNREPLIED, REPLIED, ASSURED); backend (or None); the
+        original tuple as the client sent it and the reply tuple as the answer comes; packets_out, packets_in,
+        bytes_out, bytes_in (out: from who opened it; bytes with their IP headers); age_seconds; timeout_seconds (until
+        the kernel forgets it, if nothing comes). probes: health checks' too. The kernel tracks nothing that is passed
+        on directly: the rules remember whose it is. Its state is OPEN, or CLOSING when the client has sent a FIN or
+        RST; lb sees no answers, and counts and age are not known.
 
-        paired_with: at L7 the row of the connection that the proxy has together with this one, or None: mitmproxy keeps
-        a client's connections to backends for that client (of several the front names the first); Envoy shares them,
-        so that only WebSockets have pairs. socket_bytes: what the kernel holds in buffers for the balancer's own
-        socket; what passes through has none. ``attrs["proxy_bytes"]``: the memory of each proxy that runs, by engine.
+        paired_with: of a front or a back connection the row of the other, as the proxy tells, or None. What is relayed
+        (style "proxy") has a pair; at L7 mitmproxy keeps a client's connections to backends for that client (of several
+        the front names the first), and Envoy shares them, so that only WebSockets have pairs there. socket_bytes: what
+        the kernel holds in buffers for the balancer's own socket; what passes through has none.
+        ``attrs["proxy_bytes"]``: the memory of each proxy that runs, by engine.
         """
         live = self._running()
         pairs: list[Pair] = []
@@ -215,6 +216,11 @@ class Operations:
         """The name of the backend that is meant."""
         names = [node.name for node in self._topology.backends]
         name = given if isinstance(given, str) else getattr(given, "name", None)
+        if self._foreign(given):
+            raise PolicyError(
+                f"lab.balancer.{asker}({name}): {name} is a host of another lab; give one of this lab, or a name: "
+                f"there are {', '.join(names)}."
+            )
         if not isinstance(name, str) or name not in names:
             raise PolicyError(
                 f"lab.balancer.{asker}({shown(given)}): there is no such backend{near_miss(name, names)}; "

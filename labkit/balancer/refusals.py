@@ -13,7 +13,10 @@ L7_TAKES = (
 )
 
 _AT_L4 = dict(ONLY_AT_L7)
-_AT_L4["engine"] = "L4 has no engine to choose: the kernel's nftables forward. lab.balancer.l7(engine=...) has."
+_AT_L4["engine"] = (
+    'L4 has no engine to choose: the kernel\'s nftables forward, and with style="proxy" Envoy relays TCP. '
+    "lab.balancer.l7(engine=...) has."
+)
 
 _AT_L7 = {
     name: f"lab.balancer.l7() takes no {name}: a request goes where its route says. "
@@ -26,7 +29,8 @@ _AT_L7["style"] = (
 )
 
 _OF_TLS = {
-    "ciphers": "chooses ciphers: OpenSSL's own choice stands. A client's version can be forced, as in get(tls='1.2')",
+    "ciphers": "takes a choice of ciphers: with TLS 1.2 it is ECDHE with AES-GCM or ChaCha20-Poly1305, with 1.3 what "
+    "that has. A client's version can be forced, as in get(tls='1.2')",
     "versions": "chooses TLS versions: 1.2 and 1.3 are spoken. A client's can be forced, as in get(tls='1.2')",
     "http2": "switches HTTP/2: clients that offer it by ALPN get it. Use l7(tls=True), and get(..., http2=True)",
 }
@@ -49,7 +53,7 @@ _AT_L4 |= {
     if name not in ONLY_AT_L7 and name not in L4_TAKES
 }
 _AT_L4["http3"] = (
-    "L4 forwards UDP as it is, and no backend speaks HTTP/3 (QUIC) here: it is not built yet. The balancer does, with "
+    "L4 forwards UDP as it is, in every style, and no backend speaks HTTP/3 (QUIC) here. The balancer does, with "
     'lab.balancer.l7(tls=Tls(http3=True), engine="envoy").'
 )
 

@@ -39,7 +39,8 @@ class Faults:
     """The faults of a lab: ``lab.faults``. Each method gives a `Fault` that begins with its ``with`` block.
 
     node: gives a running node by name, or raises LabNotRunning. servers: the backends by name. forwarding: says which
-    listeners are forwarded now, and how. What cannot have an effect with style="dsr" is refused when it begins.
+    listeners are forwarded now, and how. foreign: tells whether something is a host of another lab. What cannot have an
+    effect with style="dsr" is refused when it begins.
     """
 
     def __init__(
@@ -48,11 +49,13 @@ class Faults:
         topology: Topology,
         servers: Mapping[str, Server],
         forwarding: reach.Forwarding,
+        foreign: Callable[[object], bool] = lambda _: False,
     ) -> None:
         self._node = node
         self._topology = topology
         self._servers = servers
         self._forwarding = forwarding
+        self._foreign = foreign
         self._lock = threading.Lock()
         self._active: dict[str, Fault] = {}
         self._events: list[dict[str, Any]] = []
@@ -199,9 +202,12 @@ class Faults:
             del self._events[:-KEPT]
 
     def _backend(self, backend: object) -> str:
-        name = getattr(backend, "name", backend)
+        name, there = getattr(backend, "name", backend), ", ".join(self._servers)
+        if self._foreign(backend):
+            raise FaultError(
+                f"{name} is a host of another lab: use that lab's faults, or give one of this lab: there are {there}."
+            )
         if not isinstance(name, str) or name not in self._servers:
-            there = ", ".join(self._servers)
             raise FaultError(f"There is no backend {shown(name)}{near_miss(name, self._servers)}: there are {there}.")
         return name
 

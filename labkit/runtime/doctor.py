@@ -1,33 +1,27 @@
 """What works on this machine, what does not, why, and the exact command that mends it."""
 
 import sys
-from dataclasses import dataclass
 from typing import Any
 
+from .docker.doctor import findings as docker
+from .finding import Finding
 from .netns import probe
 from .netns.remedies import facts, remedy
 
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing looked at. *remedy* is a command or an instruction; empty where nothing is wrong."""
-
-    name: str
-    works: bool
-    detail: str
-    remedy: str = ""
+__all__ = ["Finding", "docker", "netns", "report"]
 
 
 def report() -> list[Finding]:
-    """Python's version, then each step of the netns runtime, tried for real; stops at the first that fails."""
-    findings = [_python()]
+    """Python's version, then what each runtime needs, tried for real; each stops at the first that fails."""
+    return [_python(), *netns(), *docker()]
+
+
+def netns() -> list[Finding]:
+    """The steps of the netns runtime; the last says whether it can be used."""
     if not sys.platform.startswith("linux"):
-        return [
-            *findings,
-            Finding("netns runtime", False, "it needs Linux", "run labkit in a Linux machine or in WSL2"),
-        ]
+        return [Finding("netns runtime", False, "it needs Linux", "run labkit in a Linux machine or in WSL2")]
     steps = probe.run()
-    findings += [_step(result) for result in steps]
+    findings = [_step(result) for result in steps]
     complete = len(steps) == len(probe.STEPS) and steps[-1]["works"]
     detail = "ready: Lab().start() works here" if complete else f"not available: {findings[-1].detail}"
     return [*findings, Finding("netns runtime", complete, detail, findings[-1].remedy)]

@@ -21,7 +21,8 @@ class StreamLoop:
 
     def __init__(self, name: str) -> None:
         self._selector = selectors.DefaultSelector()
-        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._wake, self._signal = socket.socketpair()
+        self._called = False  # a byte is on its way to the thread, and no other is needed
         self._unsent: dict[socket.socket, bytearray] = {}
         self._fresh: list[tuple[socket.socket, Callable[[bytes], None]]] = []
         self._lock = threading.Lock()
@@ -56,28 +57,32 @@ class StreamLoop:
             self._thread.join(5.0)
 
     def _awake(self) -> None:
-        """With the lock held, and open: afterwards the descriptor may be somebody else's."""
-        os.eventfd_write(self._wake, 1)
+        """With the lock held."""
+        if not self._called:
+            self._signal.send(b"\0")
+            self._called = True  # in this order: an interrupt in between costs a byte, not the call
 
     def _run(self) -> None:
         while self._open:
             for key, events in self._selector.select():
-                if key.fd == self._wake:
-                    os.eventfd_read(self._wake)
+                if key.fileobj is self._wake:
+                    self._wake.recv(64)
                 elif events & selectors.EVENT_READ:
                     self._receive(key)
             self._adopt()
             self._transmit()
+        self._selector.unregister(self._wake)
         for key in list(self._selector.get_map().values()):
-            if isinstance(key.fileobj, socket.socket):
-                self._drop(key)
+            self._drop(key)
         for sock, _ in self._fresh:
             sock.close()
         self._selector.close()
-        os.close(self._wake)
+        self._wake.close()
+        self._signal.close()
 
     def _adopt(self) -> None:
         with self._lock:
+            self._called = False
             fresh, self._fresh = self._fresh, []
         for sock, reader in fresh:
             self._selector.register(sock, selectors.EVENT_READ, reader)

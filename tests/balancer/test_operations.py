@@ -33,6 +33,20 @@ def test_only_backends_are_taken_out_and_put_back(lab: Lab, operation: str, wron
         getattr(lab.balancer, operation)(wrong)
 
 
+def test_another_labs_hosts_are_not_taken_by_their_names(lab: Lab) -> None:
+    other = Lab()
+    asks: list[Callable[[], object]] = [
+        lambda: lab.balancer.drain(other.api1),
+        lambda: lab.balancer.remove(other.api1),
+        lambda: lab.balancer.add(other.api1),
+        lambda: lab.balancer.weigh(other.api1, 2),
+    ]
+    for ask in asks:
+        with pytest.raises(PolicyError, match="api1 is a host of another lab; give one of this lab"):
+            ask()
+    lab.balancer.add(lab.api1)
+
+
 @pytest.mark.parametrize("weight", [0, -1, 1.5, True, "3", 257, None])
 def test_weights_are_small_whole_numbers(lab: Lab, weight: Any) -> None:
     with pytest.raises(PolicyError, match="a whole number from 1 to 256"):

@@ -29,3 +29,11 @@ def test_l7_says_what_it_does_instead(name: str) -> None:
 @pytest.mark.parametrize(("word", "meant"), [("algo", "algorithm"), ("scheduler", "algorithm"), ("weight", "weights")])
 def test_other_words_are_put_right(word: str, meant: str) -> None:
     assert f"did you mean {meant!r}?" in refusal(word)
+
+
+def test_what_is_said_of_tls_and_engines_is_what_they_do() -> None:
+    assert "ECDHE with AES-GCM or ChaCha20-Poly1305" in refusal("cipher_suites")
+    with pytest.raises(PolicyError, match=r'with style="proxy" Envoy relays TCP'):
+        LAB.balancer.l4(engine="envoy")
+    with pytest.raises(PolicyError, match=r"no backend speaks HTTP/3 .*The balancer does"):
+        LAB.balancer.l4(http3=True)

@@ -21,6 +21,7 @@ LAB = Lab()
         (lambda f: f.backend_killed("ap1"), ["no backend 'ap1'", "did you mean 'api1'?", "api1, api2, images1"]),
         (lambda f: f.backend_killed(LAB.alice), ["no backend 'alice'"]),
         (lambda f: f.backend_killed(7), ["no backend 7"]),
+        (lambda f: f.backend_killed(Lab().api1), ["api1 is a host of another lab", "there are api1, api2, images1"]),
         (lambda f: f.backend_killed("api1", silently=1), ["silently is True or False"]),
         (lambda f: f.all_backends_down(answer="rst"), ["'rst'", '"reset" or "drop"']),
         (lambda f: f.all_backends_down(answer=["drop"]), ['"reset" or "drop"']),

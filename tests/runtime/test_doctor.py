@@ -1,5 +1,6 @@
 """The doctor finds out by trying, and what does not work comes with the command that mends it."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -15,14 +16,21 @@ REMEDY = "sudo sysctl -w user.max_user_namespaces=15000"
 
 @pytest.mark.needs("netns")
 def test_every_step_is_tried_here():
-    findings = doctor.report()
+    findings = doctor.netns()
     assert all(finding.works for finding in findings)
-    assert [finding.name for finding in findings] == ["Python", *probe.STEPS.values(), "netns runtime"]
+    assert [finding.name for finding in findings] == [*probe.STEPS.values(), "netns runtime"]
+
+
+def test_both_runtimes_are_looked_at():
+    names = [finding.name for finding in doctor.report()]
+    assert names[0] == "Python"
+    assert [name for name in names if name.endswith(" runtime")] == ["netns runtime", "docker runtime"]
 
 
 def without_namespaces(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, WITHOUT, sys.executable, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    nobody = os.environ | {"DOCKER_HOST": "unix:///nonexistent/docker.sock"}
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=nobody)
 
 
 @pytest.mark.needs("netns")
@@ -52,6 +60,6 @@ def test_a_probe_that_ends_without_a_word_is_a_finding(monkeypatch):
 
 def test_elsewhere_than_on_linux_it_says_where_to_go(monkeypatch):
     monkeypatch.setattr(doctor.sys, "platform", "darwin")
-    last = doctor.report()[-1]
+    last = doctor.netns()[-1]
     assert not last.works
     assert "WSL2" in last.remedy

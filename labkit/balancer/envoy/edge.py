@@ -52,13 +52,13 @@ def of_route(policy: L7Policy, route: Route, *, upgrading: bool) -> dict[str, Co
     if most is not None and not upgrading:  # it would wait for the end of what never ends
         found["buffer"] = {
             "@type": f"{FILTERS}buffer.v3.BufferPerRoute",
-            "buffer": {"max_request_bytes": max(1, min(most, 2**32 - 1))},
+            "buffer": {"max_request_bytes": min(most, 2**32 - 1)},
         }
     return found
 
 
 def largest_body(policy: L7Policy, route: Route) -> int | None:
-    """The most bytes that a request of *route* may carry, if there is a limit."""
+    """The most bytes that a request of *route* may carry, if there is a limit; 0 was refused (`abilities`)."""
     return min((size for size in (route.max_body, policy.limits.body_bytes) if size is not None), default=None)
 
 

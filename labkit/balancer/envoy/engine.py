@@ -39,8 +39,8 @@ class EnvoyEngine(Owner):
 
     listeners: those that may end here. taken: all listeners of the lab, whose ports are left alone. identity: gives
     certificate, key and the lab's root (PEM) when it is started; without it TLS is not spoken. certificate: gives
-    certificate and key (PEM) for a further name of a policy. on_death: called with
-    the reason, on the runtime's reader thread, when Envoy ends unasked.
+    certificate and key (PEM) for a further name of a policy. on_death: called with the reason, on the runtime's reader
+    thread, when Envoy ends unasked.
     """
 
     name = "envoy"

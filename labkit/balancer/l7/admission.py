@@ -2,6 +2,7 @@
 for the buckets, which the engine owns; the clock is the caller's.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from labkit.balancer.l7.auth import Refused
@@ -30,10 +31,16 @@ class Admitted:
 
 
 class Admission:
-    """Judges requests by their routes; keeps the buckets of the routes' limits, over changes of policy too."""
+    """Judges requests by their routes; keeps the buckets of the routes' limits, over changes of policy too: a limit
+    that the same route still has goes on."""
 
     def __init__(self) -> None:
         self._buckets: dict[tuple[str, RateLimit], Buckets] = {}
+
+    def use(self, routes: Iterable[Route]) -> None:
+        """*routes* are in force: forget the buckets of limits that they do not have."""
+        there = {(route.label, route.limit) for route in routes}
+        self._buckets = {known: buckets for known, buckets in self._buckets.items() if known in there}
 
     def judge(self, route: Route, request: Watched, size: int | None, now: float) -> Reply | Admitted:
         """What becomes of *request*, which *route* matches. size: of its body, None if it does not say."""

@@ -77,6 +77,7 @@ class Router:
         self.policy = policy
         self.functions.use(pool)
         self._upstream.use(policy)
+        self._admission.use(policy.routes)
         self._opens_bodies = any(route.opens_body for route in policy.routes)
         targets = [target for targets in policy.pools.values() for target in targets]
         self._names = {address: target.name for target in targets for address in (target.address4, target.address6)}

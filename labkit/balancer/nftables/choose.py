@@ -13,7 +13,6 @@ A backend of weight 3 has three slots. The hashes are made of another header for
 What stands in the chain of a backend is `render`'s.
 """
 
-import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -24,9 +23,11 @@ from ..policy import Forward, Target
 from ..turns import turns
 from .pieces import (
     DESTINATION,
+    INCREMENTAL,
     L4PROTO,
     MARK,
     NETWORK,
+    RANDOM,
     SOURCE,
     TRANSPORT,
     e,
@@ -34,14 +35,12 @@ from .pieces import (
     note,
     protocol,
 )
-from .values import Code, Element, Expression, Family, Rule, Set, SetFlag, Verdict, entry
+from .typeof import HOST_KEYS, slots_note
+from .values import Code, Element, Expression, Family, Rule, Set, SetFlag, Verdict, entry, u32
 
 SEED = 0x6C616221  # of every hash: unset, the kernel draws one, and each switch would choose anew
 TYPE_INTEGER, TYPE_MARK, TYPE_VERDICT = 4, 19, 0xFFFFFF00
-KEY_BYTE_ORDER, DATA_BYTE_ORDER, KEY_TYPEOF, DATA_TYPEOF, COMMENT = 0, 1, 3, 4, 7  # in a set's userdata
-HOST_ORDER = 1
-TYPEOF_META, TYPEOF_NUMGEN = 9, 23  # nft's numbers of expressions
-INCREMENTAL, RANDOM = 0, 1
+COMMENT = 7  # an entry of a set's userdata
 SOURCE_PORT, DESTINATION_PORT = 0, 2  # offsets in the transport header
 HASHED, RESULT = 2, 1  # registers: where what is hashed begins, where slots are put
 FAMILIES = (Family.IP, Family.IP6)
@@ -111,10 +110,10 @@ class Chooser:
 
     def _map(self, chains: dict[int, str], key: int = TYPE_INTEGER) -> Set:
         """A verdict map. It has no name of its own: nft shows it inside its rule."""
-        elements = tuple(Element(_u32(key), Verdict(Code.GOTO, chain)) for key, chain in chains.items())
+        elements = tuple(Element(u32(key), Verdict(Code.GOTO, chain)) for key, chain in chains.items())
         flags = SetFlag.ANONYMOUS | SetFlag.CONSTANT | SetFlag.MAP
-        name, order = f"__map{next(self._numbers)}", entry(KEY_BYTE_ORDER, _u32(HOST_ORDER))
-        return Set(name, flags, key, 4, TYPE_VERDICT, 0, elements, size=len(elements), userdata=order)
+        name = f"__map{next(self._numbers)}"
+        return Set(name, flags, key, 4, TYPE_VERDICT, 0, elements, size=len(elements), userdata=HOST_KEYS)
 
     def _table(self, targets: tuple[Target, ...]) -> Set:
         """One map for all listeners that have the same backends."""
@@ -168,11 +167,11 @@ def _flow(forward: Forward, family: Family, slots: int) -> tuple[Expression, ...
 @lru_cache(maxsize=8)
 def _table(name: str, targets: tuple[Target, ...]) -> Set:
     """Maglev's map from slot to the number of its backend: 1, 2, … in the order of *targets*."""
-    number = {target.name: _u32(place) for place, target in enumerate(targets, 1)}
+    number = {target.name: u32(place) for place, target in enumerate(targets, 1)}
     owners = maglev.table((target.name, target.weight) for target in targets)
-    elements = tuple(Element(_u32(slot), number[owner]) for slot, owner in enumerate(owners))
+    elements = tuple(Element(u32(slot), number[owner]) for slot, owner in enumerate(owners))
     about = f"slot to backend: {', '.join(f'{place} is {target.name}' for place, target in enumerate(targets, 1))}"
-    data = _typed(len(elements)) + _comment(about)
+    data = slots_note(len(elements)) + _comment(about)
     return Set(name, SetFlag.MAP, TYPE_INTEGER, 4, TYPE_MARK, 4, elements, userdata=data)
 
 
@@ -195,20 +194,5 @@ def _counted(forward: Forward, slots: Set) -> str:
     return f"{backends} backends" if backends == size else f"{backends} backends with {size} slots by weight"
 
 
-def _u32(number: int) -> bytes:
-    return struct.pack("=I", number)
-
-
 def _comment(text: str) -> bytes:
     return entry(COMMENT, text.encode()[:127] + b"\0")
-
-
-def _typed(slots: int) -> bytes:
-    """The note by which nft writes ``typeof numgen inc mod 1021 : meta mark``: the only type a hash's slot fits."""
-    numgen = entry(0, _u32(INCREMENTAL)) + entry(1, _u32(slots)) + entry(2, _u32(0))
-    return (
-        entry(KEY_BYTE_ORDER, _u32(HOST_ORDER))
-        + entry(DATA_BYTE_ORDER, _u32(HOST_ORDER))
-        + entry(KEY_TYPEOF, entry(0, _u32(TYPEOF_NUMGEN)) + entry(1, numgen))
-        + entry(DATA_TYPEOF, entry(0, _u32(TYPEOF_META)) + entry(1, entry(0, _u32(MARK))))
-    )

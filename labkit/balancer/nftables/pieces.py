@@ -7,6 +7,7 @@ from .values import Expression, Family, Value, userdata
 
 NETWORK, TRANSPORT = 1, 2  # payload bases
 NFPROTO, L4PROTO, MARK = 15, 16, 3  # meta keys
+INCREMENTAL, RANDOM = 0, 1  # kinds of numgen
 CT_STATE = 0  # ct key
 EQUAL, NOT_EQUAL, AT_MOST, AT_LEAST = 0, 1, 3, 5
 PROTOCOLS = {"tcp": 6, "udp": 17}

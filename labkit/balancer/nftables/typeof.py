@@ -1,23 +1,26 @@
 """What a set was declared for (``typeof ip ttl``), from the note that nft keeps with the set.
 
 It names a header by nft's number and a field by its place in the header, or a key of ``meta``, ``ct``, …
-`note` writes one for header fields.
+`note` writes one for header fields, `slots_note` one for a map of slots.
 """
 
-import struct
 from collections.abc import Callable
 
 from . import terms
 from .datatypes import number_of
 from .fields import FIELDS
+from .pieces import INCREMENTAL, MARK
 from .terms import HOST
-from .values import Expression, entries, entry
+from .values import Expression, entries, entry, u32
 
-BYTE_ORDER, KEY, DATA = 0, 3, 4  # entries of a set's userdata
+BYTE_ORDER, DATA_BYTE_ORDER, KEY, DATA = 0, 1, 3, 4  # entries of a set's userdata
+HOST_ORDER = 1
 HEADERS = {4: "icmp", 6: "udp", 7: "udplite", 8: "tcp", 9: "dccp", 10: "sctp", 11: "th", 12: "ip", 13: "ip6"}
 HEADERS |= {14: "icmpv6", 15: "arp", 17: "ether"}
 NO_DIRECTION = 0xFFFFFFFF
-PAYLOAD, CONCATENATED = 7, 13  # two of nft's numbers of expressions
+PAYLOAD, META, CT, CONCATENATED, NUMGEN, FIB = 7, 9, 12, 13, 23, 26  # nft's numbers of expressions
+HOST_KEYS = entry(BYTE_ORDER, u32(HOST_ORDER))
+"""The userdata of a set whose keys are numbers in this machine's order."""
 
 
 def declared(userdata: bytes, entry: int = KEY) -> str:
@@ -28,21 +31,25 @@ def declared(userdata: bytes, entry: int = KEY) -> str:
 def note(*fields: str) -> bytes:
     """The userdata of a set whose keys are those header *fields*, joined (``"ip saddr", "tcp sport"``)."""
     parts = b"".join(entry(place, _noted(*field.split())) for place, field in enumerate(fields))
-    return entry(BYTE_ORDER, _u32(0)) + entry(KEY, _kind(CONCATENATED, parts))
+    return entry(BYTE_ORDER, u32(0)) + entry(KEY, _kind(CONCATENATED, parts))
+
+
+def slots_note(slots: int) -> bytes:
+    """The userdata of a map from slot to mark, which nft writes ``typeof numgen inc mod 1021 : meta mark``: the only
+    type a hash's slot fits."""
+    numgen = entry(0, u32(INCREMENTAL)) + entry(1, u32(slots)) + entry(2, u32(0))
+    types = entry(KEY, _kind(NUMGEN, numgen)) + entry(DATA, _kind(META, entry(0, u32(MARK))))
+    return HOST_KEYS + entry(DATA_BYTE_ORDER, u32(HOST_ORDER)) + types
 
 
 def _noted(header: str, name: str) -> bytes:
     number = next(number for number, known in HEADERS.items() if known == header)
     place = [field.name for field in FIELDS[header]].index(name) + 1
-    return _kind(PAYLOAD, entry(0, _u32(number)) + entry(1, _u32(place)))
+    return _kind(PAYLOAD, entry(0, u32(number)) + entry(1, u32(place)))
 
 
 def _kind(number: int, body: bytes) -> bytes:
-    return entry(0, _u32(number)) + entry(1, body)
-
-
-def _u32(number: int) -> bytes:
-    return struct.pack("=I", number)
+    return entry(0, u32(number)) + entry(1, body)
 
 
 def _written(data: bytes) -> str:
@@ -90,12 +97,11 @@ def _concatenated(data: bytes) -> str:
     return " . ".join(parts) if all(parts) else ""
 
 
-# nft's numbers of expressions
 _WRITERS: dict[int, Callable[[bytes], str]] = {
     PAYLOAD: _payload,
-    9: _meta,
-    12: _ct,
+    META: _meta,
+    CT: _ct,
     CONCATENATED: _concatenated,
-    23: _numgen,
-    26: _fib,
+    NUMGEN: _numgen,
+    FIB: _fib,
 }

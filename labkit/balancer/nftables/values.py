@@ -5,6 +5,7 @@ text. An expression is one instruction of the kernel's small rule machine (``pay
 packet into a register; ``cmp``: compare a register; …). Nothing here talks to the kernel.
 """
 
+import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, IntFlag
@@ -92,6 +93,11 @@ def userdata(text: str, kind: int = 0) -> bytes:
 def entry(kind: int, body: bytes) -> bytes:
     """One entry of a userdata field, as `entries` reads it."""
     return bytes((kind, len(body))) + body
+
+
+def u32(number: int) -> bytes:
+    """A number as it stands in registers and notes: 32 bits in this machine's order."""
+    return struct.pack("=I", number)
 
 
 def entries(data: bytes) -> Iterator[tuple[int, bytes]]:

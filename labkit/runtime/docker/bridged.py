@@ -1,10 +1,11 @@
-"""A plain socket for whatever stream the SDK gives: a socket as it is, TLS, SSH and pipes through two threads.
+"""A plain socket for the stream that the SDK gives: a socket as it is, TLS through a thread that is between the two.
 
-The loop that reads all streams of a lab waits on sockets of the kernel, and only there it knows when something can be
-read; a stream with a buffer of its own is pumped into such a socket.
+The loop that reads all streams of a lab waits on sockets of the kernel, and only by them it knows when there is
+something to read; TLS keeps what it has decrypted in a buffer of its own.
 """
 
 import contextlib
+import select
 import socket
 import ssl
 import threading
@@ -14,28 +15,54 @@ _CHUNK = 1 << 16
 
 
 def plain_socket(raw: Any) -> socket.socket:
-    """The socket that *raw*, of an answer to the SDK, wraps; or else the near end of a pair that is pumped from it."""
+    """The socket that *raw*, of an answer to the SDK, is or wraps; of one that speaks TLS, the near end of a pair."""
     inner = getattr(raw, "_sock", raw)
-    if isinstance(inner, socket.socket) and not isinstance(inner, ssl.SSLSocket):
-        own = inner.dup()
+    if not isinstance(inner, ssl.SSLSocket):
+        own: socket.socket = inner.dup()
         raw._response.close()  # in this order: what has been closed below it is an error to the SDK's buffers
         return own
     near, far = socket.socketpair()
-    for pump in (_out, _in):
-        threading.Thread(target=pump, args=(far, inner), name="labkit docker stream", daemon=True).start()
+    threading.Thread(target=_carry, args=(far, inner), name="labkit docker stream", daemon=True).start()
     return near
 
 
-def _out(far: socket.socket, raw: Any) -> None:
-    with contextlib.suppress(OSError):
-        while data := far.recv(_CHUNK):
-            raw.sendall(data)
-    with contextlib.suppress(OSError):
-        raw.close()
+def _carry(far: socket.socket, secure: ssl.SSLSocket) -> None:
+    """Whatever comes at one goes out at the other, until one of them ends. One thread: TLS is not for two at once."""
+    far.setblocking(False)
+    secure.setblocking(False)
+    outward, inward = bytearray(), bytearray()
+    with contextlib.suppress(OSError, ValueError), far, secure:  # ValueError: closed in another thread
+        while True:
+            if not inward and (data := _received(secure)) is not None:
+                if not data:
+                    return
+                inward += data
+            if not outward and (data := _received(far)) is not None:
+                if not data:
+                    return
+                outward += data
+            moved = _sent(far, inward) + _sent(secure, outward)
+            if not moved and not (secure.pending() and not inward):
+                reading = [*([secure] if not inward else []), *([far] if not outward else [])]
+                writing = [*([far] if inward else []), *([secure] if outward else [])]
+                select.select(reading, writing, [])
 
 
-def _in(far: socket.socket, raw: Any) -> None:
-    with contextlib.suppress(OSError):
-        while data := raw.recv(_CHUNK):
-            far.sendall(data)
-    far.close()
+def _received(sock: socket.socket) -> bytes | None:
+    """What is there: b"" at the end, None if nothing is."""
+    try:
+        return sock.recv(_CHUNK)
+    except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+        return None
+
+
+def _sent(sock: socket.socket, waiting: bytearray) -> int:
+    """Send what goes out at once; returns how many bytes that was."""
+    if not waiting:
+        return 0
+    try:
+        count = sock.send(waiting)
+    except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+        return 0
+    del waiting[:count]
+    return count

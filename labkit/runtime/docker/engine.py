@@ -6,14 +6,17 @@ The one file that knows the Docker SDK; its errors become ours.
 import io
 import os
 import socket
-from collections.abc import Iterator, Mapping
+import textwrap
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from docker.client import DockerClient, from_env
+from docker.api import APIClient
 from docker.context import ContextAPI
-from docker.errors import APIError, BuildError, DockerException, ImageNotFound, NotFound
+from docker.context.config import get_current_context_name
+from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.types import IPAMConfig, IPAMPool
+from docker.utils import kwargs_from_env
 from requests.exceptions import RequestException
 
 from labkit.errors import RuntimeUnavailable
@@ -37,47 +40,54 @@ class Engine:
     """
 
     def __init__(self) -> None:
-        with _speaking("answer"):
-            self._client = _client()
-            self._api = self._client.api
-            self.version: dict[str, Any] = self._client.version()
+        with _speaking("say its version"):
+            self._api = _client()
+            self.version: dict[str, Any] = self._api.version()
 
     def close(self) -> None:
-        self._client.close()
+        self._api.close()
 
     # images
 
     def has_image(self, tag: str) -> bool:
         with _speaking("look for an image"):
             try:
-                self._client.images.get(tag)
+                self._api.inspect_image(tag)
             except ImageNotFound:
                 return False
             return True
 
-    def build(self, packed: bytes, tag: str, arguments: Mapping[str, str], network: str | None) -> None:
-        """Build the target ``node`` of the Dockerfile in *packed*, a tar archive."""
+    def build(
+        self, packed: bytes, tag: str, arguments: Mapping[str, str], network: str | None, say: Callable[[str], None]
+    ) -> None:
+        """Build the target ``node`` of the Dockerfile in *packed*, a tar archive. *say* is told of each step."""
         with _speaking(f"build the image {tag}"):
-            try:
-                self._client.images.build(
-                    fileobj=io.BytesIO(packed),
-                    custom_context=True,
-                    dockerfile=context.DOCKERFILE,
-                    tag=tag,
-                    target="node",
-                    buildargs=dict(arguments),
-                    network_mode=network,
-                    rm=True,
-                    forcerm=True,
-                    timeout=_BUILDING,
-                )
-            except BuildError as error:
-                said = "".join(str(line.get("stream") or line.get("error") or "") for line in error.build_log)
-                last = " … ".join(said.strip().splitlines()[-3:])
-                raise RuntimeUnavailable(
-                    f"The Docker engine cannot build the image {tag}: {error.msg}. It said: {last}. "
-                    "docker/README.md says how to build with another base, or without a registry."
-                ) from error
+            output = self._api.build(
+                fileobj=io.BytesIO(packed),
+                custom_context=True,
+                dockerfile=context.DOCKERFILE,
+                tag=tag,
+                target="node",
+                buildargs=dict(arguments),
+                network_mode=network,
+                rm=True,
+                forcerm=True,
+                timeout=_BUILDING,
+                decode=True,
+            )
+            lines: list[str] = []
+            for part in output:
+                if "error" in part:
+                    raise RuntimeUnavailable(
+                        f"The Docker engine cannot build the image {tag}: {part['error'].strip()}. It said: "
+                        f"{' … '.join(lines[-3:])}. docker/README.md says how to build with another base, or without "
+                        "a registry."
+                    )
+                new = str(part.get("stream") or part.get("status") or "").strip().splitlines()
+                lines += new
+                for line in new:
+                    if line.startswith("Step "):
+                        say(textwrap.shorten(line, 100, placeholder=" …"))
 
     # networks
 
@@ -152,7 +162,7 @@ class Engine:
         return self._api.create_networking_config({network: config})
 
     def attach(self, container: str) -> socket.socket:
-        """The container's standard streams, as one that holds the frames of `attached`."""
+        """The container's standard streams, as one that holds the frames of `streams`."""
         with _speaking("attach to a container"):
             wanted = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
             raw = self._api.attach_socket(container, wanted)
@@ -198,13 +208,30 @@ class Engine:
                     raise
 
 
-def _client() -> Any:
+class _Client(APIClient):  # type: ignore[misc]
+    """The SDK's client, which asks the engine and no proxy, and trusts whom the engine's own settings name."""
+
+    trust_env = property(lambda self: False, lambda self, value: None)  # REQUESTS_CA_BUNDLE would replace ca.pem
+
+
+def _client() -> _Client:
     if os.environ.get("DOCKER_HOST"):
-        return from_env(timeout=_SECONDS)
-    context = ContextAPI.get_current_context()
-    if context is None or not context.Host:
-        return from_env(timeout=_SECONDS)
-    return DockerClient(base_url=context.Host, tls=context.TLSConfig or False, timeout=_SECONDS)
+        found = kwargs_from_env()
+        host, tls = found.get("base_url"), found.get("tls")
+    else:
+        name = get_current_context_name()
+        context = ContextAPI.get_context(name)
+        if context is None:
+            raise RuntimeUnavailable(
+                f"The current Docker context {name!r} does not exist. Choose one: docker context use default"
+            )
+        host, tls = context.Host, context.TLSConfig
+    if host and host.startswith("ssh://"):
+        raise RuntimeUnavailable(
+            "A Docker engine over ssh:// cannot be attached to. Forward its socket, ssh -NL /tmp/docker.sock:/var/run/"
+            f"docker.sock {host.removeprefix('ssh://')}, and set DOCKER_HOST=unix:///tmp/docker.sock."
+        )
+    return _Client(base_url=host, tls=tls or False, timeout=_SECONDS)
 
 
 @contextmanager
@@ -212,13 +239,13 @@ def _speaking(doing: str) -> Iterator[None]:
     """What keeps the engine from *doing* that is an error of ours."""
     try:
         yield
-    except (DockerException, RequestException) as error:
+    except (DockerException, RequestException, ValueError) as error:  # ValueError: of an address that is none
         if isinstance(error, APIError):
             text = f"The Docker engine refuses to {doing}: {error.explanation or error}."
             raise RuntimeUnavailable(text) from error
         raise RuntimeUnavailable(
-            f"No Docker engine answers ({_reason(error)}): it cannot {doing}. Start Docker, or set DOCKER_HOST; this "
-            "user must be allowed to use it (on Linux: be in the group docker). `labkit doctor` tries again."
+            f"No Docker engine answers, asked to {doing} ({_reason(error)}). Start Docker, or set DOCKER_HOST; this "
+            "user must be allowed to use it (on Linux: be in the group docker)."
         ) from error
 
 

@@ -8,6 +8,7 @@ build may use.
 import os
 import re
 import sys
+from collections.abc import Callable
 
 from labkit.errors import RuntimeUnavailable
 
@@ -28,12 +29,13 @@ def base_image() -> str:
     return os.environ.get(BASE) or f"python:{sys.version_info.major}.{sys.version_info.minor}-slim"
 
 
-def ensure(engine: Engine) -> str:
-    """The image's name, once the engine has it. RuntimeUnavailable if it cannot be built."""
+def ensure(engine: Engine, say: Callable[[str], None] = lambda _: None) -> str:
+    """The image's name, once the engine has it; *say* is told of the building. RuntimeUnavailable if that fails."""
     name = tag()
     if not engine.has_image(name):
         if os.environ.get(IMAGE):
             raise RuntimeUnavailable(f"The Docker engine has no image {name}, which {IMAGE} names. Build or load it.")
+        say(f"building the image {name} on {base_image()}; the first time this takes minutes")
         arguments = {"BASE": base_image(), "SOURCES": context.sources()}
-        engine.build(context.tar(), name, arguments, os.environ.get(NETWORK))
+        engine.build(context.tar(), name, arguments, os.environ.get(NETWORK), say)
     return name

@@ -15,8 +15,8 @@ from labkit.runtime.stream import StreamNode
 from labkit.version import VERSION
 
 from . import plan
-from .attached import Demultiplexer
 from .engine import Engine
+from .streams import Demultiplexer
 
 _WIRE = ["labkit.runtime.container.wire"]
 _ADMINISTER = "labkit.runtime.container.administer"
@@ -51,11 +51,13 @@ class ContainerNode(StreamNode):
             self.name, stream, loop, self._ended, unwrap=Demultiplexer(self._heard), on_hello=self._welcome
         )
         self._engine.start(self._container, self._spec["name"])
-        self._moment(_WIRE)
         if not self._greeted.wait(seconds) or not self._hello:
-            raise RuntimeUnavailable(f"The container of {self.name} does not work: {self._last_words()}")
+            raise RuntimeUnavailable(
+                f"The container of {self.name}, of the image {self._image}, is no host of a lab: {self._last_words()}"
+            )
         self._check()
         self.load(preload)
+        self._moment(_WIRE)
 
     def administer(self, target: str, /, *arguments: Any) -> None:
         if "NET_ADMIN" in self._spec["host"]["cap_add"]:

@@ -18,7 +18,7 @@ PLAIN_NETWORK = {
     "com.docker.network.bridge.inhibit_ipv4": "true",  # the engine's machine has no address in it
     "com.docker.network.bridge.enable_ip_masquerade": "false",
 }
-_BECOMING = ["CHOWN", "SETGID", "SETPCAP", "SETUID"]  # until a container has become the user it stays
+_BECOMING = ["SETGID", "SETPCAP", "SETUID"]  # until a container has become the user it stays
 _SYSCTLS = {
     "net.ipv4.ping_group_range": "0 2147483647",
     "net.ipv6.conf.all.disable_ipv6": "0",
@@ -43,13 +43,14 @@ def networks(topology: Topology, lab: str, owner: Owner) -> dict[str, dict[str, 
 
 
 def containers(topology: Topology, lab: str, owner: Owner) -> dict[str, dict[str, Any]]:
-    """By node: name, hostname, command's environment, labels, addresses by link, and the settings of its host."""
+    """By node: name, hostname, command, environment, labels, addresses by link, and the settings of its host."""
     found = {}
     for name, order in orders(topology).items():
         administers = "net_admin" in order["rights"]
         found[name] = {
             "name": f"labkit-{lab}-{name}",
             "hostname": name,
+            "command": ["python", "-m", "labkit.runtime.container"],
             "environment": {ORDER: json.dumps(order)},
             "labels": labels(lab, owner, name),
             "addresses": {each["link"]: each["addresses"][0][0] for each in order["network"]["interfaces"]},

@@ -6,6 +6,7 @@ networks, is found by its labels (`leftovers`).
 """
 
 import os
+import sys
 import threading
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -99,7 +100,7 @@ class DockerRuntime:
 
     def _boot(self, topology: Topology, preload: Sequence[str]) -> Topology:
         self._engine = engine = Engine()
-        tag = image.ensure(engine)
+        tag = image.ensure(engine, _building)
         leftovers.sweep(engine)
         there = self._make_networks(engine, topology)
         self._loop = loop = StreamLoop(topology.name)
@@ -113,18 +114,21 @@ class DockerRuntime:
 
     def _make_networks(self, engine: Engine, topology: Topology) -> Topology:
         """The networks, on subnets that are free; returns the topology on these."""
+        refused: list[str] = []  # others are making networks on them, which the engine does not list yet
         for _ in range(_TRIES):
-            there = placed(topology, networks(engine.subnets()))
-            try:
-                for link, spec in plan.networks(there, self._id, this_process()).items():
+            there = placed(topology, networks([*engine.subnets(), *refused]))
+            for link, spec in plan.networks(there, self._id, this_process()).items():
+                try:
                     engine.create_network(spec)
-                    self._networks[link] = spec["name"]
-            except Taken:
-                for name in self._networks.values():
-                    engine.remove_network(name)
-                self._networks.clear()
+                except Taken:
+                    refused.append(spec["subnet"])
+                    break
+                self._networks[link] = spec["name"]
             else:
                 return there
+            for name in self._networks.values():
+                engine.remove_network(name)
+            self._networks.clear()
         raise RuntimeUnavailable("Others keep taking subnets of this Docker engine. Call lab.start() again.")
 
     def _begin(self, node: ContainerNode, loop: StreamLoop, preload: Sequence[str]) -> None:
@@ -140,6 +144,11 @@ class DockerRuntime:
         for other in self._nodes.values():
             other.hang_up()
             other.lose(f"{other.name} is gone: the lab was stopped or died. Start it again with lab.start().")
+
+
+def _building(line: str) -> None:
+    """A first start takes minutes: say so where the user looks, in a notebook too."""
+    print(f"labkit: {line}", file=sys.stderr, flush=True)
 
 
 def _each(nodes: Any, do: Callable[[ContainerNode], None]) -> None:

@@ -32,6 +32,10 @@ def main(plan: dict[str, Any], streams: list[int], life: int, report: Callable[[
     gc.disable()  # modules are no garbage, and looking for some among them takes a tenth of the boot
     step = "mounts"
     try:
+        mounts.detach()
+        step = "proc"
+        mounts.make_proc()
+        step = "view"
         mounts.make_view(plan["hidden"], plan["kept"], plan["writable"])
         _SCRATCH.mkdir()
         mounts.cover_file("/etc/hosts", plan["hosts"], _SCRATCH)

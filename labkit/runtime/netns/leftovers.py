@@ -3,13 +3,16 @@
 import contextlib
 import os
 import signal
+import sys
 from pathlib import Path
 
 _MARK = b"labkit.runtime.netns.supervisor"
 
 
 def end_orphans() -> list[str]:
-    """End this user's orphaned supervisors, by pid; says in words what was ended."""
+    """End this user's orphaned supervisors, by pid; says in words what was ended. Elsewhere than on Linux none is."""
+    if not sys.platform.startswith("linux"):
+        return []
     orphans = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit() and _is_orphan(entry)]
     for pid in orphans:
         with contextlib.suppress(ProcessLookupError):  # it was ending by itself

@@ -51,10 +51,18 @@ def kept_folders(hidden: Sequence[str], needed: Iterable[str]) -> list[str]:
     return [path for path in covered if not any(_within(path, other) for other in covered if other != path)]
 
 
-def make_view(hidden: Sequence[str], kept: Sequence[str], writable: Sequence[str] = ()) -> None:
-    """In a mount namespace of our own: cover *hidden*, put *kept* back, let only *writable* be written to."""
+def detach() -> None:
+    """In a mount namespace of our own: from now on no mount reaches the one that it was copied from, nor comes here."""
     mount("none", "/", flags=MS_REC | MS_PRIVATE)
+
+
+def make_proc() -> None:
+    """A /proc of this pid namespace, with /proc/sys writable; refused where parts of the old one are covered."""
     mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
+
+
+def make_view(hidden: Sequence[str], kept: Sequence[str], writable: Sequence[str] = ()) -> None:
+    """Once detached: cover *hidden*, put *kept* back, let only *writable* be written to."""
     back = [(path, os.open(path, os.O_PATH | os.O_CLOEXEC)) for path in (*kept, *writable)]
     links = _symlinked_prefixes(hidden)
     _make_devices()

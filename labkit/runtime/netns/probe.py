@@ -1,7 +1,7 @@
 """What of the netns runtime works on this machine, found by doing it, one step after the other.
 
 Run as a program (``python -m labkit.runtime.netns.probe``) it prints one JSON line a step and stops at
-the first that fails: namespaces, mounts, network, nftables, capture. Everything it makes ends with it.
+the first that fails, in the order of `STEPS`. Everything it makes ends with it.
 """
 
 import json
@@ -10,16 +10,21 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from . import mounts
-from .process import isolate, settle
+from .process import isolate, set_hostname, settle
 
 _SILENT = "it ended without a word"
 
 STEPS = {
     "namespaces": "user, network, mount, pid and uts namespaces",
-    "mounts": "a view of the files of its own",
+    "mounts": "mounts of its own",
+    "proc": "a /proc of its own",
+    "view": "a view of the files of its own",
+    "sysctls": "network settings (/proc/sys/net)",
+    "nodes": "hosts with a network and a name of their own",
     "network": "virtual Ethernet cables and bridges",
     "nftables": "nftables NAT rules",
     "capture": "packet capture (AF_PACKET)",
@@ -47,7 +52,7 @@ def run(seconds: float = 20.0) -> list[dict[str, Any]]:
 
 
 class _Files:
-    """The first two steps, which belong together: what the first could have decides what the second does."""
+    """The namespaces and the view within them, which belong together: what the first could have decides the last."""
 
     locked = False
 
@@ -57,10 +62,22 @@ class _Files:
         if child:
             sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
-    def mounts(self) -> None:
+    def view(self) -> None:
         hidden = mounts.hidden_folders(mounts.user_homes())
         mounts.make_view(hidden, mounts.kept_folders(hidden, mounts.python_folders()))
         settle(in_user_namespace=self.locked)
+
+
+def _sysctls() -> None:
+    Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
+
+
+def _nodes() -> None:
+    here = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    os.unshare(os.CLONE_NEWNET | os.CLONE_NEWUTS)
+    set_hostname("probe")
+    os.setns(here, os.CLONE_NEWNET)
+    os.close(here)
 
 
 def _network() -> None:
@@ -94,7 +111,11 @@ def _capture() -> None:
 _FILES = _Files()
 _TRIALS: dict[str, Callable[[], None]] = {
     "namespaces": _FILES.namespaces,
-    "mounts": _FILES.mounts,
+    "mounts": mounts.detach,
+    "proc": mounts.make_proc,
+    "view": _FILES.view,
+    "sysctls": _sysctls,
+    "nodes": _nodes,
     "network": _network,
     "nftables": _nftables,
     "capture": _capture,

@@ -1,14 +1,15 @@
-"""What the kernel offers about processes and Python's os module lacks: user maps, death signals, mounts."""
+"""What the kernel offers about processes and Python's os module lacks: user maps, death signals, mounts.
+
+Elsewhere than on Linux this can be imported, and nothing more: where the runtime is refused, it is imported first.
+"""
 
 import ctypes
 import errno
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 _libc = ctypes.CDLL(None, use_errno=True)
-
-_AROUND = os.CLONE_NEWNS | os.CLONE_NEWPID
-_WITHIN = os.CLONE_NEWNS | os.CLONE_NEWNET | os.CLONE_NEWUTS | os.CLONE_NEWIPC
 
 MS_NOSUID, MS_NODEV, MS_NOEXEC = 2, 4, 8
 MS_BIND, MS_REC, MS_PRIVATE = 4096, 16384, 1 << 18
@@ -53,6 +54,23 @@ def set_hostname(name: str) -> None:
         raise OSError(number, os.strerror(number), name)
 
 
+def refused_by_filter() -> list[str]:
+    """Calls of a lab that a seccomp filter refuses to this process, whatever its rights.
+
+    Each is made so that it does nothing, and that the kernel by itself never answers EPERM.
+    """
+    nothing = ctypes.c_void_p(None)
+    trials: dict[str, Callable[[], int]] = {
+        "unshare": lambda: _libc.unshare(0),
+        "mount": lambda: _libc.mount(nothing, nothing, nothing, ctypes.c_ulong(0), nothing),
+        "mount_setattr": lambda: _libc.syscall(
+            ctypes.c_long(_SYS_MOUNT_SETATTR), ctypes.c_int(-1), nothing, ctypes.c_uint(0), nothing, ctypes.c_size_t(0)
+        ),
+        "setns": lambda: _libc.setns(-1, os.CLONE_NEWNET),
+    }
+    return [name for name, trial in trials.items() if trial() != 0 and ctypes.get_errno() == errno.EPERM]
+
+
 def die_with_parent(signal_number: int) -> None:
     """Get *signal_number* when the parent's spawning thread ends; only for single-threaded parents."""
     _libc.prctl(_PR_SET_PDEATHSIG, signal_number, 0, 0, 0)
@@ -63,17 +81,18 @@ def isolate() -> bool:
 
     False where user namespaces are refused and the caller has the right to do without one.
     """
+    around = os.CLONE_NEWNS | os.CLONE_NEWPID
     try:
         enter_user_namespace()
     except OSError as refusal:
         if not _mapped():
             raise  # in a user namespace already, but nobody there
         try:
-            os.unshare(_AROUND)
+            os.unshare(around)
         except PermissionError:
             raise refusal from None
         return False
-    os.unshare(_AROUND)
+    os.unshare(around)
     return True
 
 
@@ -85,7 +104,7 @@ def settle(*, in_user_namespace: bool) -> None:
     """
     if in_user_namespace:
         enter_user_namespace()
-    os.unshare(_WITHIN)
+    os.unshare(os.CLONE_NEWNS | os.CLONE_NEWNET | os.CLONE_NEWUTS | os.CLONE_NEWIPC)
 
 
 def enter_user_namespace() -> None:

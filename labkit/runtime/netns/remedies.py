@@ -1,9 +1,14 @@
-"""From a step that failed and its errno to what is missing, why, and the command that mends it. Pure."""
+"""From a step that failed and its errno to what is missing, why, and the command that mends it. Pure, but for `facts`.
+
+Inside a container that is mostly how the container was started: `containers` knows the words.
+"""
 
 import errno
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+from . import containers
 
 _SWITCHES = {
     "max_user_namespaces": "/proc/sys/user/max_user_namespaces",
@@ -24,17 +29,16 @@ class Remedy:
 
 
 def facts() -> dict[str, str]:
-    """The kernel's switches that decide about user namespaces, and whether this is a container."""
+    """The kernel's switches that decide about user namespaces, and whether and how this is a container."""
     found = {name: Path(path).read_text().strip() for name, path in _SWITCHES.items() if Path(path).exists()}
-    found["container"] = "1" if Path("/.dockerenv").exists() or Path("/run/.containerenv").exists() else "0"
-    return found
+    return found | containers.facts()
 
 
 def remedy(step: str, number: int, known: Mapping[str, str]) -> Remedy:
-    """The remedy for *step* (namespaces, mounts, network, nftables, capture) that failed with errno *number*."""
-    for wanted, numbers, fact, value, answer in _TABLE:
-        if step == wanted and (not numbers or number in numbers) and (fact is None or known.get(fact) == value):
-            return answer
+    """The remedy for *step* (one of `probe.STEPS`, or imports) that failed with errno *number*."""
+    for steps, numbers, wanted, answer in _TABLE:
+        if step in steps.split() and (not numbers or number in numbers) and wanted.items() <= known.items():
+            return answer if answer.command else replace(answer, command=containers.options(known))
     return Remedy(
         f"the step {step!r} failed with {errno.errorcode.get(number, number)}",
         "run `labkit doctor` and report what it prints",
@@ -43,16 +47,15 @@ def remedy(step: str, number: int, known: Mapping[str, str]) -> Remedy:
 
 _DENIED = (errno.EPERM, errno.EACCES)
 _ABSENT = (errno.EOPNOTSUPP, errno.ENOENT, errno.EPROTONOSUPPORT, errno.EAFNOSUPPORT, errno.ENODEV)
-_CONTAINER = Remedy(
-    "this container's seccomp profile forbids user namespaces",
-    "run the container with `--security-opt seccomp=unconfined --security-opt systempaths=unconfined`",
-)
-_TABLE: tuple[tuple[str, tuple[int, ...], str | None, str | None, Remedy], ...] = (
+_CONTAINER = {"container": "1"}
+_HOW_IT_WAS_STARTED = ""  # in place of a command: the container wants other options
+
+# Steps, errnos (none: any), facts that must be so, and the answer; the first row that fits.
+_TABLE: tuple[tuple[str, tuple[int, ...], dict[str, str], Remedy], ...] = (
     (
         "namespaces",
         (errno.ENOSPC,),
-        "max_user_namespaces",
-        "0",
+        {"max_user_namespaces": "0"},
         Remedy(
             "user namespaces are switched off: user.max_user_namespaces is 0",
             "sudo sysctl -w user.max_user_namespaces=15000",
@@ -61,8 +64,7 @@ _TABLE: tuple[tuple[str, tuple[int, ...], str | None, str | None, Remedy], ...] 
     (
         "namespaces",
         (errno.ENOSPC,),
-        None,
-        None,
+        {},
         Remedy(
             "the limit of user or network namespaces is used up",
             "sudo sysctl -w user.max_user_namespaces=15000 user.max_net_namespaces=15000",
@@ -71,8 +73,7 @@ _TABLE: tuple[tuple[str, tuple[int, ...], str | None, str | None, Remedy], ...] 
     (
         "namespaces",
         _DENIED,
-        "unprivileged_userns_clone",
-        "0",
+        {"unprivileged_userns_clone": "0"},
         Remedy(
             "user namespaces are for root only: kernel.unprivileged_userns_clone is 0",
             "sudo sysctl -w kernel.unprivileged_userns_clone=1",
@@ -81,51 +82,85 @@ _TABLE: tuple[tuple[str, tuple[int, ...], str | None, str | None, Remedy], ...] 
     (
         "namespaces",
         _DENIED,
-        "apparmor_restrict",
-        "1",
-        Remedy(
-            "AppArmor takes the rights away from unprivileged user namespaces (Ubuntu 23.10 and newer)",
-            "sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0",
-        ),
+        _CONTAINER | {"seccomp": "1"},
+        Remedy("this container's seccomp profile forbids user namespaces", _HOW_IT_WAS_STARTED),
     ),
-    ("namespaces", _DENIED, "container", "1", _CONTAINER),
     (
         "namespaces",
-        (errno.EINVAL, errno.ENOSYS),
-        None,
-        None,
-        Remedy("this kernel has no user namespaces", "use a kernel with CONFIG_USER_NS=y"),
+        _DENIED,
+        _CONTAINER | {"seccomp": "0", "root": "1"},
+        Remedy("root in this container lacks the rights to make a user namespace of its own", _HOW_IT_WAS_STARTED),
     ),
     (
         "mounts",
         _DENIED,
-        "apparmor_restrict",
-        "1",
+        _CONTAINER | {"confined": "apparmor"},
+        Remedy("this container's AppArmor profile forbids mounts", _HOW_IT_WAS_STARTED),
+    ),
+    (
+        "mounts proc view",
+        _DENIED,
+        _CONTAINER | {"confined": "selinux"},
+        Remedy("SELinux forbids mounts to processes of containers", _HOW_IT_WAS_STARTED),
+    ),
+    (
+        "namespaces mounts",
+        _DENIED,
+        {"apparmor_restrict": "1"},
         Remedy(
             "AppArmor takes the rights away from unprivileged user namespaces (Ubuntu 23.10 and newer)",
             "sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0",
         ),
     ),
-    ("mounts", _DENIED, "container", "1", _CONTAINER),
+    (
+        "mounts view",
+        _DENIED,
+        _CONTAINER | {"seccomp": "1"},
+        Remedy("this container's seccomp profile forbids mounts", _HOW_IT_WAS_STARTED),
+    ),
+    (
+        "proc",
+        _DENIED,
+        _CONTAINER,
+        Remedy(
+            "this container's engine covers parts of /proc, so the kernel allows no other one in it",
+            _HOW_IT_WAS_STARTED,
+        ),
+    ),
+    (
+        "sysctls",
+        (*_DENIED, errno.EROFS),
+        _CONTAINER,
+        Remedy("/proc/sys is read-only in this container", _HOW_IT_WAS_STARTED),
+    ),
+    (
+        "nodes",
+        _DENIED,
+        _CONTAINER,
+        Remedy("this container's seccomp profile forbids what hosts of a lab begin with", _HOW_IT_WAS_STARTED),
+    ),
+    (
+        "namespaces",
+        (errno.EINVAL, errno.ENOSYS),
+        {},
+        Remedy("this kernel has no user namespaces", "use a kernel with CONFIG_USER_NS=y"),
+    ),
     (
         "network",
         _ABSENT,
-        None,
-        None,
+        {},
         Remedy("this kernel lacks virtual Ethernet cables or bridges", "sudo modprobe -a veth bridge"),
     ),
     (
         "imports",
         (),
-        None,
-        None,
+        {},
         Remedy("a module that the nodes need cannot be imported there", "install labkit with all it depends on"),
     ),
     (
         "nftables",
         (),
-        None,
-        None,
+        {},
         Remedy(
             "this kernel cannot load an nftables NAT rule",
             "sudo modprobe -a nf_tables nft_chain_nat nft_numgen nf_conntrack",
@@ -134,8 +169,7 @@ _TABLE: tuple[tuple[str, tuple[int, ...], str | None, str | None, Remedy], ...] 
     (
         "capture",
         (),
-        None,
-        None,
+        {},
         Remedy("this kernel gives no packet sockets", "sudo modprobe af_packet"),
     ),
 )

@@ -50,3 +50,21 @@ def test_the_size_that_is_allowed_is_allowed() -> None:
     route = Route("*", pool="api", max_body=10)
     found = [Admission().judge(route, watched(), size, 0.0) for size in (0, 10, 11, None)]
     assert [isinstance(one, Admitted) for one in found] == [True, True, False, True]
+
+
+def test_a_limit_goes_on_over_policies_that_have_it_and_is_forgotten_by_others() -> None:
+    limited = Route("*", pool="api", limit=RateLimit(1, seconds=60))
+    looser = Route("*", pool="api", limit=RateLimit(2, seconds=60))
+    admission = Admission()
+
+    def status(route: Route) -> int:
+        reply = admission.judge(route, watched(), 0, now=0.0)
+        return reply.status if isinstance(reply, Reply) else 200
+
+    assert [status(limited), status(limited)] == [200, 429]
+    admission.use([limited, Route("/other", pool="api")])
+    assert status(limited) == 429
+    admission.use([looser])
+    assert [status(looser) for _ in range(3)] == [200, 200, 429]
+    admission.use([limited])
+    assert [status(limited), status(limited)] == [200, 429]
