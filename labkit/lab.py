@@ -48,7 +48,7 @@ class Lab:
 
     def __init__(self, topology: Topology | str | Path | None = None, *, runtime: str = "auto") -> None:
         self._wanted = self._topology = _resolve(topology)
-        runtimes.candidates(runtime)  # an unknown kind is refused here, not at start
+        runtimes.check(runtime)  # an unknown kind is refused here, not at start
         self._kind = runtime
         self._runtime: Runtime | None = None
         self._lock = threading.RLock()

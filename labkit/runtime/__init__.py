@@ -1,26 +1,35 @@
 """Where nodes live: the Runtime protocol, and the runtimes that carry it out."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import import_module
 
 from labkit.errors import RuntimeUnavailable
 from labkit.wording import shown
 
 from .protocol import Node, Runtime, Task, TaskLink
 
-__all__ = ["Node", "Runtime", "Task", "TaskLink", "candidates", "clean", "none_of"]
+__all__ = ["Node", "Runtime", "Task", "TaskLink", "candidates", "check", "clean", "none_of"]
 
-KINDS = ("auto", "netns", "docker")
+KINDS: Mapping[str, tuple[str, ...]] = {"auto": ("netns", "docker"), "netns": ("netns",), "docker": ("docker",)}
+_HOMES = {
+    "netns": ("labkit.runtime.netns.runtime", "NetnsRuntime"),
+    "docker": ("labkit.runtime.docker.runtime", "DockerRuntime"),
+}
 
 
-def candidates(kind: str) -> list[Runtime]:
-    """Fresh runtimes of the kind asked for, to be tried in this order. RuntimeUnavailable names the kinds there are."""
+def check(kind: str) -> None:
+    """RuntimeUnavailable, with the kinds there are, if *kind* is none of them."""
     if kind not in KINDS:
         raise RuntimeUnavailable(f"There is no runtime {shown(kind)}. Choose one of: {', '.join(KINDS)}.")
-    from .docker.runtime import DockerRuntime
-    from .netns.runtime import NetnsRuntime
 
-    kinds = {"auto": (NetnsRuntime, DockerRuntime), "netns": (NetnsRuntime,), "docker": (DockerRuntime,)}
-    return [runtime() for runtime in kinds[kind]]
+
+def candidates(kind: str) -> Iterator[Runtime]:
+    """Fresh runtimes of the kind asked for, to be tried in this order; each is loaded when it is its turn."""
+    check(kind)
+    for name in KINDS[kind]:
+        module, factory = _HOMES[name]
+        runtime: Runtime = getattr(import_module(module), factory)()
+        yield runtime
 
 
 def none_of(failures: Sequence[tuple[str, RuntimeUnavailable]]) -> RuntimeUnavailable:

@@ -1,8 +1,13 @@
 """Asking L7 for what only L4 has: one refusal each, with its reason and what there is instead."""
 
+from inspect import signature
+
 import pytest
 
 from labkit import Lab
+from labkit.balancer.balancer import Balancer
+from labkit.balancer.plan import plan_l4, plan_l7
+from labkit.balancer.refusals import L4_TAKES, L7_TAKES
 from labkit.errors import PolicyError
 
 LAB = Lab()
@@ -37,3 +42,12 @@ def test_what_is_said_of_tls_and_engines_is_what_they_do() -> None:
         LAB.balancer.l4(engine="envoy")
     with pytest.raises(PolicyError, match=r"no backend speaks HTTP/3 .*The balancer does"):
         LAB.balancer.l4(http3=True)
+
+
+def test_the_planner_and_the_refusals_know_the_arguments_there_are() -> None:
+    """The signature is written out three times: for who types it, for who plans, and for who is refused."""
+    for asked, planned, named in ((Balancer.l4, plan_l4, L4_TAKES), (Balancer.l7, plan_l7, L7_TAKES)):
+        public = {one.name: one.default for one in signature(asked).parameters.values() if one.name != "self"}
+        pure = {one.name: one.default for one in signature(planned).parameters.values()}
+        assert public == {name: default for name, default in pure.items() if name not in ("topology", "forwards")}
+        assert tuple(public) == (*named, "unknown")

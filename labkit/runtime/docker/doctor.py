@@ -19,6 +19,7 @@ _TRIALS = {
     "nftables NAT rules in a container": ("lb", "labkit.runtime.container.trials:nat_rule"),
     "packet capture in a container": ("client1", "labkit.runtime.container.trials:packet_socket"),
 }
+_PATIENCE = 10.0  # seconds; where a rule may not be loaded, the kernel's answer may never come
 _START = "start Docker, or set DOCKER_HOST, as a user who may use it (on Linux: of the group docker)"
 _BUILD = "labkit build"
 
@@ -62,7 +63,7 @@ def _in_a_lab() -> Iterator[Finding]:
         runtime.start(sized(backends=1, clients=1))
         yield Finding(name, True, "works")
         for name, (node, target) in _TRIALS.items():
-            runtime.nodes[node].call(target)
+            runtime.nodes[node].call(target, timeout=_PATIENCE)
             yield Finding(name, True, "works")
     except LabError as error:
         yield Finding(name, False, str(error), "docker/README.md says what an engine has to allow")

@@ -58,7 +58,7 @@ def containers(topology: Topology, lab: str, owner: Owner) -> dict[str, dict[str
                 "cap_drop": ["ALL"],
                 "cap_add": sorted([*(right.upper() for right in order["rights"]), *_BECOMING]),
                 "security_opt": ["no-new-privileges"],
-                "sysctls": sysctls(order["network"]["sysctls"]),
+                "sysctls": sysctls(order["network"]["sysctls"], ipv6=topology.vip6 is not None),
                 "tmpfs": _SCRATCH,
                 "dns": ["127.0.0.1"],
                 "init": True,
@@ -88,7 +88,15 @@ def wiring(spec: Mapping[str, Any], container: str, command: list[str]) -> dict[
     }
 
 
-def sysctls(wanted: Mapping[str, str]) -> dict[str, str]:
-    """Those of a node, for a container: its interfaces are there already when they are set, so all of them are told."""
-    everybody = {name.replace(".default.", ".all."): value for name, value in wanted.items() if "ipv6" in name}
-    return {**wanted, **everybody, **_SYSCTLS}
+def sysctls(wanted: Mapping[str, str], *, ipv6: bool = True) -> dict[str, str]:
+    """Those of a node, for a container: its interfaces are there already when they are set, so all of them are told.
+
+    Without *ipv6* none of it is named: a kernel that lacks it would refuse.
+    """
+    everybody = {name.replace(".default.", ".all."): value for name, value in wanted.items() if _of_ipv6(name)}
+    told = {**wanted, **everybody, **_SYSCTLS}
+    return told if ipv6 else {name: value for name, value in told.items() if not _of_ipv6(name)}
+
+
+def _of_ipv6(name: str) -> bool:
+    return name.startswith("net.ipv6.")

@@ -9,6 +9,7 @@ import os
 import sys
 import threading
 import uuid
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import MappingProxyType
@@ -16,7 +17,7 @@ from typing import Any
 
 from labkit.errors import RuntimeUnavailable
 from labkit.runtime.loop import StreamLoop
-from labkit.topology import Topology
+from labkit.topology import Topology, without_ipv6
 
 from . import image, leftovers, plan
 from .engine import Engine, Taken
@@ -28,6 +29,7 @@ _TRIES = 8  # at subnets that others take at the same time
 _READY_SECONDS = 60.0
 _STOP_SECONDS = 3.0
 _THREADS = 16
+_IPV6 = "/proc/sys/net/ipv6"  # what the engine misses in a kernel without it
 
 
 class DockerRuntime:
@@ -90,26 +92,44 @@ class DockerRuntime:
             return  # a fork of the owner, whose lab this is not
         self._stopping = True
         self._alive = False
-        loop, engine = self._loop, self._engine
-        self._loop = self._engine = None
-        if loop:
-            loop.close()  # every agent ends, and its container with it
+        engine, self._engine = self._engine, None
         if engine:
-            leftovers.remove(engine, self._id, self._networks.values(), _STOP_SECONDS)
+            self._remove(engine)
             engine.close()
+
+    def _remove(self, engine: Engine) -> None:
+        """End every agent, and its container with it; then the networks."""
+        loop, self._loop = self._loop, None
+        if loop:
+            loop.close()
+        leftovers.remove(engine, self._id, self._networks.values(), _STOP_SECONDS)
+        self._networks.clear()
+        self._nodes.clear()
 
     def _boot(self, topology: Topology, preload: Sequence[str]) -> Topology:
         self._engine = engine = Engine()
         tag = image.ensure(engine, _building)
         leftovers.sweep(engine)
+        try:
+            there = self._build(engine, tag, topology, preload)
+        except RuntimeUnavailable as error:
+            if _IPV6 not in str(error) or topology.vip6 is None:
+                raise
+            warnings.warn("The Docker engine's kernel has no IPv6: this lab has none either.", stacklevel=4)
+            self._remove(engine)
+            there = self._build(engine, tag, without_ipv6(topology), preload)
+        self._alive = True
+        if self._cause:
+            raise RuntimeUnavailable(f"The lab ended as soon as it was built: {self._cause}. Call lab.start() again.")
+        return there
+
+    def _build(self, engine: Engine, tag: str, topology: Topology, preload: Sequence[str]) -> Topology:
         there = self._make_networks(engine, topology)
+        self._cause = ""
         self._loop = loop = StreamLoop(topology.name)
         for name, spec in plan.containers(there, self._id, this_process()).items():
             self._nodes[name] = ContainerNode(name, spec, tag, engine, self._agent_ended)
         _each(self._nodes.values(), lambda node: self._begin(node, loop, preload))
-        self._alive = True
-        if self._cause:
-            raise RuntimeUnavailable(f"The lab ended as soon as it was built: {self._cause}. Call lab.start() again.")
         return there
 
     def _make_networks(self, engine: Engine, topology: Topology) -> Topology:

@@ -2,8 +2,6 @@
 
 import os
 import signal
-import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -12,46 +10,20 @@ from pathlib import Path
 import pytest
 
 from labkit.balancer.mitmproxy.engine import MitmproxyEngine
-from labkit.balancer.policy import L7Policy, Route, Target
+from labkit.balancer.policy import Route
 from labkit.balancer.proxy import Told
 from labkit.errors import EngineError, LabNotRunning
-from labkit.topology import Listener
+from tests.balancer.lives import BACKEND, REQUEST, Life
 
-from .harness import Backend, Client, LocalNode, free_port
+from .harness import Backend, Client, LocalNode
 
 pytestmark = pytest.mark.measured
-
-BACKEND = "127.0.0.31"
-REQUEST = b"GET /x HTTP/1.1\r\nHost: lb\r\n\r\n"
-
-
-class Life:
-    """An engine with nothing started, and the reasons of its deaths."""
-
-    def __init__(self, node: LocalNode) -> None:
-        self.node = node
-        self.listener = Listener(free_port("127.0.0.1", BACKEND), "http")
-        self.policy = L7Policy((self.listener,), (Route("*", "one"),), {"one": (Target("one", BACKEND),)})
-        self.deaths: list[str] = []
-        self.died = threading.Event()
-        self.engine = MitmproxyEngine(node, ["127.0.0.1"], [self.listener], self._note)
-
-    def _note(self, reason: str) -> None:
-        self.deaths.append(reason)
-        self.died.set()
 
 
 @pytest.fixture
 def life() -> Iterator[Life]:
     with LocalNode("lb") as node:
-        yield Life(node)
-
-
-def test_nothing_can_be_asked_before_the_start(life: Life) -> None:
-    with pytest.raises(EngineError, match=r"was not started: call lab\.balancer\.l7\(\)"):
-        life.engine.apply(life.policy)
-    assert (life.engine.events(), life.engine.alive) == ([], False)
-    life.engine.stop()
+        yield Life(node, MitmproxyEngine)
 
 
 def test_a_killed_proxy_is_told_once_by_name_and_another_takes_its_place(life: Life) -> None:
@@ -126,26 +98,6 @@ def until(holds: Callable[[], bool], seconds: float = 5.0) -> bool:
     return True
 
 
-def test_stopping_is_no_death_and_may_be_repeated_with_clients_connected(life: Life) -> None:
-    life.engine.start()
-    life.engine.ready()
-    with Client("127.0.0.1", life.listener.port) as client:
-        client.send(b"GET /unfinished HTTP/1.1\r\n")
-        life.engine.stop()
-        life.engine.stop()
-        assert client.at_end()
-    assert life.deaths == []
-    assert not life.engine.alive
-
-
-def test_a_port_that_is_taken_is_said_by_whoever_waits(life: Life) -> None:
-    with socket.create_server(("127.0.0.1", life.listener.port)):
-        life.engine.start()
-        with pytest.raises(EngineError, match="Address already in use"):
-            life.engine.ready()
-    assert "Address already in use" in life.deaths[0]
-
-
 def test_a_silent_proxy_is_not_waited_for_forever(life: Life, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("labkit.balancer.proxy_life.SECONDS", 0.2)
     life.engine.start()
@@ -165,7 +117,7 @@ def test_a_silent_proxy_is_not_waited_for_forever(life: Life, monkeypatch: pytes
 def test_a_node_that_goes_ends_the_proxy_and_abandoning_it_first_keeps_that_quiet() -> None:
     for abandon, deaths in ((True, 0), (False, 1)):
         node = LocalNode("lb")
-        life = Life(node)
+        life = Life(node, MitmproxyEngine)
         life.engine.start()
         life.engine.ready()
         if abandon:
@@ -179,7 +131,7 @@ def test_a_node_that_goes_ends_the_proxy_and_abandoning_it_first_keeps_that_quie
 
 def test_the_owner_being_gone_ends_the_proxy() -> None:
     node = LocalNode("lb")
-    life = Life(node)
+    life = Life(node, MitmproxyEngine)
     life.engine.start()
     life.engine.ready()
     (pid,) = node.task_pids()

@@ -1,10 +1,8 @@
 """TLS at the proxy: versions, names, trust in backends, and the secrets of both legs."""
 
-import json
 import socket
 import ssl
 import time
-from pathlib import Path
 
 import pytest
 
@@ -14,36 +12,11 @@ from labkit.balancer.policy import Route
 from labkit.traffic.http import Session
 
 from .conftest import NOBODY
-from .harness import Backend
-from .secure import SecureStand, authority, under_tls
+from .secure import SecureStand, authority
 
 pytestmark = pytest.mark.measured
 
 LINES = {"TLSv1.2": 1, "TLSv1.3": 5}  # of a key log, for one handshake
-
-
-@pytest.mark.parametrize("http2", [False, True])
-@pytest.mark.parametrize("version", ["1.2", "1.3"])
-@pytest.mark.parametrize("reencrypt", [False, True])
-def test_tls_ends_here_and_goes_on_as_the_policy_says(
-    secure: SecureStand, http2: bool, version: str, reencrypt: bool
-) -> None:
-    secure.route(reencrypt=reencrypt)
-    since, before = time.time_ns(), len(secure.engine.events())
-    answer = secure.ask("/api/x", http2=http2, version=version)
-    seen = json.loads(answer["body"])
-    (event,) = secure.engine.events()[before:]
-    assert answer["tls"] == event["front"]["tls"] == f"TLSv{version}"
-    assert answer["version"] == event["version"] == ("HTTP/2" if http2 else "HTTP/1.1")
-    assert event["back"]["client"] == seen["peer"]
-    assert event["back"]["server"][1] == secure.listeners[int(reencrypt)].target_port
-    assert event["headers_forwarded"] == seen["headers"]
-    legs = {one["leg"]: one["lines"] for one in secure.engine.secrets(since) if one["time_ns"] > since}
-    assert set(legs) == ({"front", "back"} if reencrypt else {"front"})
-    assert len(legs["front"]) == LINES[f"TLSv{version}"]
-    if reencrypt:
-        assert event["back"]["tls"] == f"TLSv{version}"
-        assert len(legs["back"]) == LINES[f"TLSv{version}"]
 
 
 def test_the_strict_parser_stands_under_tls_too(secure: SecureStand) -> None:
@@ -72,20 +45,6 @@ def test_the_strict_parser_stands_under_tls_too(secure: SecureStand) -> None:
     ]
 
 
-def test_who_does_not_speak_tls_is_turned_away_and_the_proxy_goes_on(secure: SecureStand) -> None:
-    secure.route()
-    with socket.create_connection(("127.0.0.1", secure.listeners[1].port), timeout=10) as plain:
-        plain.sendall(b"GET / HTTP/1.1\r\nHost: lb\r\n\r\n")
-        assert b"HTTP" not in plain.recv(1000)
-    old = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    old.load_verify_locations(cadata=secure.signer.trust())
-    with pytest.warns(DeprecationWarning, match="TLSv1_1"):
-        old.maximum_version = ssl.TLSVersion.TLSv1_1
-    with pytest.raises(ssl.SSLError):
-        old.wrap_socket(socket.create_connection(("127.0.0.1", secure.listeners[1].port)), server_hostname="lb")
-    assert secure.ask("/api/x", http2=False)["status"] == 200
-
-
 def test_a_client_that_trusts_somebody_else_is_told_so_and_its_secrets_are_the_fronts(secure: SecureStand) -> None:
     secure.route()
     since = time.time_ns()
@@ -95,31 +54,6 @@ def test_a_client_that_trusts_somebody_else_is_told_so_and_its_secrets_are_the_f
         Session().exchange(spec)
     assert secure.ask("/api/x")["status"] == 200
     assert {one["leg"] for one in secure.engine.secrets(since)} == {"front"}
-
-
-@pytest.mark.parametrize("how", ["another authority", "another name", "no tls"])
-def test_a_backend_that_cannot_show_who_it_is_gets_no_request(secure: SecureStand, how: str, tmp_path: Path) -> None:
-    """And the refusal names it; then it is tried again, also on the same HTTP/2 connection."""
-    port = secure.listeners[1].target_port
-    name = "api2" if how == "another name" else "api1"
-    stranger = Backend(name, NOBODY, port)
-    if how != "no tls":
-        under_tls(stranger, secure.signer if how == "another name" else authority(), tmp_path)
-    secure.route(Route("*", "api1"), reencrypt=True, api1=NOBODY)
-    before = len(secure.engine.events())
-    session = Session()
-    try:
-        for _ in range(2):
-            answer = session.exchange(secure.spec("/x"))
-            assert answer["status"] == 502
-            assert f"the balancer cannot reach api1 ({NOBODY} port {port})".encode() in answer["body"]
-        secure.route(reencrypt=True)
-        assert session.exchange(secure.spec("/api/x"))["status"] == 200
-    finally:
-        session.close()
-        stranger.close()
-    events = secure.engine.events()[before:]
-    assert [(event["status"], event["backend"]) for event in events[:2]] == [(502, "api1")] * 2
 
 
 def test_secrets_are_told_for_connections_that_were_open_at_the_time_and_no_others(secure: SecureStand) -> None:

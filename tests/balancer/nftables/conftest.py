@@ -12,7 +12,7 @@ from tests.balancer.nftables.peers import BACKENDS
 
 @pytest.fixture(scope="module")
 def runtime() -> Iterator[Runtime]:
-    runtime = candidates("netns")[0]
+    runtime = next(candidates("netns"))
     runtime.start(default(), PRELOAD)
     try:
         for name in (*BACKENDS, "lb"):

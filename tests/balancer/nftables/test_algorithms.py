@@ -46,7 +46,7 @@ COUNTS = pytest.mark.parametrize("count", [SMALL, FULL])
 
 @pytest.fixture(scope="module")
 def runtime() -> Iterator[Runtime]:
-    runtime = candidates("netns")[0]
+    runtime = next(candidates("netns"))
     runtime.start(LAB, PRELOAD)
     try:
         for name in NAMES:

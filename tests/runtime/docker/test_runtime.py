@@ -204,6 +204,38 @@ def test_an_image_that_is_none_of_ours_is_told_by_what_it_says(monkeypatch: pyte
 
     monkeypatch.setenv("LABKIT_IMAGE", image.base_image())
     runtime = DockerRuntime()
-    with pytest.raises(RuntimeUnavailable, match=r"container of \w+, of the image .*, is no host of a lab: .*labkit"):
+    with pytest.raises(RuntimeUnavailable, match=r"container of \w+, of the image .*, is no host of a lab: "):
         runtime.start(sized(backends=1, clients=1))
     assert of_lab(runtime.id) == []
+
+
+def test_where_the_engine_s_kernel_has_no_ipv6_the_lab_says_so_and_has_none(monkeypatch: pytest.MonkeyPatch):
+    missing = {"net.ipv6.conf.no_such_interface.disable_ipv6": "0"}  # refused as all of them would be there
+    monkeypatch.setattr("labkit.runtime.docker.plan._SYSCTLS", missing)
+    lab = Lab(sized(backends=1, clients=1), runtime="docker")
+    with pytest.warns(UserWarning, match="kernel has no IPv6"):
+        lab.start()
+    try:
+        assert (lab.topology.vip6, lab.client1.addresses) == (None, [lab.client1.address])
+        assert lab.client1.get("http://lb/").status == 200
+        ident = lab_id(lab)
+    finally:
+        lab.stop()
+    assert of_lab(ident) == []
+
+
+def test_auto_takes_docker_where_namespaces_are_refused(monkeypatch: pytest.MonkeyPatch):
+    from labkit.runtime.netns.runtime import NetnsRuntime
+
+    def refused(*_: object) -> None:
+        raise RuntimeUnavailable("user namespaces are for root only here")
+
+    monkeypatch.setattr(NetnsRuntime, "start", refused)
+    with Lab(sized(backends=1, clients=1)) as lab:
+        assert lab.runtime == "docker"
+        assert lab.client1.get("http://lb/").status == 200
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nonexistent/docker.sock")
+    with pytest.raises(
+        RuntimeUnavailable, match=r"No runtime works here.*netns: user namespaces.*docker: No Docker engine"
+    ):
+        lab.start()

@@ -170,7 +170,7 @@ def test_stop_ends_every_process_and_is_idempotent():
 
 def test_an_unknown_kind_of_runtime_is_refused_with_the_kinds_there_are():
     with pytest.raises(RuntimeUnavailable, match="Choose one of: auto, netns"):
-        candidates("dokcer")
+        next(candidates("dokcer"))
 
 
 def test_what_the_lab_cannot_import_is_named_and_nothing_is_left():
