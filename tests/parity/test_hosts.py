@@ -1,0 +1,106 @@
+"""What a host is on both runtimes: names, interfaces, routes, what it may do, and that there is no way out."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from labkit import Lab
+
+from . import inside
+from .conftest import Pair
+from .naming import Names
+
+pytestmark = pytest.mark.needs("netns", "docker")
+
+QUICKLY = 3.0  # seconds in which what cannot be reached has to fail
+OUTSIDE = "1.1.1.1"
+HOSTS = ("alice", "bob", "lb", "api1", "api2", "images1", "images2")
+
+
+def of_every_host(lab: Lab, function: object, *arguments: object) -> dict[str, object]:
+    return {name: host.call(function, *arguments) for name, host in lab.nodes.items()}
+
+
+def test_interfaces(pair: Pair) -> None:
+    """Names as in the topology, addresses of both families, MAC addresses that show them, no offload in the MTU."""
+    seen = pair.same(lambda lab, names: names.plain(of_every_host(lab, inside.interfaces)))
+    assert set(seen) == set(HOSTS)
+    front = {"mac": "mac of alice", "mtu": 1500, "up": True, "addresses": ["alice on its net", "alice/6 on its net"]}
+    assert seen["alice"]["front"] == front
+    assert set(seen["lb"]) == {"lo", "front", "back"}
+    assert {"lb:back on its net", "lb:back/6 on its net"} <= set(seen["lb"]["back"]["addresses"])
+    assert seen["api1"]["lo"]["addresses"] == ["127.0.0.1/8", "::1/128"]
+
+
+def test_mac_addresses_show_the_address(pair: Pair) -> None:
+    def scenario(lab: Lab, _: Names) -> dict[str, bool]:
+        told = of_every_host(lab, inside.interfaces)
+        return {
+            vantage: told[node.name][interface.name]["mac"]
+            == "02:00:" + ":".join(f"{byte:02x}" for byte in interface.address4.ip.packed)
+            for node in lab.topology.nodes
+            for vantage, interface in zip(node.vantages, node.interfaces, strict=True)
+        }
+
+    assert all(pair.same(scenario).values())
+
+
+def test_routes(pair: Pair) -> None:
+    """Everything goes by lb, and lb itself knows its two links alone."""
+    seen = pair.same(lambda lab, names: {name: sorted(map(names.text, told)) for name, told in
+                                         of_every_host(lab, inside.routes).items()})  # fmt: skip
+    assert seen["alice"] == sorted(
+        ["default via vip dev front", "default via vip/6 dev front", "net front dev front", "net front/6 dev front"]
+    )
+    assert not [route for route in seen["lb"] if route.startswith("default")]
+
+
+def test_names(pair: Pair) -> None:
+    """/etc/hosts has every host, and nobody else; no name server is asked."""
+    def scenario(lab: Lab, names: Names) -> dict[str, object]:
+        return {name: names.text(host.call(inside.text, "/etc/hosts")).splitlines() for name, host in lab.nodes.items()}
+
+    seen = pair.same(scenario)
+    assert len({tuple(lines) for lines in seen.values()}) == 1
+    assert seen["alice"][:2] == ["127.0.0.1 localhost", "::1 localhost ip6-localhost"]
+    assert "vip lb" in seen["alice"]
+    assert "api1/6 ip6-api1" in seen["alice"]
+
+
+def test_resolving(pair: Pair) -> None:
+    def scenario(lab: Lab, names: Names) -> list[str]:
+        wanted = ("lb", "ip6-lb", "api1", "localhost", "example.com", "nowhere")
+        return [names.text(lab.alice.call(inside.resolve, name, QUICKLY)) for name in wanted]
+
+    assert pair.same(scenario) == ["vip", "vip/6", "api1", "127.0.0.1 ::1", "unknown", "unknown"]
+
+
+def gateways() -> list[str]:
+    """The addresses that this machine itself has, on Docker's bridges among others."""
+    told = subprocess.run(["hostname", "-I"], capture_output=True, text=True, check=True).stdout.split()
+    return [address for address in told if Path("/proc").exists()]
+
+
+@pytest.mark.parametrize("host", ["alice", "lb", "api1"])
+def test_there_is_no_way_out(pair: Pair, host: str) -> None:
+    def scenario(lab: Lab, names: Names) -> dict[str, str]:
+        mine = set(names.known)
+        outside = [OUTSIDE, "2606:4700:4700::1111", *(one for one in gateways() if one not in mine)]
+        return {
+            "anywhere" if address != OUTSIDE else OUTSIDE: lab.nodes[host].call(inside.reach, address, 80, QUICKLY)
+            for address in outside
+        }
+
+    seen = pair.same(scenario)
+    assert seen
+    assert not {"open", "slow"} & set(seen.values())
+
+
+def test_lb_alone_may_change_its_network(pair: Pair) -> None:
+    seen = pair.each(lambda lab, _: of_every_host(lab, inside.may_rewrite_rules))
+    print(seen)
+
+
+def test_who_one_is(pair: Pair) -> None:
+    print(pair.each(lambda lab, _: (lab.alice.call(inside.user), lab.alice.call(inside.capabilities), lab.alice.run("id; hostname; pwd; echo $HOME; umask; ulimit -n").stdout)))
