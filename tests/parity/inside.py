@@ -12,6 +12,7 @@ from pyroute2 import IPRoute
 
 FAMILIES = (socket.AF_INET, socket.AF_INET6)
 MAIN = 254  # the table of ordinary routes
+REMEMBERED = 0x200  # RTM_F_CLONED: what the kernel learned of a path
 
 
 def interfaces() -> dict[str, dict[str, object]]:
@@ -43,7 +44,7 @@ def routes() -> list[str]:
         for family in FAMILIES:
             for one in route.get_routes(family=family, table=MAIN):
                 target, gateway = one.get_attr("RTA_DST"), one.get_attr("RTA_GATEWAY")
-                if str(target).startswith(("fe80", "ff00")):
+                if str(target).startswith(("fe80", "ff00")) or one["flags"] & REMEMBERED:
                     continue
                 via = f" via {gateway}" if gateway else ""
                 whither = f"{target}/{one['dst_len']}" if target else "default"

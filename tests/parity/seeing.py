@@ -131,14 +131,14 @@ def ladder(cap: Capture, names: Names) -> list[str]:
     """The ladder's lines, those of one kind together: who sent what to whom, and where it was rewritten.
 
     How far apart the rails stand, numbers, sizes and times are left out. So are bare acknowledgements: whether one is
-    sent or goes along with the next segment, and into how many segments an answer falls, is a matter of microseconds;
-    how a connection ends is in `connections`.
+    sent or goes along with the next segment, and into how many segments an answer falls, is a matter of microseconds.
+    How a connection ends is in `connections`.
     """
     study = Study(cap.recording)
     routes = Routes(study)
     drawn = build(study, routes, choose(study))
     lines = map(_line, names.text(ladder_text(drawn, width=1_000)).splitlines())
-    return sorted({line for line in lines if line and not re.search(r"─ (FIN\+|RST\+)?(ACK|RST) seq", line)})
+    return sorted({line for line in lines if line and not re.search(r"─ ((FIN|RST)\+)?(ACK|RST) seq|PSH\+ACK B seq ack ─", line)})
 
 
 def _line(line: str) -> str:
