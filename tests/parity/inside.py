@@ -65,12 +65,7 @@ def user() -> str:
     return pwd.getpwuid(os.getuid()).pw_name
 
 
-def capabilities() -> int:
-    """The set of capabilities in force, a bit each (capabilities(7))."""
-    return int(next(line.split()[1] for line in text("/proc/self/status").splitlines() if line[:7] == "CapEff:"), 16)
-
-
-def may_rewrite_rules() -> bool:
+def may_administer() -> bool:
     """Whether this process could change what this host's kernel does with packets: it adds an address to loopback."""
     with IPRoute() as route:
         try:
