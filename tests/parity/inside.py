@@ -65,8 +65,30 @@ def user() -> str:
     return pwd.getpwuid(os.getuid()).pw_name
 
 
+def process_tree() -> str:
+    """Which tree of processes this host is in."""
+    return os.readlink("/proc/self/ns/pid")
+
+
+def scratch_folder() -> int:
+    """Which file system /tmp is."""
+    return os.stat("/tmp").st_dev
+
+
+def programs() -> list[str]:
+    """What is in /usr/bin."""
+    return sorted(os.listdir("/usr/bin"))
+
+
+def ask_everybody(interface: str) -> None:
+    """An echo request to all that are on a link (ff02::1), and half a second for their answers."""
+    with socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6) as asking:
+        asking.sendto(bytes([128, 0, 0, 0, 0, 7, 0, 1]), ("ff02::1", 0, 0, socket.if_nametoindex(interface)))
+        time.sleep(0.5)
+
+
 def may_administer() -> bool:
-    """Whether this process could change what this host's kernel does with packets: it adds an address to loopback."""
+    """Whether this process may change this host's network: it gives the loopback an address, for a moment."""
     with IPRoute() as route:
         try:
             route.addr("add", index=1, address="127.9.9.9", prefixlen=32)
