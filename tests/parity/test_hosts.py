@@ -90,3 +90,27 @@ def test_there_is_no_way_out(pair: Pair, host: str) -> None:
     seen = pair.same(scenario)
     assert set(seen) == set(outside)
     assert not {"open", "slow", "Connection refused"} & set(seen.values())
+
+
+def neighbours_beside(lab: Lab, interface: str) -> set[str]:
+    """The addresses of whoever answers lb on a link and is no host of the lab."""
+    with lab.capture(f"lb:{interface}") as cap:
+        lab.lb.call(inside.ask_everybody, interface)
+    known = {each.mac for node in lab.topology.nodes for each in node.interfaces}
+    packets = cap.packets()
+    return {row.src for row in packets.itertuples() if cap.packet(row.number).src not in known}
+
+
+def test_nobody_besides_is_reached_on_a_link(pair: Pair) -> None:
+    """Docker's bridge is an interface of the engine's machine: what listens there must not be within reach."""
+
+    def scenario(lab: Lab, _: Names) -> dict[str, str]:
+        return {
+            f"{interface} of {address}": lab.nodes[host].call(inside.reach, f"{address}%{interface}", 80, QUICKLY)
+            for host, interface in (("lb", "front"), ("lb", "back"), ("alice", "front"))
+            for address in neighbours_beside(lab, interface if host == "lb" else "front")
+        }
+
+    for kind, seen in pair.each(scenario).items():
+        assert not {"open", "Connection refused"} & set(seen.values()), kind
+        assert bool(seen) == kind.startswith("docker")
