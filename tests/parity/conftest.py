@@ -33,6 +33,10 @@ class Pair:
         for kind, lab in labs.items():
             self._names[kind].learn_macs(macs(lab))
 
+    @property
+    def labs(self) -> list[Lab]:
+        return [*self._labs.values()]
+
     def each(self, scenario: Scenario) -> dict[str, Any]:
         """What each lab shows. Afterwards it forwards at L4 again, and every backend serves."""
         found = {}

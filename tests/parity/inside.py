@@ -103,7 +103,7 @@ def reach(address: str, port: int, seconds: float) -> str:
     with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as connection:
         connection.settimeout(seconds)
         try:
-            connection.connect((address, port))
+            connection.connect(socket.getaddrinfo(address, port, flags=socket.AI_NUMERICHOST)[0][4])
         except TimeoutError:
             return "slow"
         except OSError as error:
