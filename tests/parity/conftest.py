@@ -21,7 +21,7 @@ from .seeing import macs
 KINDS = tuple(os.environ.get("LABKIT_PARITY", "netns,docker").split(","))
 
 type Scenario = Callable[[Lab, Names], Any]
-type Seen = Callable[[Scenario], Any]
+"""What is done with a lab; returns what it showed, as plain data with names for addresses and without times."""
 
 
 class Pair:
@@ -83,10 +83,8 @@ def apart(one: Any, other: Any, where: str = "") -> Iterator[str]:
 @contextlib.contextmanager
 def _booted(*topology: Any) -> Iterator[Pair]:
     with contextlib.ExitStack() as stack:
-        labs = {
-            f"{kind} {number}": stack.enter_context(Lab(*topology, runtime=kind)) for number, kind in enumerate(KINDS, 1)
-        }
-        yield Pair(labs)
+        labs = [stack.enter_context(Lab(*topology, runtime=kind)) for kind in KINDS]
+        yield Pair({f"{kind} {number}": lab for number, (kind, lab) in enumerate(zip(KINDS, labs, strict=True), 1)})
 
 
 @pytest.fixture(scope="package")

@@ -18,6 +18,7 @@ from .naming import Names, port_name
 _ADDRESSES = {"ip.src", "ip.dst", "ip6.src", "ip6.dst"}
 _PORTS = {"tcp.sport", "tcp.dport", "udp.sport", "udp.dport"}
 _LESS = {"ip.ttl", "ip6.hlim"}
+_LEFT_OUT = re.compile(r"─ ((FIN|RST)\+)?(ACK|RST) seq|PSH\+ACK B seq ack ─|^Not drawn: ")  # of a ladder: see there
 
 
 def macs(lab: Lab) -> dict[str, str]:
@@ -34,6 +35,7 @@ def connections(cap: Capture, names: Names) -> list[dict[str, Any]]:
     """Every connection in order, and the ends it had at each vantage point.
 
     How many packets and bytes it took is left out: acknowledgements depend on microseconds, bodies tell addresses.
+    So is how it ended: the capture may end before.
     """
     per = cap.connections(per="vantage")
     found = []
@@ -44,8 +46,6 @@ def connections(cap: Capture, names: Names) -> list[dict[str, Any]]:
                 "seen at": row.seen_at,
                 "paired with": row.paired_with,
                 "proto": row.proto,
-                "state": row.state,
-                "closed by": row.closed_by,
                 "ends": {
                     one.vantage: (names.end(one.client, one.client_port), names.end(one.server, one.server_port))
                     for one in seen.itertuples()
@@ -108,10 +108,9 @@ def visibility(cap: Capture) -> list[tuple[Any, ...]]:
 
 def decisions(lab: Lab, names: Names, last: int) -> list[tuple[Any, ...]]:
     """The *last* decisions: mode, connection, what was read, rule, backend, request."""
-    rows = lab.balancer.decisions().tail(last)
-    return [
-        (row.mode, names.text(row.connection), row.read, row.rule, row.backend, row.request) for row in rows.itertuples()
-    ]
+    table = lab.balancer.decisions().tail(last)
+    columns = ["mode", "connection", "read", "rule", "backend", "request"]
+    return [tuple(map(names.plain, row)) for row in table[columns].itertuples(index=False, name=None)]
 
 
 def exchanges(cap: Capture, names: Names) -> list[tuple[Any, ...]]:
@@ -122,9 +121,8 @@ def exchanges(cap: Capture, names: Names) -> list[tuple[Any, ...]]:
 
 def messages(cap: Capture) -> list[tuple[str, str, str]]:
     """What WebSockets said: from whom to whom, its kind, its text. Each way in order; which comes first varies."""
-    return sorted(
-        ((row.direction, row.kind, row.text) for row in cap.messages().itertuples()), key=lambda told: told[0], reverse=True
-    )
+    said = [(row.direction, row.kind, row.text) for row in cap.messages().itertuples()]
+    return sorted(said, key=lambda told: told[0], reverse=True)
 
 
 def ladder(cap: Capture, names: Names) -> list[str]:
@@ -132,13 +130,13 @@ def ladder(cap: Capture, names: Names) -> list[str]:
 
     How far apart the rails stand, numbers, sizes and times are left out. So are bare acknowledgements: whether one is
     sent or goes along with the next segment, and into how many segments an answer falls, is a matter of microseconds.
-    How a connection ends is in `connections`.
+    What Docker's bridge says meanwhile is a difference that is told (`differences`).
     """
     study = Study(cap.recording)
     routes = Routes(study)
     drawn = build(study, routes, choose(study))
     lines = map(_line, names.text(ladder_text(drawn, width=1_000)).splitlines())
-    return sorted({line for line in lines if line and not re.search(r"─ ((FIN|RST)\+)?(ACK|RST) seq|PSH\+ACK B seq ack ─", line)})
+    return sorted({line for line in lines if line and not _LEFT_OUT.search(line)})
 
 
 def _line(line: str) -> str:
@@ -162,7 +160,7 @@ def rules(lab: Lab, names: Names) -> list[str]:
 
 
 def segments(cap: Capture) -> dict[str, dict[str, int]]:
-    """Vantage point -> the largest frame and the largest TCP payload there, and how many different bytes were carried."""
+    """Vantage point -> the largest frame and TCP payload there, and how many bytes were carried, each once."""
     table = cap.packets()
     table = table[table["proto"] == "TCP"]
     return {

@@ -57,6 +57,7 @@ def test_routes(pair: Pair) -> None:
 
 def test_names(pair: Pair) -> None:
     """/etc/hosts has every host, and nobody else; no name server is asked."""
+
     def scenario(lab: Lab, names: Names) -> dict[str, object]:
         return {name: names.text(host.call(inside.text, "/etc/hosts")).splitlines() for name, host in lab.nodes.items()}
 

@@ -1,13 +1,14 @@
 """L4 on both runtimes: what runs through the balancer, what it rewrites, what it reads, what its rules say."""
 
 import json
+import time
 
 import pytest
 
 from labkit import Lab
 
 from . import seeing
-from .conftest import Pair
+from .conftest import Pair, Scenario
 from .naming import Names
 
 pytestmark = pytest.mark.needs("netns", "docker")
@@ -16,7 +17,7 @@ WHOLE = ("alice", "lb:front", "lb:back", "api1")
 REWRITTEN = {"eth.src", "eth.dst", "ip.ttl", "ip.checksum", "tcp.checksum"}  # by any hop that routes
 
 
-def one_request(style: str, url: str = "http://lb/api/users"):
+def one_request(style: str, url: str = "http://lb/api/users") -> Scenario:
     """The scenario of one request from alice to api1."""
 
     def scenario(lab: Lab, names: Names) -> dict[str, object]:
@@ -66,6 +67,20 @@ def test_one_request(pair: Pair, style: str) -> None:
     assert "\t\tdnat ip to api1" in seen["rules"]
     assert "alice lb:front lb:back api1" in seen["ladder"]
     assert any("dst vip → api1" in line for line in seen["ladder"])
+
+
+def test_who_ends_a_connection(pair: Pair) -> None:
+    def scenario(lab: Lab, _: Names) -> list[tuple[str, str]]:
+        lab.balancer.l4(backends=["api1"])
+        with lab.capture() as cap:
+            lab.alice.get("http://lb/api/users")
+            with lab.alice.tcp("lb", 7) as connection:
+                connection.send(b"on?\n")
+                connection.readline()
+            time.sleep(1)  # the other side ends it too
+        return [(row.state, row.closed_by) for row in cap.connections().itertuples()]
+
+    assert pair.same(scenario) == [("closed", "client")] * 2
 
 
 def test_ipv6(pair: Pair) -> None:
@@ -135,6 +150,7 @@ def test_large_answers_are_seen_as_they_are_on_the_wire(pair: Pair) -> None:
         with lab.capture() as cap:
             reply = lab.alice.get("http://lb/bytes/1048576")
         trajectories = cap.trajectories()
+        trajectories = trajectories[trajectories["connection"].notna()]
         return {
             "answered": len(reply.content),
             "segments": {at: told | {"bytes": told["bytes"] > 1048576} for at, told in seeing.segments(cap).items()},

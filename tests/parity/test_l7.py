@@ -1,6 +1,7 @@
 """L7 on both runtimes and both engines: two connections, routing by what was read, headers, TLS, WebSockets."""
 
 import re
+from typing import Any
 
 import pytest
 
@@ -40,13 +41,14 @@ def one_request(engine: str, url: str, **how: object) -> Scenario:
             "headers": _without_ids(names.text(str(cap.headers())).splitlines()[1:]),
             "lost": int(cap.loss()["dropped"].sum()),
             "finding": cap.finding,
-            "ladder": seeing.ladder(cap, names),
+            # Envoy keeps connections to backends: whether one begins here depends on what was before.
+            "ladder": seeing.ladder(cap, names) if engine == "mitmproxy" else None,
         }
 
     return scenario
 
 
-def _without_ids(value):
+def _without_ids(value: Any) -> Any:
     """The ids that engines give to requests are left out."""
     if isinstance(value, str):
         return re.sub(r"\s+", " ", re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}", "id", value))
@@ -63,16 +65,18 @@ def test_one_request(pair: Pair, engine: str) -> None:
     assert [(one["seen at"], one["paired with"]) for one in seen["connections"]] == [(FRONT, (2,)), (BACK, (1,))]
     assert set(seen["trajectories"]["ways"]) == {" ".join(way) for way in (FRONT, FRONT[::-1], BACK, BACK[::-1])}
     assert not any(changes for way in seen["trajectories"]["ways"].values() for changes in way.values())
-    assert ("HTTP", "http.target", ("alice", "lb:front", "lb:back", "api1"), "read and used", False) in seen["visibility"]
+    assert ("HTTP", "http.target", (*FRONT, *BACK), "read and used", False) in seen["visibility"]
     assert seen["decisions"][0][:1] == ("l7",)
     assert "http.target" in seen["decisions"][0][2]
     assert seen["exchanges"][0][:6] == ("GET", "/api/users", "lb", 200, "/api/*", "api1")
     assert seen["finding"] == "L7: 1 request, 1 client connection, 1 back connection"
-    assert "alice lb:front lb:back api1" in seen["ladder"]
+    if engine == "mitmproxy":
+        assert "alice lb:front lb:back api1" in seen["ladder"]
 
 
-def test_https_ends_at_the_balancer(pair: Pair) -> None:
-    seen = pair.same(one_request("mitmproxy", "https://lb/api/users", tls=True))
+@pytest.mark.parametrize("engine", ENGINES)
+def test_https_ends_at_the_balancer(pair: Pair, engine: str) -> None:
+    seen = pair.same(one_request(engine, "https://lb/api/users", tls=True))
     assert seen["answered by"] == (200, "api1")
     assert seen["received"]["tls"] is None
     assert [one["seen at"] for one in seen["connections"]] == [FRONT, BACK]

@@ -2,6 +2,7 @@
 
 import socket
 import threading
+from typing import Any
 
 import pytest
 from scapy.layers.inet import IP, TCP
@@ -37,7 +38,7 @@ def test_a_function(pair: Pair) -> None:
 
 
 def test_an_application(pair: Pair) -> None:
-    async def app(scope, receive, send):
+    async def app(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 201, "headers": [(b"x-mine", b"yes")]})
         await send({"type": "http.response.body", "body": scope["path"].encode()})
 
@@ -121,7 +122,8 @@ def test_settings_of_hosts(pair: Pair) -> None:
     names = ("net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding", "net.ipv4.tcp_max_tw_buckets",
              "net.ipv4.ip_local_port_range", "net.ipv4.ip_unprivileged_port_start", "net.core.somaxconn",
              "net.ipv4.tcp_max_syn_backlog", "net.ipv6.conf.all.disable_ipv6", "net.ipv4.conf.all.send_redirects",
-             "net.ipv6.conf.all.accept_dad", "net.ipv6.conf.default.accept_ra", "net.ipv4.conf.all.rp_filter")  # fmt: skip
+             "net.ipv6.conf.all.accept_dad", "net.ipv6.conf.default.accept_ra",
+             "net.ipv4.conf.all.rp_filter")  # fmt: skip
 
     def scenario(lab: Lab, _: Names) -> dict[str, dict[str, str]]:
         return {host: {name: " ".join(lab.nodes[host].call(inside.text, f"/proc/sys/{name.replace('.', '/')}").split())
