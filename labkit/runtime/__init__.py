@@ -1,5 +1,6 @@
 """Where nodes live: the Runtime protocol, and the runtimes that carry it out."""
 
+import os
 from collections.abc import Sequence
 
 from labkit.errors import RuntimeUnavailable
@@ -9,17 +10,28 @@ from .protocol import Node, Runtime, Task, TaskLink
 
 __all__ = ["Node", "Runtime", "Task", "TaskLink", "candidates", "clean", "none_of"]
 
-KINDS = ("auto", "netns", "docker")
+KINDS = ("auto", "netns", "docker", "attached")
 
 
 def candidates(kind: str) -> list[Runtime]:
-    """Fresh runtimes of the kind asked for, to be tried in this order. RuntimeUnavailable names the kinds there are."""
+    """Fresh runtimes of the kind asked for, to be tried in this order. RuntimeUnavailable names the kinds there are.
+
+    Where the environment names a lab to attach to (``LABKIT_AGENTS``), "auto" is that one.
+    """
     if kind not in KINDS:
         raise RuntimeUnavailable(f"There is no runtime {shown(kind)}. Choose one of: {', '.join(KINDS)}.")
+    from .attached.runtime import AGENTS, AttachedRuntime
     from .docker.runtime import DockerRuntime
     from .netns.runtime import NetnsRuntime
 
-    kinds = {"auto": (NetnsRuntime, DockerRuntime), "netns": (NetnsRuntime,), "docker": (DockerRuntime,)}
+    if kind == "auto":
+        kind = "attached" if os.environ.get(AGENTS) else "any"
+    kinds: dict[str, tuple[type[Runtime], ...]] = {
+        "any": (NetnsRuntime, DockerRuntime),
+        "netns": (NetnsRuntime,),
+        "docker": (DockerRuntime,),
+        "attached": (AttachedRuntime,),
+    }
     return [runtime() for runtime in kinds[kind]]
 
 
