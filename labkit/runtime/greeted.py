@@ -21,10 +21,8 @@ from .stream import StreamNode
 class GreetedNode(StreamNode):
     """`Node` that is known by what its agent said. on_end as of `StreamNode`.
 
-    hello: what it said; empty before, and if the stream ended without. began: whether there is a stream at all.
+    hello: what it said; empty before, and if the stream ended without.
     """
-
-    began = False
 
     def __init__(
         self,
@@ -39,7 +37,6 @@ class GreetedNode(StreamNode):
         self._greeted = threading.Event()
         self._on_loss = on_end
         super().__init__(name, sock, loop, self._ended, unwrap=unwrap, on_hello=self._welcome)
-        self.began = True
 
     def heard(self, seconds: float = 0.0) -> bool:
         """Whether the agent said hello, or its stream ended, within *seconds*."""
@@ -61,9 +58,8 @@ class GreetedNode(StreamNode):
 
     def hang_up(self) -> None:
         """Have its agent end, and all that it runs."""
-        if self.began:
-            with contextlib.suppress(OSError):  # it has ended
-                self._socket.shutdown(socket.SHUT_RDWR)
+        with contextlib.suppress(OSError):  # it has ended
+            self._socket.shutdown(socket.SHUT_RDWR)
 
     def _welcome(self, hello: dict[str, Any]) -> None:
         self.hello = hello

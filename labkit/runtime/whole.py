@@ -42,12 +42,12 @@ class Whole[N: GreetedNode]:
                 self._known |= new
 
     def _agent_ended(self, node: str) -> None:
-        """Without one of its agents the lab is ended (loop thread)."""
+        """Without one of its agents the lab is ended; one that is being built fails for this cause (loop thread)."""
         if self._stopping or node not in self._nodes:
             return
         self._cause = self._cause or f"the container of {node} ended"
-        self._alive = False
-        for other in self._nodes.values():
-            if other.began:
+        if self._alive:
+            self._alive = False
+            for other in self._nodes.values():
                 other.hang_up()
                 other.lose(f"{other.name} is gone: the lab was stopped or died. Start it again with lab.start().")
