@@ -22,21 +22,24 @@ from labkit.runtime.wire import Kind, frame, pack
 
 from .renewal import Renewal
 
-_BACKLOG = 16
+_BACKLOG = 128
 _PR_SET_CHILD_SUBREAPER = 36
-_SILENCE = 15.0  # seconds after which who has said nothing is no owner
 _NETWORK_LATE = 10.0
 _PAUSE = 0.05
 
 
 class Listener:
-    """Serves owners at *path*, in the host called *node*; each is told *greeting* first."""
+    """Serves owners at *path*, in the host called *node*; each is told *greeting* first.
 
-    def __init__(self, path: Path, node: str, greeting: bytes, renewal: Renewal) -> None:
+    silence: seconds after which who has said nothing is no owner.
+    """
+
+    def __init__(self, path: Path, node: str, greeting: bytes, renewal: Renewal, silence: float) -> None:
         self._path = path
         self._node = node
         self._greeting = greeting
         self._renewal = renewal
+        self._silence = silence
         self._serving: tuple[int, int] | None = None  # process id of who serves the owner, and its pidfd
 
     def serve(self) -> NoReturn:
@@ -83,7 +86,7 @@ class Listener:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         try:
             owner.sendall(self._greeting)
-            if select.select([owner], [], [], _SILENCE)[0]:
+            if select.select([owner], [], [], self._silence)[0]:
                 Agent(owner, self._node).serve()
         except (OSError, ValueError) as error:
             print(f"labkit: {self._node} was left by an owner that was none: {error}", file=sys.stderr)

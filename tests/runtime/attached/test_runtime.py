@@ -48,7 +48,11 @@ def attach(folder: Path, **options: float) -> AttachedRuntime:
 def test_its_hosts_are_nodes_in_the_topologys_order_until_they_are_left(there):
     runtime = AttachedRuntime(there.folder)
     assert runtime.start(SMALL) == SMALL
-    assert (runtime.name, runtime.running, list(runtime.nodes)) == ("docker", True, ["client1", "lb", "api1", "images1"])
+    assert (runtime.name, runtime.running, list(runtime.nodes)) == (
+        "docker",
+        True,
+        ["client1", "lb", "api1", "images1"],
+    )
     assert runtime.nodes["api1"].call(JOBS + "where")["pid"] != runtime.nodes["lb"].call(JOBS + "where")["pid"]
     runtime.stop()
     runtime.stop()
@@ -137,7 +141,9 @@ def test_without_a_folder_there_is_no_lab_to_attach_to(folder):
 
 
 def test_a_topology_with_other_hosts_is_refused(there):
-    with pytest.raises(RuntimeUnavailable, match=r"is not the default lab: it has no alice, bob, .*, only api1, client1"):
+    with pytest.raises(
+        RuntimeUnavailable, match=r"is not the default lab: it has no alice, bob, .*, only api1, client1"
+    ):
         AttachedRuntime(there.folder).start(default())
 
 
@@ -154,7 +160,9 @@ def test_another_labkit_in_the_hosts_is_refused(folder, monkeypatch):
     with hosts(folder, SMALL) as made:
         made.start()
         monkeypatch.setattr("labkit.runtime.greeted.VERSION", "9.9")
-        with pytest.raises(RuntimeUnavailable, match=r"The image of lb holds labkit .*, and this is 9\.9: build it anew"):
+        with pytest.raises(
+            RuntimeUnavailable, match=r"The image of lb holds labkit .*, and this is 9\.9: build it anew"
+        ):
             attach(folder)
         monkeypatch.undo()
         attach(folder).stop()

@@ -1,4 +1,4 @@
-"""A short path, since that of a socket has 107 characters at most."""
+"""Folders for sockets, whose paths have 107 characters at most."""
 
 import tempfile
 from collections.abc import Iterator
