@@ -16,7 +16,7 @@ from labkit.runtime.docker.labels import this_process
 from labkit.topology import default
 from labkit.version import VERSION
 
-FILE = Path(__file__).parents[1] / "docker/compose.yaml"
+FILE = Path(__file__).parents[2] / "docker/compose.yaml"
 NODES = [node.name for node in default().nodes]
 PLANNED = plan.containers(default(), "lab", this_process())
 LAB = {"net.ipv4.conf.all.arp_announce": "2"}  # for source.give, which cannot write it in a container
