@@ -40,7 +40,7 @@ seen["user"] = lab.alice.run("id -un").stdout.strip()
 out = "import socket; socket.create_connection(('192.0.2.1', 80), 3)"
 seen["ways out"] = [lab.nodes[name].run(["python", "-c", out]).returncode for name in ("alice", "lb", "api1")]
 try:
-    with lab.faults.small_mtu(mtu=600):
+    with lab.faults.small_mtu():
         pass
 except LabError as error:
     seen["refused"] = str(error)
