@@ -38,7 +38,7 @@ class Lab:
     """A lab of clients, a balancer and backends as real network hosts.
 
     topology: None for the default lab, a path to a TOML file, or a `Topology`. runtime: "netns", "docker", or "auto",
-    the first of these that works here.
+    the first of these that works here; where a lab that Compose started is at hand, "auto" is that one (see `attach`).
     Raises TopologyError at once when the topology is wrong; nothing runs before `start`.
     """
 
@@ -65,6 +65,16 @@ class Lab:
         self._faults = Faults(
             _nodes(weakref.ref(self)), self._topology, servers, self._balancer, _foreign(weakref.ref(self))
         )
+
+    @classmethod
+    def attach(cls, topology: Topology | str | Path | None = None) -> Self:
+        """A lab on containers that are there already, as docker/compose.yaml starts them; it runs.
+
+        topology: that of the containers, the default one unless given; on which subnets they are is found out. The
+        environment variable ``LABKIT_AGENTS`` names the folder with their sockets. Raises RuntimeUnavailable if there
+        is no such lab, or somebody else has it. `stop` leaves the containers, as new.
+        """
+        return cls(topology, runtime="attached").start()
 
     def start(self) -> Self:
         """Boot the lab; returns when every server answers. A running lab stays as it is.
