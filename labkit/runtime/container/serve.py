@@ -65,7 +65,7 @@ def main() -> None:
 
 
 def greeting(order: dict[str, Any], hosts: Path | None) -> bytes:
-    """What an owner is told first: node, network, rights, file of names, and what has to fit its own: time, versions."""
+    """What an owner is told first: node, network, rights, file of names, and time, and versions that have to fit."""
     hello = {
         "node": order["name"],
         "network": order["network"],

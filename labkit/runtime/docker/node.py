@@ -51,8 +51,8 @@ class ContainerNode(GreetedNode):
         self.fits(self._image)
         if abs(self.ahead) > _CLOCKS:
             warnings.warn(
-                f"The Docker engine's clock is {self.ahead:+.1f} s from this machine's: set one of them, or captures will "
-                "miss decisions and secrets.",
+                f"The Docker engine's clock is {self.ahead:+.1f} s from this machine's: set one of them, or captures "
+                "will miss decisions and secrets.",
                 stacklevel=2,
             )
         self.load(preload)

@@ -207,7 +207,7 @@ def test_the_environment_says_that_auto_is_this_one(monkeypatch, folder):
     assert [type(runtime) for runtime in candidates("auto")] == [AttachedRuntime]
     assert [runtime.name for runtime in candidates("netns")] == ["netns"]
     with pytest.raises(RuntimeUnavailable, match="is not the default lab"):
-        candidates("auto")[0].start(default())
+        next(candidates("auto")).start(default())
 
 
 def _children(pid: int) -> list[int]:
