@@ -3,13 +3,14 @@
 
 PYTHON := .venv/bin/python
 
-.PHONY: help setup demo test slow long lab check format lock clean
+.PHONY: help setup demo test slow docker-test long lab check format lock clean
 
 help:
 	@echo "make demo    boot a lab, send requests at L4 and at L7, show the proof"
 	@echo "make lab     open the notebooks in JupyterLab"
 	@echo "make test    run the tests, the notebooks among them"
 	@echo "make slow    run the slow tests"
+	@echo "make docker-test   run the tests that need a Docker engine"
 	@echo "make long    run what repeats the slow ones many times over"
 	@echo "make check   format, lint, types, imports"
 	@echo "make setup   make the environment alone"
@@ -28,10 +29,13 @@ test: setup
 	@sh tools/test.sh $(ARGS)
 
 slow: setup
-	@$(PYTHON) -m pytest -n 2 --dist loadscope -o faulthandler_timeout=600 -m slow tests $(ARGS) || [ $$? -eq 5 ]  # 5: there is none
+	@$(PYTHON) -m pytest -n 2 --dist loadscope -o faulthandler_timeout=600 -m "slow and not docker" tests $(ARGS) || [ $$? -eq 5 ]  # 5: there is none
+
+docker-test: setup
+	@$(PYTHON) -m pytest -n 2 --dist loadscope -o faulthandler_timeout=600 -m "docker and not long" --junitxml=out/docker.xml tests $(ARGS)
 
 long: setup
-	@$(PYTHON) -m pytest -n 2 --dist loadscope -o faulthandler_timeout=3600 -m long tests $(ARGS) || [ $$? -eq 5 ]
+	@$(PYTHON) -m pytest -n 2 --dist loadscope -o faulthandler_timeout=3600 -m "long and not docker" tests $(ARGS) || [ $$? -eq 5 ]
 
 check: setup
 	@sh tools/check.sh

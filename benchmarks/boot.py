@@ -1,10 +1,11 @@
 """How long a lab takes to boot and to stop, beside bare namespaces made by a plain script of `ip` commands.
 
-    .venv/bin/python benchmarks/boot.py [--rounds 5]
+    .venv/bin/python benchmarks/boot.py [--rounds 5] [--docker]
 
 Ours is timed in a warm process, as in a notebook: from ``Lab().start()`` to the first answered request, with
 every server answering; and the stop. The script makes the same hosts, bridges, cables, addresses and routes with
-no servers; it needs `ip` and `unshare` and is left out where they are missing. The two alternate, round by round.
+no servers; it needs `ip` and `unshare` and is left out where they are missing. With --docker the same labs on a Docker
+engine stand beside them, its image being there. All alternate, round by round.
 """
 
 import argparse
@@ -22,10 +23,10 @@ from labkit import Lab, Topology
 from labkit.topology import default, sized
 
 
-def ours(topology: Topology) -> tuple[float, float]:
+def ours(topology: Topology, runtime: str = "netns") -> tuple[float, float]:
     """Seconds to the first answered request, and to stop."""
     started = time.perf_counter()
-    lab = Lab(topology)
+    lab = Lab(topology, runtime=runtime)
     lab.start()
     lab.clients[0].get("http://lb/")
     booted = time.perf_counter()
@@ -81,7 +82,9 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5, help="rounds that count, after one that does not")
-    rounds = parser.parse_args().rounds
+    parser.add_argument("--docker", action="store_true", help="labs of containers too")
+    asked = parser.parse_args()
+    rounds = asked.rounds
     with_script = bool(shutil.which("ip") and shutil.which("unshare"))
     table = Table(title=f"Boot and stop, medians of {rounds} rounds, in seconds")
     for heading in (
@@ -91,13 +94,17 @@ def main() -> None:
         "labkit: stop",
         "ip script: made",
         "ip script: removed",
+        *(("docker: first answer", "docker: stop") if asked.docker else ()),
     ):
         table.add_column(heading, justify="left" if heading == "topology" else "right")
     ours(default())  # warm: what a notebook imports with its first lab is not the boot
+    if asked.docker:
+        ours(default(), "docker")
     for name, topology in (("default lab", default()), ("50 backends", sized(backends=50))):
         rows = []
         for _ in range(rounds):
-            rows.append((*ours(topology), *(theirs(topology) if with_script else (float("nan"), float("nan")))))
+            bare = theirs(topology) if with_script else (float("nan"), float("nan"))
+            rows.append((*ours(topology), *bare, *(ours(topology, "docker") if asked.docker else ())))
         medians = [statistics.median(column) for column in zip(*rows, strict=True)]
         table.add_row(name, str(len(topology.nodes)), *(f"{value:.2f}" for value in medians))
     Console().print(table)

@@ -363,6 +363,7 @@ def topology_event(topology: Topology, runtime: str, time_ns: int) -> dict[str, 
                 "name": node.name,
                 "role": node.role,
                 "interfaces": [interface.name for interface in node.interfaces],
+                "macs": [interface.mac for interface in node.interfaces],
                 "addresses": [
                     str(address.ip)
                     for interface in node.interfaces

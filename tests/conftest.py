@@ -69,6 +69,13 @@ def _no_engine() -> str:
         return str(error)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What needs an engine has the marker ``docker``: `make docker-test` runs it, and nothing else does."""
+    for item in items:
+        if any("docker" in mark.args for mark in item.iter_markers("needs")):
+            item.add_marker("docker")
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     _measure(item.get_closest_marker("measured") is not None)

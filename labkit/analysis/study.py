@@ -23,6 +23,7 @@ from .events import carriage as carriage_
 from .events import decisions as decisions_
 from .events import exchanges as exchanges_
 from .events import relays as relays_
+from .events import strangers as strangers_
 from .events.finder import Finder
 from .events.nodes import Nodes
 from .messages import clear, upgraded
@@ -47,6 +48,10 @@ class Study:
     @cached_property
     def nodes(self) -> Nodes:
         return Nodes.of(self.recording)
+
+    @cached_property
+    def strangers(self) -> strangers_.Strangers:
+        return strangers_.strangers(self.index, self.nodes)
 
     @cached_property
     def index(self) -> index.Index:

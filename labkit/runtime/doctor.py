@@ -19,7 +19,7 @@ def report() -> list[Finding]:
 def netns() -> list[Finding]:
     """The steps of the netns runtime; the last says whether it can be used."""
     if not sys.platform.startswith("linux"):
-        return [Finding("netns runtime", False, "it needs Linux", "run labkit in a Linux machine or in WSL2")]
+        return [Finding("netns runtime", False, "it needs Linux", 'use Lab(runtime="docker"), or WSL2')]
     steps = probe.run()
     findings = [_step(result) for result in steps]
     complete = len(steps) == len(probe.STEPS) and steps[-1]["works"]

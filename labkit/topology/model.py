@@ -34,6 +34,11 @@ class Interface:
     def name(self) -> str:
         return self.link
 
+    @property
+    def mac(self) -> str:
+        """Its MAC address, locally administered, which shows the IPv4 one: 10.0.1.11 has 02:00:0a:00:01:0b."""
+        return "02:00:" + ":".join(f"{byte:02x}" for byte in self.address4.ip.packed)
+
 
 @dataclass(frozen=True, slots=True)
 class Node:

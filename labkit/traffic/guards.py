@@ -3,6 +3,8 @@
 The kernel knows nothing of a SYN that was sent past it, so it would answer the SYN-ACK with RST (RFC 9293 §3.10.7.1),
 and a datagram with "port unreachable". A listening TCP socket, or a bound UDP one, takes the packets in its stead, and
 a socket filter that keeps 0 bytes of each drops them before anything is answered. Captures see them all the same.
+Where the kernel keeps filters of TCP from a host that may not administer its network, as in a container, the listening
+socket asks for signatures (RFC 2385) that nobody makes: what comes without one is dropped as silently.
 
 Runs inside nodes. A guard stays for `KEPT` seconds after its last use: in a handshake made by hand, cell by cell, the
 other side sends its SYN-ACK again and again meanwhile.
@@ -10,6 +12,7 @@ other side sends its SYN-ACK again and again meanwhile.
 
 import ctypes
 import errno
+import secrets
 import socket
 import struct
 import sys
@@ -30,6 +33,8 @@ _KINDS = {TCP: ("TCP", socket.SOCK_STREAM), UDP: ("UDP", socket.SOCK_DGRAM)}
 _ATTACH_FILTER = 26
 _RETURN = struct.pack("HBBI", 0x06, 0, 0, 0)  # BPF_RET | BPF_K: keep 0 bytes
 _TIME_WAIT = "06"
+_MD5_OF_ANY, _BY_PREFIX = 32, 1  # TCP_MD5SIG_EXT, TCP_MD5SIG_FLAG_PREFIX: here of length 0, so for everybody
+_MD5 = struct.Struct("=H126xBBHI80s")  # struct tcp_md5sig
 
 Place = tuple[int, Address, int]
 """protocol, local address, local port"""
@@ -140,7 +145,19 @@ def drop_all(sock: socket.socket) -> None:
     """Have the kernel drop every packet that arrives for *sock*."""
     code = ctypes.create_string_buffer(_RETURN)
     program = struct.pack("HxxxxxxP" if struct.calcsize("P") == 8 else "HxxP", 1, ctypes.addressof(code))
-    sock.setsockopt(socket.SOL_SOCKET, _ATTACH_FILTER, program)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, _ATTACH_FILTER, program)
+    except PermissionError:
+        if sock.type != socket.SOCK_STREAM:
+            raise
+        want_signatures(sock)
+
+
+def want_signatures(sock: socket.socket) -> None:
+    """Have the kernel drop every segment that comes for a TCP socket, which listens later, without a signature."""
+    key = secrets.token_bytes(16)
+    wanted = _MD5.pack(sock.family, _BY_PREFIX, 0, len(key), 0, key)
+    sock.setsockopt(socket.IPPROTO_TCP, _MD5_OF_ANY, wanted)
 
 
 def _connected(name: str, ends: Ends) -> bool:

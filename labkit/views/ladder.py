@@ -83,7 +83,14 @@ class _Drawing:
 
     @property
     def height(self) -> float:
-        return self.ys[-1] + 26 + (20 if self.ladder.left_out else 0)
+        return self.ys[-1] + 26 + 20 * len(self.notes)
+
+    @cached_property
+    def notes(self) -> list[str]:
+        """What stands below the rows: that there are more, and what was heard besides."""
+        left, beside = self.ladder.left_out, self.ladder.beside
+        more = [f"… {say.counted(left, 'more packet')}; full=True shows more"] if left else []
+        return [*more, *([say.beside(beside)] if beside else [])]
 
     @property
     def places(self) -> Places:
@@ -95,9 +102,9 @@ class _Drawing:
         parts = [*self._box(bottom), *self._rails(bottom), *self._cables()]
         for row, y in zip(self.ladder.rows, self.ys, strict=False):
             parts += row_elements(row, y, places)
-        if self.ladder.left_out:
-            words = f"… {say.counted(self.ladder.left_out, 'more packet')}; full=True shows more"
-            parts.append(shapes.caption(_GUTTER, self.height - 16, words))
+        for below, words in enumerate(reversed(self.notes)):
+            words = clipped(words, self.width - _GUTTER - 8, 12)
+            parts.append(shapes.caption(_GUTTER, self.height - 16 - 20 * below, words))
         return parts
 
     def _box(self, bottom: float) -> list[Element]:

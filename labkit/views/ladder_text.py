@@ -17,6 +17,8 @@ def ladder_text(ladder: Ladder, width: int = 128) -> str:
     lines = [inert(ladder.title), "", *grid.heading(), *(line for row in ladder.rows for line in grid.row(row))]
     if ladder.left_out:
         lines.append(f"… {say.counted(ladder.left_out, 'more packet')}")
+    if ladder.beside:
+        lines += ["", inert(say.beside(ladder.beside))]
     return "\n".join(line.rstrip() for line in lines)
 
 

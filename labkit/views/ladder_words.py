@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from labkit.analysis.ladder.model import Arrow, Choice, Part, Run
+from labkit.analysis.ladder.model import Arrow, Beside, Choice, Part, Run
 from labkit.analysis.ladder.rails import Rail
 
 _FLAGS = {"S": "SYN", "A": "ACK", "F": "FIN", "R": "RST", "P": "PSH", "U": "URG", "E": "ECE", "C": "CWR", "N": "AE"}
@@ -103,6 +103,13 @@ def run_part(part: Part, names: tuple[str, str] | None, proto: str) -> str:
 
 def run_packets(run: Run) -> str:
     return f"packets {run.first} to {run.last}"
+
+
+def beside(others: Beside) -> str:
+    """ "Not drawn: 5 packets of Docker's bridge, which is no host of this lab (3 ICMPv6, 2 IGMP)"."""
+    spoke = ", ".join(f"{count:,} {name}" for name, count in others.protocols.items())
+    packets = counted(sum(others.protocols.values()), "packet")
+    return f"Not drawn: {packets} of {others.called}, which is no host of this lab ({spoke})"
 
 
 def decided(choice: Choice) -> str:

@@ -9,8 +9,10 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from scapy.layers.inet import TCP
-from scapy.packet import Packet
+from scapy.layers.inet import IP, TCP, UDP
+from scapy.layers.inet6 import ICMPv6MLReport2, IPv6
+from scapy.layers.l2 import Ether
+from scapy.packet import Packet, Raw
 
 from labkit.recording import Recording
 
@@ -146,6 +148,32 @@ def datagrams() -> Wire:
     wire.carry(nat.out(w.udp(b"\x12\x34question"), 100))
     wire.events.append(w.decision(wire.now - HOP, nat, read=("ip.dst", "udp.dport"), proto="UDP"))
     wire.carry(nat.back(w.udp(b"\x12\x34answer"), 200))
+    return wire
+
+
+BRIDGE, BRIDGES_ADDRESS = "02:42:a8:ad:9c:82", "fe80::42:a8ff:fead:9c82"
+
+
+def telling_macs(runtime: str = "docker") -> dict[str, object]:
+    """The topology event as a lab writes it, with the MAC addresses of all interfaces."""
+    of = {"lb": ("lb:front", "lb:back")}
+    nodes = [
+        {**node, "macs": [w.MACS[place] for place in of.get(node["name"], (node["name"],))]}
+        for node in w.TOPOLOGY["nodes"]
+    ]
+    return {**w.TOPOLOGY, "runtime": runtime, "nodes": nodes}
+
+
+def beside_a_bridge(runtime: str = "docker", *, tells_macs: bool = True) -> Wire:
+    """A request at L4, while the bridge of a container engine announces its groups: IGMP, MLD; and asks mDNS."""
+    wire = w.l4_wire()
+    wire.events[0] = telling_macs(runtime) if tells_macs else {**w.TOPOLOGY, "runtime": runtime}
+    igmp = IP(src="0.0.0.0", dst="224.0.0.22", ttl=1, proto=2) / Raw(bytes.fromhex("2200f9010000000104000000e00000fb"))
+    mld = IPv6(src=BRIDGES_ADDRESS, dst="ff02::16", hlim=1) / ICMPv6MLReport2()
+    mdns = IPv6(src=BRIDGES_ADDRESS, dst="ff02::fb") / UDP(sport=5353, dport=5353) / Raw(b"?")
+    for packet in (igmp, mld, mld, mdns):
+        frame = Ether(bytes(Ether(src=BRIDGE, dst="33:33:00:00:00:16") / packet))
+        wire.carry([("alice", frame), ("lb:front", frame)])
     return wire
 
 

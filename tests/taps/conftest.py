@@ -5,14 +5,14 @@ from collections.abc import Iterator
 import pytest
 
 from labkit.errors import RuntimeUnavailable
-from labkit.runtime import Runtime, choose
+from labkit.runtime import Runtime, candidates
 from labkit.taps import PRELOAD
 from labkit.topology import default
 
 
 @pytest.fixture(scope="module")
 def runtime() -> Iterator[Runtime]:
-    runtime = choose("netns")
+    runtime = next(candidates("netns"))
     try:
         runtime.start(default(), PRELOAD)
     except RuntimeUnavailable as error:

@@ -17,7 +17,7 @@ import pytest
 
 from labkit.errors import CaptureError
 from labkit.recording import Recording, read_pcapng, write_pcapng
-from labkit.runtime import Runtime, choose
+from labkit.runtime import Runtime, candidates
 from labkit.taps import PRELOAD, blocks, collector
 from labkit.taps.collector import Taps
 from labkit.taps.ring import RingSize
@@ -303,7 +303,7 @@ def test_taps_that_do_not_obey_the_fence_are_ended(runtime: Runtime, monkeypatch
 
 
 def test_a_lab_that_goes_leaves_what_was_captured(runtime: Runtime) -> None:
-    other = choose("netns")
+    other = next(candidates("netns"))
     other.start(default(), PRELOAD)
     try:
         other.nodes["api1"].call(JOBS + "listen")

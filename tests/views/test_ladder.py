@@ -25,6 +25,7 @@ SITUATIONS = {
     "refused": lambda: made.refused().recording(),
     "udp": lambda: made.datagrams().recording(),
     "ipv6": lambda: made.six().recording(),
+    "bridge": lambda: made.beside_a_bridge().recording(),
     "front alone": lambda: made.only(w.l4_wire(), "lb:front"),
     "back alone": lambda: made.only(w.l4_wire(), "lb:back"),
     "lb alone": lambda: made.only(w.l4_wire(), "lb:front", "lb:back"),
@@ -234,3 +235,11 @@ def test_hostile_payloads_are_inert() -> None:
 def test_full_is_for_those_who_want_every_packet() -> None:
     recording = made.download().recording()
     assert len(groups(drawn(recording), "arrow")) < len(groups(drawn(recording, full=True), "arrow")) == 68
+
+
+def test_what_no_host_sent_is_told_below() -> None:
+    note = "Not drawn: 8 packets of Docker's bridge, which is no host of this lab (4 ICMPv6, 2 IGMP, 2 UDP)"
+    picture = drawn(made.beside_a_bridge().recording())
+    assert picture.text.splitlines()[-1] == note
+    assert note in words(picture.svg)
+    assert "Not drawn" not in drawn(made.beside_a_bridge(tells_macs=False).recording()).text

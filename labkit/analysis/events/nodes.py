@@ -14,21 +14,28 @@ from labkit.recording import Recording
 class Nodes:
     """roles: node -> "client", "balancer", "router" or "backend", in the topology's order (empty without one).
 
-    owners: address -> node. at_vantage: the node of each of the recording's vantage points.
+    owners: address -> node. at_vantage: the node of each of the recording's vantage points. macs: the MAC addresses of
+    all interfaces, as numbers; empty where the recording does not tell them. runtime: where the nodes live, or "".
     """
 
     roles: Mapping[str, str]
     owners: Mapping[str, str]
     addresses: Mapping[str, str]
     at_vantage: tuple[str, ...]
+    macs: frozenset[int] = frozenset()
+    runtime: str = ""
 
     @classmethod
     def of(cls, recording: Recording) -> "Nodes":
         roles: dict[str, str] = {}
         owners: dict[str, str] = {}
         first: dict[str, str] = {}
+        macs: list[int] = []
+        runtime = ""
         for event in recording.of_kind("topology"):
+            runtime = str(event.get("runtime", ""))
             for node in event["nodes"]:
+                macs += [int(mac.replace(":", ""), 16) for mac in node.get("macs", ())]
                 roles[node["name"]] = node["role"]
                 owners.update((canonical(address), node["name"]) for address in node["addresses"])
                 if node["addresses"]:
@@ -37,7 +44,7 @@ class Nodes:
             if balancer is not None:
                 owners.update((canonical(address), balancer) for address in event.get("vip", ()))
         at_vantage = tuple(vantage.node or vantage.name.partition(":")[0] for vantage in recording.vantages)
-        return cls(roles, owners, first, at_vantage)
+        return cls(roles, owners, first, at_vantage, frozenset(macs), runtime)
 
     @property
     def balancer(self) -> str | None:

@@ -1,5 +1,6 @@
 """The values a ladder is made of, and the sentence that says what it shows. Frozen; the pictures read them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from .rails import Line, Rail
@@ -89,11 +90,19 @@ Row = Arrow | Run | Choice
 
 
 @dataclass(frozen=True, slots=True)
+class Beside:
+    """Packets of a sender that is no host of the lab. called: what it is. protocols: what it spoke, and how often."""
+
+    called: str
+    protocols: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
 class Ladder:
     """rails: from left to right. mode: "l4", "l7" or None. left_out: packets beyond the last row that is shown.
 
     unshown: connections that are paired with the one shown and are too many to be. decided: how often
-    the balancer chose, in all.
+    the balancer chose, in all. beside: what the capture has from others than the lab's hosts, which no ladder shows.
     """
 
     rails: tuple[Rail, ...]
@@ -105,6 +114,7 @@ class Ladder:
     unshown: int
     decided: int
     title: str
+    beside: Beside | None = None
 
     def line(self, connection: int) -> Line:
         return next(line for line in self.lines if line.connection == connection)

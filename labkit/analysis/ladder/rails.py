@@ -179,12 +179,17 @@ def _sides(study: Study, route: Route, inside: list[int]) -> list[Key]:
     return [_FRONT, inside[0]] if behind else [inside[0], _BACK]
 
 
+def _called(study: Study, host: str) -> str:
+    """A host's name; of an address that is no host's, what is known of who has it."""
+    return study.strangers.called if host in study.strangers.addresses else host
+
+
 def _rail(study: Study, route: Route, key: Key, plan: _Plan) -> Rail:
     box = route.via or study.nodes.balancer or "lb"
     if key in (_FRONT, _BACK):
         return Rail("", box, "balancer", "", None)
     vantage = key if isinstance(key, int) else None
-    node = key[1] if isinstance(key, tuple) else study.nodes.at_vantage[key]
+    node = _called(study, key[1]) if isinstance(key, tuple) else study.nodes.at_vantage[key]
     name = node if vantage is None else study.vantages[vantage]
     role = study.nodes.roles.get(node) or ("balancer" if node == box and plan.ending != "alone" else "")
     if not role:

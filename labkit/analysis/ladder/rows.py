@@ -20,7 +20,7 @@ from labkit.analysis.study import Study
 
 from . import marks
 from .choice import Chosen
-from .model import Arrow, Choice, Ladder, Part, Row, Run, Stop, finding
+from .model import Arrow, Beside, Choice, Ladder, Part, Row, Run, Stop, finding
 from .rails import Line, lay
 
 MARKS = {  # what is remarkable about a packet, and how that is said
@@ -42,9 +42,15 @@ def build(study: Study, routes: Routes, chosen: Chosen, *, full: bool = False) -
     mode = routes.modes.get(chosen.connections[0])
     box = next((rail.node for rail in rails if rail.role == "balancer"), None)
     ladder = Ladder(
-        tuple(rails), tuple(lines), tuple(rows), mode, box, left_out, chosen.left_out, len(chosen.decisions), ""
+        tuple(rails), tuple(lines), tuple(rows), mode, box, left_out, chosen.left_out, len(chosen.decisions), "",
+        _beside(study),
     )  # fmt: skip
     return replace(ladder, title=finding(ladder))
+
+
+def _beside(study: Study) -> Beside | None:
+    heard = study.strangers
+    return Beside(heard.called, heard.protocols) if len(heard.rows) else None
 
 
 def _packets(row: Row) -> int:

@@ -5,6 +5,7 @@ host's names, hardware addresses and routes; the rules by which the engine answe
 container that was wired before stays as it is.
 """
 
+import socket
 import sys
 from typing import Any
 
@@ -35,6 +36,7 @@ def wire(node: dict[str, Any]) -> None:
                 raise RuntimeUnavailable(f"{node['name']} has no interface with the address {address}")
             _take_over(netlink, there[address], interface)
     configure(node)
+    _leave_the_bridge_alone()
     _forget_the_engine()
 
 
@@ -42,6 +44,15 @@ def _take_over(netlink: Any, index: int, interface: dict[str, Any]) -> None:
     netlink.link("set", index=index, state="down")
     netlink.flush_addr(index=index)
     netlink.link("set", index=index, address=interface["mac"], ifname=interface["name"])
+
+
+def _leave_the_bridge_alone() -> None:
+    """Nothing goes to link-local addresses: hosts need none of each other's, and the bridge's is the engine's machine.
+
+    Finding neighbours asks no routes, so that a router may still solicit them from its own (RFC 4861 §7.2.2).
+    """
+    with IPRoute() as netlink:
+        netlink.rule("add", family=socket.AF_INET6, dst="fe80::", dst_len=10, priority=1, action="unreachable")
 
 
 def _forget_the_engine() -> None:

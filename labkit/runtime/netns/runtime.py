@@ -79,7 +79,7 @@ class NetnsRuntime:
     def start(self, topology: Topology, preload: Sequence[str] = ()) -> Topology:
         """Raises RuntimeUnavailable with the remedy; then nothing is left behind."""
         if not sys.platform.startswith("linux"):
-            raise RuntimeUnavailable("The netns runtime needs Linux. Run labkit in a Linux machine or in WSL2.")
+            raise RuntimeUnavailable('The netns runtime needs Linux. Use Lab(runtime="docker"), or run labkit in WSL2.')
         try:
             self._boot(topology, preload)
         except BaseException:

@@ -1,6 +1,5 @@
 """From a topology to the plain data that the processes of a lab are told; pure."""
 
-from ipaddress import IPv4Interface
 from typing import Any
 
 from labkit.topology import Interface, Node, Topology
@@ -61,11 +60,6 @@ def hosts(topology: Topology) -> str:
     return "\n".join(lines) + "\n"
 
 
-def mac(address: IPv4Interface) -> str:
-    """A locally administered MAC address that shows the IPv4 address: 10.0.1.11 has 02:00:0a:00:01:0b."""
-    return "02:00:" + ":".join(f"{byte:02x}" for byte in address.ip.packed)
-
-
 def _node(topology: Topology, node: Node) -> dict[str, Any]:
     routes = node.role in ("balancer", "router")
     direct = node.role == "backend" and topology.router is not None
@@ -91,7 +85,7 @@ def _interface(interface: Interface) -> dict[str, Any]:
     return {
         "name": interface.name,
         "link": interface.link,
-        "mac": mac(interface.address4),
+        "mac": interface.mac,
         "addresses": [[str(a.ip), a.network.prefixlen] for a in addresses],
     }
 

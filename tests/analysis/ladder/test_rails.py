@@ -93,3 +93,12 @@ def test_a_request_of_many_on_one_connection() -> None:
     rails, lines = laid(made.keep_alive(3).recording(), "r1")
     assert [rail.name for rail in rails] == ["alice", "lb:front", "lb:back", "api2"]
     assert [(line.connection, line.ending, line.path) for line in lines] == [(1, "front", (0, 1)), (3, "back", (2, 3))]
+
+
+def test_what_is_no_host_is_called_what_it_is() -> None:
+    recording = made.beside_a_bridge().recording()
+    last = len(Study(recording).connections)
+    rails, (line,) = laid(recording, last)
+    assert (rails[0].node, rails[0].vantage) == ("Docker's bridge", None)
+    assert [rail.name for rail in rails[1:3]] == ["alice", "lb:front"]
+    assert line.ends[0] == f"[{made.BRIDGES_ADDRESS}]:5353"
