@@ -4,34 +4,30 @@ A lab is a topology that a runtime can boot. Everything else is reached through 
 balancer, captures. Views are loaded only when something is displayed.
 """
 
-import contextlib
 import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from types import MappingProxyType, TracebackType
+from types import MappingProxyType
 from typing import Any, Self
 
 from labkit import runtime as runtimes
 from labkit.balancer.balancer import Balancer
 from labkit.balancer.nftables import PRELOAD as BALANCER_PRELOAD
-from labkit.capture import Capture
 from labkit.certificates import Authority
-from labkit.errors import CaptureError, LabError, LabNotRunning, RuntimeUnavailable, TopologyError
+from labkit.errors import CaptureError, LabNotRunning, RuntimeUnavailable, TopologyError
 from labkit.faults import Faults
+from labkit.recorder import Recorder
 from labkit.runtime.protocol import Node, Runtime
 from labkit.taps import PRELOAD as TAPS_PRELOAD
-from labkit.taps.collector import Taps
 from labkit.taps.filters import compile_filter
 from labkit.taps.limits import Limits
 from labkit.taps.places import addresses, choose
 from labkit.topology import Topology, default, read, validate
 from labkit.traffic import PRELOAD as TRAFFIC_PRELOAD
 from labkit.traffic.host import Backend, Host
-from labkit.traffic.keylog import secrets_events
-from labkit.uninterrupted import uninterrupted
 from labkit.wording import near_miss, shown
 
 _READY_SECONDS = 30.0
@@ -42,7 +38,7 @@ class Lab:
     """A lab of clients, a balancer and backends as real network hosts.
 
     topology: None for the default lab, a path to a TOML file, or a `Topology`. runtime: "netns", "docker", or "auto",
-    the first of these that works here.
+    the first of these that works here; where a lab that Compose started is at hand, "auto" is that one (see `attach`).
     Raises TopologyError at once when the topology is wrong; nothing runs before `start`.
     """
 
@@ -69,6 +65,16 @@ class Lab:
         self._faults = Faults(
             _nodes(weakref.ref(self)), self._topology, servers, self._balancer, _foreign(weakref.ref(self))
         )
+
+    @classmethod
+    def attach(cls, topology: Topology | str | Path | None = None) -> Self:
+        """A lab on containers that are there already, as docker/compose.yaml starts them; it runs.
+
+        topology: that of the containers, the default one unless given; on which subnets they are is found out. The
+        environment variable ``LABKIT_AGENTS`` names the folder with their sockets. Raises RuntimeUnavailable if there
+        is no such lab, or somebody else has it. `stop` leaves the containers, as new.
+        """
+        return cls(topology, runtime="attached").start()
 
     def start(self) -> Self:
         """Boot the lab; returns when every server answers. A running lab stays as it is.
@@ -152,7 +158,7 @@ class Lab:
         seconds: float | None = None,
         probes: bool = False,
         **unknown: object,
-    ) -> "Recorder":
+    ) -> Recorder:
         """A capture at *vantages* (all when none is named), to be used as a context manager.
 
         filter: as for tcpdump ("tcp port 80"); node names may stand for addresses ("host alice"). packets, bytes (of
@@ -259,121 +265,6 @@ class Lab:
             cause = f": {runtime.cause}" if runtime.cause else ""
             raise LabNotRunning(f"{name} cannot be used: the lab died{cause}. Call lab.start() to boot it again.")
         return runtime.nodes[name]
-
-
-class Recorder(Capture):
-    """A capture being made: ``with lab.capture() as cap``. Afterwards it is a `Capture` like any other."""
-
-    def __init__(
-        self,
-        lab: Lab,
-        vantages: Sequence[str],
-        filter: str | None = None,
-        limits: Limits | None = None,
-        probes: bool = False,
-    ) -> None:
-        super().__init__(None)
-        self._lab: Lab | None = lab  # until it ends: a capture that is kept must not keep its lab
-        self._vantages = vantages
-        self._filter = filter
-        self._limits = limits
-        self._probes = probes
-        self._taps: Taps | None = None
-        self._discarded: Any = None
-        self._lock = threading.Lock()
-        self._since_ns = 0
-        self._lacks: list[str] = []
-
-    def start(self) -> Self:
-        """Begin; returns when every vantage point records. CaptureError if it was used before."""
-        lab = self._lab
-        if self._taps is not None or lab is None:
-            raise CaptureError("This capture was used already. Make a new one with lab.capture().")
-        nodes = {name: lab._node(name) for name in lab.nodes}
-        without = "" if self._probes else lab.balancer.health.expression
-        taps = Taps(nodes, lab.topology, self._vantages, filter=self._filter, without=without, limits=self._limits)
-        lab.balancer.look()
-        self._since_ns = time.time_ns()
-        try:
-            taps.start()
-            self._discarded = weakref.finalize(self, _close_elsewhere, taps)
-            self._taps = taps
-        except BaseException:
-            taps.close()
-            raise
-        return self
-
-    def stop(self) -> None:
-        """End, once what is in flight has been seen. Idempotent.
-
-        If the lab died meanwhile, the packets that had arrived are kept, and LabError is raised. An interrupt comes
-        through when the capture has ended, complete.
-        """
-        if self._taps is not None:
-            uninterrupted(self._finish)
-
-    def _finish(self) -> None:
-        with self._lock:
-            taps, lab = self._taps, self._lab
-            if taps is None or lab is None:
-                return
-            try:
-                self.fill(
-                    taps.stop(lambda: self._events(lab), lambda: [*lab.balancer.lacks(self._since_ns), *self._lacks])
-                )
-            except LabError:
-                self.fill(taps.stop([topology_event(lab.topology, lab.runtime, self._since_ns)]))
-                raise
-            finally:
-                if self.complete:
-                    self._taps = self._lab = None
-                    self._discarded.detach()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        # An error in the block matters more than one that keeps us from reading its packets.
-        with contextlib.suppress(LabError) if error else contextlib.nullcontext():
-            self.stop()
-
-    def _events(self, lab: Lab) -> list[Mapping[str, Any]]:
-        topology = topology_event(lab.topology, lab.runtime, self._since_ns)
-        balancer = lab.balancer.events(self._since_ns)
-        probes = lab.balancer.health.probing(self._since_ns, self._probes)
-        secrets, self._lacks = secrets_events(lab.nodes.values(), self._since_ns, balancer)
-        return [topology, probes, *balancer, *lab.faults.events(self._since_ns), *secrets]
-
-
-def _close_elsewhere(taps: Taps) -> None:
-    """End the taps of a capture that nobody holds any more; in a thread, since garbage is collected in any."""
-    threading.Thread(target=taps.close, name="labkit taps", daemon=True).start()
-
-
-def topology_event(topology: Topology, runtime: str, time_ns: int) -> dict[str, Any]:
-    """Who is who, for the readers of a capture."""
-    return {
-        "kind": "topology",
-        "time_ns": time_ns,
-        "runtime": runtime,
-        "vip": [str(address) for address in (topology.vip4, topology.vip6) if address],
-        "pools": {name: list(backends) for name, backends in topology.pools.items()},
-        "nodes": [
-            {
-                "name": node.name,
-                "role": node.role,
-                "interfaces": [interface.name for interface in node.interfaces],
-                "macs": [interface.mac for interface in node.interfaces],
-                "addresses": [
-                    str(address.ip)
-                    for interface in node.interfaces
-                    for address in (interface.address4, interface.address6)
-                    if address
-                ],
-            }
-            for node in topology.nodes
-        ],
-    }
 
 
 def _nodes(lab: "weakref.ref[Lab]") -> Callable[[str], Node]:

@@ -10,7 +10,7 @@ import pytest
 
 from labkit import Capture, Lab
 from labkit.errors import CaptureError
-from labkit.lab import Recorder
+from labkit.recorder import Recorder
 from tests.inside import kill_by_name
 from tests.interrupt import interrupted
 

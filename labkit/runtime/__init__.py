@@ -1,6 +1,7 @@
 """Where nodes live: the Runtime protocol, and the runtimes that carry it out."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Iterator, Sequence
 from importlib import import_module
 
 from labkit.errors import RuntimeUnavailable
@@ -10,11 +11,14 @@ from .protocol import Node, Runtime, Task, TaskLink
 
 __all__ = ["Node", "Runtime", "Task", "TaskLink", "candidates", "check", "clean", "none_of"]
 
-KINDS: Mapping[str, tuple[str, ...]] = {"auto": ("netns", "docker"), "netns": ("netns",), "docker": ("docker",)}
+AGENTS = "LABKIT_AGENTS"
+_AUTO = ("netns", "docker")
 _HOMES = {
     "netns": ("labkit.runtime.netns.runtime", "NetnsRuntime"),
     "docker": ("labkit.runtime.docker.runtime", "DockerRuntime"),
+    "attached": ("labkit.runtime.attached.runtime", "AttachedRuntime"),
 }
+KINDS = ("auto", *_HOMES)
 
 
 def check(kind: str) -> None:
@@ -24,9 +28,13 @@ def check(kind: str) -> None:
 
 
 def candidates(kind: str) -> Iterator[Runtime]:
-    """Fresh runtimes of the kind asked for, to be tried in this order; each is loaded when it is its turn."""
+    """Fresh runtimes of the kind asked for, to be tried in this order; each is loaded when it is its turn.
+
+    Where the environment names a lab to attach to (``LABKIT_AGENTS``), "auto" is that one.
+    """
     check(kind)
-    for name in KINDS[kind]:
+    automatic = ("attached",) if os.environ.get(AGENTS) else _AUTO
+    for name in automatic if kind == "auto" else (kind,):
         module, factory = _HOMES[name]
         runtime: Runtime = getattr(import_module(module), factory)()
         yield runtime

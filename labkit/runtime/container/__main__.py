@@ -15,6 +15,7 @@ from .order import find
 
 _USER = "lab"
 _HOSTS, _RESOLVER = "/etc/hosts", "/etc/resolv.conf"
+_HOME = "/tmp"
 
 
 def main() -> NoReturn:
@@ -29,8 +30,9 @@ def main() -> NoReturn:
     rights = ",".join(["-all", *(f"+{right}" for right in order["rights"])])
     become = ["setpriv", f"--reuid={_USER}", f"--regid={_USER}", "--clear-groups", "--no-new-privs"]
     become += [f"--{kind}={rights}" for kind in ("inh-caps", "ambient-caps", "bounding-set")]
-    environment = os.environ | {"HOME": "/tmp", "USER": _USER, "PYTHONUNBUFFERED": "1"}
-    os.execvpe("setpriv", [*become, sys.executable, "-m", "labkit.runtime.container.serve", *sys.argv[1:]], environment)
+    environment = os.environ | {"HOME": _HOME, "USER": _USER, "PYTHONUNBUFFERED": "1"}
+    serve = [sys.executable, "-m", "labkit.runtime.container.serve", "--hosts", _HOSTS, "--scratch", _HOME, "--network"]
+    os.execvpe("setpriv", [*become, *serve, *sys.argv[1:]], environment)
 
 
 if __name__ == "__main__":

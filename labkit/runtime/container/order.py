@@ -1,19 +1,21 @@
 """What a container is told to be: a host's name, its network, its /etc/hosts, its rights; as plain data.
 
 The runtime passes it on in the variable ``LABKIT_ORDER``. A container that is only told its name (``LABKIT_NODE``)
-finds the rest in the topology: the default one, or the file that ``LABKIT_TOPOLOGY`` names.
+finds the rest in the topology: the default one, or the file that ``LABKIT_TOPOLOGY`` names; on other subnets where
+``LABKIT_SUBNETS`` says so (``front=10.9.1.0/24 back=10.9.2.0/24``).
 """
 
 import json
 import os
 from collections.abc import Mapping
+from ipaddress import IPv4Network
 from typing import Any
 
 from labkit.errors import TopologyError
 from labkit.runtime.network.plan import plan
-from labkit.topology import Topology, default, read
+from labkit.topology import Topology, default, moved, read
 
-ORDER, NODE, TOPOLOGY = "LABKIT_ORDER", "LABKIT_NODE", "LABKIT_TOPOLOGY"
+ORDER, NODE, TOPOLOGY, SUBNETS = "LABKIT_ORDER", "LABKIT_NODE", "LABKIT_TOPOLOGY", "LABKIT_SUBNETS"
 
 
 def orders(topology: Topology) -> dict[str, dict[str, Any]]:
@@ -37,7 +39,7 @@ def find(environment: Mapping[str, str] = os.environ) -> dict[str, Any]:
         order: dict[str, Any] = json.loads(given)
         return order
     file, name = environment.get(TOPOLOGY), environment.get(NODE)
-    topology = read(file) if file else default()
+    topology = _placed(read(file) if file else default(), environment.get(SUBNETS, ""))
     known = orders(topology)
     if name not in known:
         raise TopologyError(
@@ -45,3 +47,17 @@ def find(environment: Mapping[str, str] = os.environ) -> dict[str, Any]:
             f"{', '.join(known)}."
         )
     return known[name]
+
+
+def _placed(topology: Topology, subnets: str) -> Topology:
+    """*topology* on these *subnets*. TopologyError if they are written wrong, or fit it not."""
+    asked = dict(word.partition("=")[::2] for word in subnets.split())
+    links = {link.name: link.subnet4 for link in topology.links}
+    try:
+        wanted = {name: IPv4Network(text) for name, text in asked.items()}
+        if all(wanted[name].prefixlen == links[name].prefixlen for name in wanted):
+            return moved(topology, wanted)
+    except (KeyError, ValueError):
+        pass
+    fitting = " ".join(f"{name}={subnet}" for name, subnet in links.items())
+    raise TopologyError(f"{SUBNETS}={subnets!r} does not fit {topology.source}: write it as {fitting}, of these sizes.")

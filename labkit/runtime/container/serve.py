@@ -1,26 +1,23 @@
 """Serves the agent of a container: to whoever is attached to its standard streams, or to one owner after another.
 
-``--socket PATH``: it listens there, on a Unix socket. One owner at a time is served, by a process of its own that
-ends with its tasks; others are told who has the lab. Each is greeted with what the container is.
+``--socket PATH``: it listens there for owners (`listen`). Each owner is greeted with what the container is.
 """
 
 import argparse
-import contextlib
 import os
-import signal
-import socket
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 from labkit.runtime.agent.names import set_name
-from labkit.runtime.agent.serve import Agent, Stream
+from labkit.runtime.agent.serve import Agent
 from labkit.runtime.wire import Kind, frame, pack
 from labkit.version import VERSION
 
+from .listen import Listener
 from .order import find
-
-_BACKLOG = 16
+from .renewal import Renewal
 
 
 class StandardStreams:
@@ -49,63 +46,36 @@ class StandardStreams:
 
 
 def main() -> None:
-    """Until the owner is gone; with --socket for ever."""
+    """Until the owner is gone; with --socket until it is told to end."""
     parser = argparse.ArgumentParser("labkit.runtime.container")
     parser.add_argument("--socket", type=Path, help="where to listen for owners")
+    parser.add_argument("--hosts", type=Path, help="the host's own file of names")
+    parser.add_argument("--scratch", type=Path, help="the host's own folder for what owners leave behind")
+    parser.add_argument("--network", action="store_true", help="it has a network of its own, which somebody wires")
+    parser.add_argument("--silence", type=float, default=15.0, help="seconds in which an owner has to say something")
     asked, order = parser.parse_args(), find()
     set_name(order["name"])
+    hello = greeting(order, asked.hosts)
     if asked.socket:
-        listen(asked.socket, order)
-    else:
-        serve(StandardStreams(), order)
-
-
-def serve(owner: Stream, order: dict[str, Any]) -> None:
-    """One owner, until it is gone."""
-    owner.sendall(greeting(order))
+        renewal = Renewal(order, asked.hosts, asked.scratch, asked.network)
+        Listener(asked.socket, order["name"], hello, renewal, asked.silence).serve()
+    owner = StandardStreams()
+    owner.sendall(hello)
     Agent(owner, order["name"]).serve()
 
 
-def greeting(order: dict[str, Any]) -> bytes:
-    """What an owner is told first: the node's name and network, and the versions that have to fit its own."""
-    python = f"{sys.version_info.major}.{sys.version_info.minor}"
-    hello = {"node": order["name"], "network": order["network"], "version": VERSION, "python": python}
+def greeting(order: dict[str, Any], hosts: Path | None) -> bytes:
+    """What an owner is told first: node, network, rights, file of names, and time, and versions that have to fit."""
+    hello = {
+        "node": order["name"],
+        "network": order["network"],
+        "rights": order["rights"],
+        "hosts": str(hosts or ""),
+        "time": time.time(),
+        "version": VERSION,
+        "python": f"{sys.version_info.major}.{sys.version_info.minor}",
+    }
     return frame(0, Kind.HELLO, pack(hello))
-
-
-def listen(path: Path, order: dict[str, Any]) -> None:
-    """Serve owners that connect to *path*, one at a time."""
-    path.unlink(missing_ok=True)
-    serving = 0
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
-        listener.bind(str(path))
-        path.chmod(0o600)
-        listener.listen(_BACKLOG)
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-        while True:
-            owner, _ = listener.accept()
-            if serving and os.waitpid(serving, os.WNOHANG) == (0, 0):
-                refuse(owner, order["name"])
-                continue
-            serving = _fork(listener, owner, order)
-
-
-def refuse(owner: socket.socket, node: str) -> None:
-    """Tell an owner that somebody else has the host."""
-    text = f"{node} is in use: another notebook is attached to this lab. Stop its lab (lab.stop()), or its kernel."
-    with owner, contextlib.suppress(OSError):  # it may have gone meanwhile
-        owner.sendall(frame(0, Kind.HELLO, pack({"node": node, "refused": text})))
-
-
-def _fork(listener: socket.socket, owner: socket.socket, order: dict[str, Any]) -> int:
-    pid = os.fork()
-    if pid:
-        owner.close()
-        return pid
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    listener.close()
-    serve(owner, order)
-    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 The engine has put interfaces there, with the addresses that the topology wants and names of its own. They get the
 host's names, hardware addresses and routes; the rules by which the engine answers name queries are taken away. A
-container that was wired before stays as it is.
+container that was wired before stays as it is, unless it is told ``anew``: then everything that was added to its
+network is gone, and what the kernel knew of its connections.
 """
 
 import socket
@@ -10,40 +11,64 @@ import sys
 from typing import Any
 
 from labkit.errors import LabError, RuntimeUnavailable
-from labkit.runtime.network.configure import configure
+from labkit.runtime.network.configure import configure, there_already
 from labkit.runtime.network.netlink import IPRoute, NetlinkError
 
 from .order import find
+from .wired import MARK, wired
+
+ANEW = "anew"
 
 
-def main() -> None:
+def main(*asked: str) -> None:
     """Carry out the order of this container."""
     try:
-        wire(find()["network"])
+        node = find()["network"]
+        if asked == (ANEW,):
+            wire_anew(node)
+        else:
+            wire(node)
     except (LabError, NetlinkError) as error:
         sys.exit(f"labkit: the network of this container cannot be set: {error}")
 
 
 def wire(node: dict[str, Any]) -> None:
     """Carry out *node*, as of `plan`. RuntimeUnavailable if the container lacks an interface."""
+    if wired(node):
+        return
     with IPRoute() as netlink:
-        if all(netlink.link_lookup(ifname=interface["name"]) for interface in node["interfaces"]):
-            return
         there = {message.get("address"): message["index"] for message in netlink.get_addr(family=2)}
         for interface in node["interfaces"]:
             address = interface["addresses"][0][0]
             if address not in there:
                 raise RuntimeUnavailable(f"{node['name']} has no interface with the address {address}")
             _take_over(netlink, there[address], interface)
-    configure(node)
-    _leave_the_bridge_alone()
-    _forget_the_engine()
+    _settle(node)
+
+
+def wire_anew(node: dict[str, Any]) -> None:
+    """Give *node*, which was wired, its network once more."""
+    with IPRoute() as netlink:
+        for interface in node["interfaces"]:
+            _take_over(netlink, netlink.link_lookup(ifname=interface["name"])[0], interface)
+    _settle(node)
+    _forget_connections()
 
 
 def _take_over(netlink: Any, index: int, interface: dict[str, Any]) -> None:
     netlink.link("set", index=index, state="down")
     netlink.flush_addr(index=index)
-    netlink.link("set", index=index, address=interface["mac"], ifname=interface["name"])
+    netlink.link("set", index=index, address=interface["mac"], ifname=interface["name"], ifalias="")
+
+
+def _settle(node: dict[str, Any]) -> None:
+    configure(node)
+    _leave_the_bridge_alone()
+    _forget_tables()
+    with IPRoute() as netlink:
+        for interface in node["interfaces"]:
+            index = netlink.link_lookup(ifname=interface["name"])[0]
+            netlink.link("set", index=index, ifalias=MARK)
 
 
 def _leave_the_bridge_alone() -> None:
@@ -51,12 +76,12 @@ def _leave_the_bridge_alone() -> None:
 
     Finding neighbours asks no routes, so that a router may still solicit them from its own (RFC 4861 §7.2.2).
     """
-    with IPRoute() as netlink:
+    with IPRoute() as netlink, there_already():
         netlink.rule("add", family=socket.AF_INET6, dst="fe80::", dst_len=10, priority=1, action="unreachable")
 
 
-def _forget_the_engine() -> None:
-    """Take away every table of rules that is there before the host's own."""
+def _forget_tables() -> None:
+    """Take away every table of rules that is not the host's own."""
     from pyroute2.nftables.main import NFTables
 
     with NFTables(nfgen_family=0) as tables:
@@ -65,5 +90,12 @@ def _forget_the_engine() -> None:
                 family.table("del", name=table.get_attr("NFTA_TABLE_NAME"))
 
 
+def _forget_connections() -> None:
+    from pyroute2.netlink.nfnetlink.nfctsocket import NFCTSocket
+
+    with NFCTSocket() as connections:
+        connections.flush()
+
+
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

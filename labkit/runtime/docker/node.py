@@ -1,18 +1,14 @@
 """`ContainerNode`: a host of a lab that is a container, from its creation to a running agent."""
 
-import contextlib
 import json
-import socket
 import sys
-import threading
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from labkit.errors import LabNotRunning, RuntimeUnavailable, TaskError
+from labkit.runtime.greeted import GreetedNode
 from labkit.runtime.loop import StreamLoop
-from labkit.runtime.stream import StreamNode
-from labkit.version import VERSION
 
 from . import plan
 from .engine import Engine
@@ -21,10 +17,11 @@ from .streams import Demultiplexer
 _WIRE = ["labkit.runtime.container.wire"]
 _ADMINISTER = "labkit.runtime.container.administer"
 _MOMENT = 30.0  # seconds that a container of a moment may take
+_CLOCKS = 1.0  # seconds by which they may differ
 _KEPT = 4096  # bytes of what a container said
 
 
-class ContainerNode(StreamNode):
+class ContainerNode(GreetedNode):
     """`Node` in a container. It is nobody before `begin`."""
 
     def __init__(
@@ -35,8 +32,6 @@ class ContainerNode(StreamNode):
         self._engine = engine
         self._on_loss = on_end
         self._said = bytearray()
-        self._hello: dict[str, Any] = {}
-        self._greeted = threading.Event()
         self._container = ""
         self.name = name
 
@@ -47,15 +42,19 @@ class ContainerNode(StreamNode):
     def begin(self, loop: StreamLoop, preload: Sequence[str], seconds: float) -> None:
         """Start it, meet its agent, and give it its network. RuntimeUnavailable says what went wrong there."""
         stream = self._engine.attach(self._container)
-        super().__init__(
-            self.name, stream, loop, self._ended, unwrap=Demultiplexer(self._heard), on_hello=self._welcome
-        )
+        super().__init__(self.name, stream, loop, self._on_loss, unwrap=Demultiplexer(self._printed))
         self._engine.start(self._container, self._spec["name"])
-        if not self._greeted.wait(seconds) or not self._hello:
+        if not self.heard(seconds) or not self.hello:
             raise RuntimeUnavailable(
                 f"The container of {self.name}, of the image {self._image}, is no host of a lab: {self._last_words()}"
             )
-        self._check()
+        self.fits(self._image)
+        if abs(self.ahead) > _CLOCKS:
+            warnings.warn(
+                f"The Docker engine's clock is {self.ahead:+.1f} s from this machine's: set one of them, or captures "
+                "will miss decisions and secrets.",
+                stacklevel=2,
+            )
         self.load(preload)
         self._moment(_WIRE)
 
@@ -67,43 +66,17 @@ class ContainerNode(StreamNode):
         else:
             self._moment([_ADMINISTER, target, json.dumps(arguments)])
 
-    def hang_up(self) -> None:
-        """Have its agent end, and so its container."""
-        with contextlib.suppress(AttributeError, OSError):  # it never began, or has ended
-            self._socket.shutdown(socket.SHUT_RDWR)
-
     def _moment(self, command: list[str]) -> None:
         spec = plan.wiring(self._spec, self._container, command)
         status, said = self._engine.finish(self._engine.create(self._image, spec, {}), spec["name"], _MOMENT)
         if status:
             raise TaskError(f"The network of {self.name} cannot be changed: {said or f'status {status}'}")
 
-    def _welcome(self, hello: dict[str, Any]) -> None:
-        self._hello = hello
-        self._greeted.set()
-
-    def _ended(self, name: str) -> None:
-        self._greeted.set()
-        self._on_loss(name)
-
-    def _check(self) -> None:
-        own = f"{sys.version_info.major}.{sys.version_info.minor}"
-        if self._hello["version"] != VERSION:
-            raise RuntimeUnavailable(
-                f"The image {self._image} holds labkit {self._hello['version']}, and this is {VERSION}: build it anew."
-            )
-        if self._hello["python"] != own:
-            warnings.warn(
-                f"The image {self._image} has Python {self._hello['python']}, and this is {own}: functions of yours "
-                f"may not run in hosts. Build it on python:{own}-slim.",
-                stacklevel=2,
-            )
-
-    def _heard(self, said: bytes) -> None:
+    def _printed(self, said: bytes) -> None:
         """What processes of the host print (loop thread)."""
         self._said += said
         del self._said[:-_KEPT]
-        if self._greeted.is_set():
+        if self.heard():
             sys.stderr.write(said.decode(errors="replace"))
 
     def _last_words(self) -> str:

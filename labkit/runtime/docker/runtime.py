@@ -7,16 +7,15 @@ networks, is found by its labels (`leftovers`).
 
 import os
 import sys
-import threading
 import uuid
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from types import MappingProxyType
 from typing import Any
 
 from labkit.errors import RuntimeUnavailable
 from labkit.runtime.loop import StreamLoop
+from labkit.runtime.whole import Whole
 from labkit.topology import Topology, without_ipv6
 
 from . import image, leftovers, plan
@@ -32,35 +31,17 @@ _THREADS = 16
 _IPV6 = "/proc/sys/net/ipv6"  # what the engine misses in a kernel without it
 
 
-class DockerRuntime:
+class DockerRuntime(Whole[ContainerNode]):
     """`Runtime` on a Docker engine; one lab at a time, started at most once."""
 
     name = "docker"
 
     def __init__(self) -> None:
+        super().__init__()
         self._id = uuid.uuid4().hex[:8]
-        self._nodes: dict[str, ContainerNode] = {}
         self._loop: StreamLoop | None = None
         self._engine: Engine | None = None
         self._networks: dict[str, str] = {}
-        self._alive = False
-        self._stopping = False
-        self._cause = ""
-        self._owner = os.getpid()
-        self._known: dict[str, str] = {}
-        self._knowing = threading.Lock()
-
-    @property
-    def nodes(self) -> Mapping[str, ContainerNode]:
-        return MappingProxyType(self._nodes)
-
-    @property
-    def running(self) -> bool:
-        return self._alive
-
-    @property
-    def cause(self) -> str:
-        return self._cause
 
     @property
     def id(self) -> str:
@@ -77,15 +58,6 @@ class DockerRuntime:
         except BaseException:
             self.stop()
             raise
-
-    def know(self, names: Mapping[str, str]) -> None:
-        with self._knowing:
-            new = {name: address for name, address in names.items() if self._known.get(name) != address}
-            if new:
-                lines = "".join(f"{address} {name}\n" for name, address in new.items())
-                for node in self._nodes.values():
-                    node.call("labkit.runtime.network.hosts:append", "/etc/hosts", lines)
-                self._known |= new
 
     def stop(self) -> None:
         if os.getpid() != self._owner:
@@ -154,16 +126,6 @@ class DockerRuntime:
     def _begin(self, node: ContainerNode, loop: StreamLoop, preload: Sequence[str]) -> None:
         node.create(self._networks)
         node.begin(loop, preload, _READY_SECONDS)
-
-    def _agent_ended(self, node: str) -> None:
-        """A lab is whole or gone: without one of its agents it is ended (loop thread)."""
-        if self._stopping:
-            return
-        self._cause = self._cause or f"the container of {node} ended"
-        self._alive = False
-        for other in self._nodes.values():
-            other.hang_up()
-            other.lose(f"{other.name} is gone: the lab was stopped or died. Start it again with lab.start().")
 
 
 def _building(line: str) -> None:

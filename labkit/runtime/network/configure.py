@@ -4,12 +4,15 @@ Needs the right to administer that namespace. How the interfaces came to be ther
 """
 
 import array
+import errno
 import fcntl
 import socket
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from .netlink import IPRoute
+from .netlink import IPRoute, NetlinkError
 
 _SIOCETHTOOL = 0x8946
 _SHARED_TABLE = 100  # of routes for what leaves from an address on the loopback
@@ -37,9 +40,21 @@ def configure(node: dict[str, Any]) -> None:
 def _share(netlink: Any, address: str, gateway: str) -> None:
     """Have an address that another host answers for: on the loopback; what leaves from it goes over *gateway*."""
     family, bits = (socket.AF_INET6, 128) if ":" in address else (socket.AF_INET, 32)
-    netlink.addr("add", index=1, address=address, prefixlen=bits)
+    with there_already():
+        netlink.addr("add", index=1, address=address, prefixlen=bits)
     netlink.route("add", dst=_anywhere(gateway), gateway=gateway, table=_SHARED_TABLE)
-    netlink.rule("add", family=family, src=address, src_len=bits, table=_SHARED_TABLE)
+    with there_already():
+        netlink.rule("add", family=family, src=address, src_len=bits, table=_SHARED_TABLE)
+
+
+@contextmanager
+def there_already() -> Iterator[None]:
+    """What a host has kept of an earlier configuration is no error."""
+    try:
+        yield
+    except NetlinkError as error:
+        if error.code != errno.EEXIST:
+            raise
 
 
 def _anywhere(gateway: str) -> str:

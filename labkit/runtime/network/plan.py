@@ -5,6 +5,8 @@ from typing import Any
 from labkit.topology import Interface, Node, Topology
 
 _EVERYWHERE = {
+    "net.ipv4.ip_forward": "0",  # a new namespace does as the machine's, which forwards where Docker runs
+    "net.ipv6.conf.all.forwarding": "0",
     "net.ipv4.tcp_max_tw_buckets": "500",  # or new-connection tests measure TIME_WAIT, not the balancer
     "net.ipv4.ip_local_port_range": "10000 65000",
     "net.ipv4.ip_unprivileged_port_start": "0",

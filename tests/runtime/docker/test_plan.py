@@ -60,7 +60,7 @@ def test_what_is_told_to_new_interfaces_is_told_to_those_that_are_there(containe
     told = containers["alice"]["host"]["sysctls"]
     assert told["net.ipv6.conf.all.disable_ipv6"] == "0"
     assert told["net.ipv6.conf.all.addr_gen_mode"] == told["net.ipv6.conf.default.addr_gen_mode"] == "1"
-    assert "net.ipv4.ip_forward" not in told
+    assert told["net.ipv4.ip_forward"] == "0"
     assert containers["lb"]["host"]["sysctls"]["net.ipv4.ip_forward"] == "1"
     assert containers["gw"]["host"]["sysctls"]["net.ipv4.ip_forward"] == "1"
 

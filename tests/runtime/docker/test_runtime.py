@@ -239,3 +239,12 @@ def test_auto_takes_docker_where_namespaces_are_refused(monkeypatch: pytest.Monk
         RuntimeUnavailable, match=r"No runtime works here.*netns: user namespaces.*docker: No Docker engine"
     ):
         lab.start()
+
+
+def test_an_engine_whose_clock_is_wrong_is_told_of(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("labkit.runtime.docker.node._CLOCKS", -1.0)
+    with (
+        pytest.warns(UserWarning, match=r"engine's clock is [+-]0\.\d s from"),
+        Lab(sized(backends=1, clients=1), runtime="docker"),
+    ):
+        pass

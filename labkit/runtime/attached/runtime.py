@@ -1,0 +1,154 @@
+"""`AttachedRuntime`: the owner's side of a lab whose containers somebody else started.
+
+Each host listens for an owner on a Unix socket, ``agent.sock`` in a folder of the host's name; the environment variable
+``LABKIT_AGENTS`` names the folder that holds these. One owner at a time has the lab, and when it goes, whichever way,
+each host ends what it began there and is as new (`labkit.runtime.container.listen`). The containers stay.
+"""
+
+import contextlib
+import os
+import socket
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from labkit.errors import LabNotRunning, RuntimeUnavailable
+from labkit.runtime import AGENTS
+from labkit.runtime.greeted import GreetedNode
+from labkit.runtime.loop import StreamLoop
+from labkit.runtime.whole import Whole
+from labkit.topology import Topology
+
+from .place import placed
+
+USUAL = Path("/run/labkit/agents")
+SOCKET = "agent.sock"
+_READY_SECONDS = 30.0  # for containers that are still starting
+_BUSY_SECONDS = 5.0  # for an owner that is just leaving
+_CONNECT_SECONDS = 1.0
+_PAUSE = 0.05
+
+
+class AttachedNode(GreetedNode):
+    """`Node` in a container of somebody else's."""
+
+    def administer(self, target: str, /, *arguments: object) -> None:
+        if "net_admin" not in self.hello["rights"]:
+            raise RuntimeUnavailable(
+                f"Nobody may change the network of {self.name} in a lab that Compose started. "
+                'Use Lab(runtime="docker") or Lab(runtime="netns"), where labkit starts the hosts itself.'
+            )
+        self.call(target, *arguments)
+
+
+class AttachedRuntime(Whole[AttachedNode]):
+    """`Runtime` on hosts that are there; one lab at a time, started at most once.
+
+    agents: the folder with their sockets, unless the environment names it. ready, busy: how long, in seconds, to wait
+    for hosts that do not listen yet, and for another owner to leave.
+    """
+
+    name = "docker"
+
+    def __init__(
+        self, agents: Path | None = None, *, ready: float = _READY_SECONDS, busy: float = _BUSY_SECONDS
+    ) -> None:
+        super().__init__()
+        self._agents = agents or Path(os.environ.get(AGENTS) or USUAL)
+        self._ready = ready
+        self._busy = busy
+        self._loop: StreamLoop | None = None
+
+    def start(self, topology: Topology, preload: Sequence[str] = ()) -> Topology:
+        """Raises RuntimeUnavailable with the remedy; then the hosts are left to others."""
+        try:
+            return self._attach(topology, preload)
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Leave the hosts: what runs in them ends, they themselves stay."""
+        if os.getpid() != self._owner:
+            return  # a fork of the owner, whose lab this is not
+        self._stopping = True
+        self._alive = False
+        loop, self._loop = self._loop, None
+        if loop:
+            loop.close()
+
+    def _attach(self, topology: Topology, preload: Sequence[str]) -> Topology:
+        names = [node.name for node in topology.nodes]
+        self._look_for(names, topology)
+        self._loop = loop = StreamLoop(topology.name)
+        deadline = time.monotonic() + self._ready
+        first = topology.balancer.name  # who has it gets the others too, so that two owners never each have some
+        self._meet(loop, [first], preload, deadline)
+        self._meet(loop, [name for name in names if name != first], preload, deadline)
+        self._nodes = {name: self._nodes[name] for name in names}
+        there = placed(topology, {name: node.hello["network"] for name, node in self._nodes.items()})
+        self._alive = True
+        if self._cause:
+            raise RuntimeUnavailable(f"The lab ended as soon as it was there: {self._cause}. Call lab.start() again.")
+        return there
+
+    def _look_for(self, names: Iterable[str], topology: Topology) -> None:
+        try:
+            there = sorted(entry.name for entry in self._agents.iterdir() if entry.is_dir())
+        except OSError as error:
+            raise RuntimeUnavailable(
+                f"There is no lab to attach to: {self._agents}: {error.strerror}. It is in the notebook's container "
+                f"that docker/compose.yaml starts; {AGENTS} names another folder. Lab() starts a lab of its own."
+            ) from error
+        if missing := [name for name in names if name not in there]:
+            raise RuntimeUnavailable(
+                f"The lab in {self._agents} is not {topology.source}: it has no {', '.join(missing)}, only "
+                f"{', '.join(there) or 'nobody'}. Lab() without a topology takes the default one; docker/README.md "
+                "says how to have Compose start another."
+            )
+
+    def _meet(self, loop: StreamLoop, names: list[str], preload: Sequence[str], deadline: float) -> None:
+        """Become the owner of the hosts called so, in whatever order they let us."""
+        calling: dict[str, AttachedNode | None] = dict.fromkeys(names)
+        busy_until: float | None = None
+        while calling:
+            for name, node in list(calling.items()):
+                if node is None:
+                    calling[name] = self._call(loop, name)
+                elif not node.heard():
+                    continue
+                elif node.hello and "refused" not in node.hello:
+                    del calling[name]
+                    self._take(node, preload)
+                else:  # somebody else has it, or it ended
+                    calling[name] = None
+                    busy_until = busy_until or time.monotonic() + self._busy
+                    if node.hello and time.monotonic() > busy_until:
+                        raise RuntimeUnavailable(node.hello["refused"])
+            if time.monotonic() > deadline:
+                raise RuntimeUnavailable(
+                    f"No answer within {self._ready:.0f} s from {', '.join(calling)} (in {self._agents}). "
+                    "`docker compose ps` shows which containers run, `docker compose logs` what they say; "
+                    "`docker compose up -d` starts what is missing."
+                )
+            if calling:
+                time.sleep(_PAUSE)
+
+    def _call(self, loop: StreamLoop, name: str) -> AttachedNode | None:
+        """Connect to the host; None if it does not listen."""
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            connection.settimeout(_CONNECT_SECONDS)
+            connection.connect(str(self._agents / name / SOCKET))
+        except OSError:
+            connection.close()
+            return None
+        return AttachedNode(name, connection, loop, self._agent_ended)
+
+    def _take(self, node: AttachedNode, preload: Sequence[str]) -> None:
+        node.fits(f"of {node.name}")
+        self._nodes[node.name] = node
+        with contextlib.suppress(LabNotRunning):
+            node.load(preload)
+        if node.gone is not None:
+            self._agent_ended(node.name)  # it ended before it was one of ours
