@@ -77,6 +77,7 @@ def test_hosts_may_little_and_reach_nothing_but_the_lab(seen):
     assert seen["user"] == "lab"
     assert seen["ways out"] == [1, 1, 1]
     assert re.search(r"Nobody may change the network of alice .*Lab\(runtime=\"docker\"\)", seen["refused"])
+    assert re.search(r'time_wait = 3: it is fixed since .*Lab\(runtime="docker"\)', seen["fixed"])
 
 
 def test_one_owner_at_a_time_and_a_killed_one_leaves_the_lab_as_new(project):
