@@ -74,9 +74,8 @@ class DockerRuntime(Whole[ContainerNode]):
         loop, self._loop = self._loop, None
         if loop:
             loop.close()
-        leftovers.remove(engine, self._id, self._networks.values(), _STOP_SECONDS)
+        leftovers.remove(engine, self._id, _STOP_SECONDS)
         self._networks.clear()
-        self._nodes.clear()
 
     def _boot(self, topology: Topology, preload: Sequence[str]) -> Topology:
         self._engine = engine = Engine()
