@@ -4,6 +4,7 @@ A mapping from the kernel's own names to numbers, read and written where they li
 node). What each means, and which may be written, is a table.
 """
 
+import errno
 from collections.abc import Callable, Iterator, MutableMapping
 from dataclasses import dataclass
 from html import escape
@@ -75,6 +76,8 @@ SETTINGS: dict[str, Setting] = {
         "ipv4", "ports", "ports of lb's own connections: what a proxy has for each backend", lab=True
     ),
 }  # fmt: skip
+
+_FIXED = 'it is fixed since its container was made; in a lab of Lab(runtime="docker") or "netns" it can be set'
 
 
 class Settings(MutableMapping[str, Value]):
@@ -160,7 +163,7 @@ def write(path: str, text: str, root: str = "/proc/sys") -> str:
     try:
         Path(root, path).write_text(text)
     except OSError as error:
-        return error.strerror or "refused"
+        return _FIXED if error.errno == errno.EROFS else error.strerror or "refused"
     return ""
 
 

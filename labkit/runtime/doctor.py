@@ -3,17 +3,22 @@
 import sys
 from typing import Any
 
+from .attached.doctor import findings as attached
 from .docker.doctor import findings as docker
 from .finding import Finding
 from .netns import probe
 from .netns.remedies import facts, remedy
 
-__all__ = ["Finding", "docker", "netns", "report"]
+__all__ = ["Finding", "attached", "docker", "netns", "report"]
 
 
 def report() -> list[Finding]:
-    """Python's version, then what each runtime needs, tried for real; each stops at the first that fails."""
-    return [_python(), *netns(), *docker()]
+    """Python's version, then what each runtime needs, tried for real; each stops at the first that fails.
+
+    Where the environment names a lab to attach to, no engine is looked for: there it is out of reach on purpose.
+    """
+    there = attached()
+    return [_python(), *there, *netns(), *(() if there else docker())]
 
 
 def netns() -> list[Finding]:

@@ -44,6 +44,10 @@ try:
         pass
 except LabError as error:
     seen["refused"] = str(error)
+try:
+    lab.balancer.settings["nf_conntrack_tcp_timeout_time_wait"] = 3
+except LabError as error:
+    seen["fixed"] = str(error)
 lab.balancer.l4()
 seen["l4 again"] = ask(4)
 lab.stop()

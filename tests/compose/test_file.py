@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from labkit.balancer.nftables.sysctls import SYSCTLS
-from labkit.runtime.attached.runtime import AGENTS, USUAL
+from labkit.runtime import AGENTS
+from labkit.runtime.attached.runtime import USUAL
 from labkit.runtime.container.order import find
 from labkit.runtime.docker import plan
 from labkit.runtime.docker.labels import this_process

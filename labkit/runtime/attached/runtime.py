@@ -29,6 +29,10 @@ _CONNECT_SECONDS = 1.0
 _PAUSE = 0.05
 
 
+class InUse(RuntimeUnavailable):
+    """Somebody else has the lab."""
+
+
 class AttachedNode(GreetedNode):
     """`Node` in a container of somebody else's."""
 
@@ -124,7 +128,7 @@ class AttachedRuntime(Whole[AttachedNode]):
                     calling[name] = None
                     busy_until = busy_until or time.monotonic() + self._busy
                     if node.hello and time.monotonic() > busy_until:
-                        raise RuntimeUnavailable(node.hello["refused"])
+                        raise InUse(node.hello["refused"])
             if time.monotonic() > deadline:
                 raise RuntimeUnavailable(
                     f"No answer within {self._ready:.0f} s from {', '.join(calling)} (in {self._agents}). "

@@ -7,6 +7,7 @@ import io
 import os
 import socket
 import textwrap
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -184,7 +185,7 @@ class Engine:
             self.remove(container)
 
     def containers(self, lab: str | None = None) -> list[dict[str, Any]]:
-        """Every container of *lab*, or of any lab: id, name, state, labels."""
+        """Every container of *lab*, or of any lab: id, name, state, age (seconds), labels."""
         label = labels.LAB if lab is None else f"{labels.LAB}={lab}"
         with _speaking("list its containers"):
             listed = self._api.containers(all=True, filters={"label": label})
@@ -193,6 +194,7 @@ class Engine:
                 "id": each["Id"],
                 "name": str((each["Names"] or ["?"])[0]).lstrip("/"),
                 "state": each["State"],
+                "age": time.time() - each["Created"],
                 "labels": each["Labels"] or {},
             }
             for each in listed

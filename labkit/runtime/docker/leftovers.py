@@ -1,7 +1,8 @@
 """Removes from an engine what labs made there, and nothing else: it goes by their labels, never by names."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from labkit.errors import RuntimeUnavailable
 
@@ -9,6 +10,8 @@ from .engine import Engine
 from .labels import LAB, OWNER, owner_of
 
 _PAUSE = 0.05
+_PATIENCE = 5.0  # seconds
+_STARTING = 60.0  # seconds that an engine may take to start a container, its clock's difference from ours included
 
 
 def remove(engine: Engine, lab: str, networks: Iterable[str], seconds: float) -> None:
@@ -25,28 +28,46 @@ def remove(engine: Engine, lab: str, networks: Iterable[str], seconds: float) ->
 
 
 def clean() -> list[str]:
-    """`sweep` the engine of this machine, if one answers."""
+    """`sweep` the engine of this machine, if one answers; with the patience that a user has who asks for it."""
     try:
         engine = Engine()
     except RuntimeUnavailable:
         return []
     try:
-        return sweep(engine)
+        return sweep(engine, _PATIENCE)
     finally:
         engine.close()
 
 
-def sweep(engine: Engine) -> list[str]:
-    """Remove what owners of this machine that are dead have left; says in words what that was."""
-    removed = []
-    for container in engine.containers():
-        if _abandoned(container["labels"]):
+def sweep(engine: Engine, patience: float = 0.0) -> list[str]:
+    """Remove what owners of this machine that are dead have left; says in words what that was.
+
+    A container that the engine may just be starting is given *patience* seconds to become what it will be, and without
+    is left to the next sweep: one that is removed meanwhile would stay counted in its network for ever.
+    """
+    deadline = time.monotonic() + patience
+    while any(map(_beginning, left := _containers(engine))) and time.monotonic() < deadline:
+        time.sleep(_PAUSE)
+    said = []
+    for container in left:
+        if patience or not _beginning(container):
             engine.remove(container["id"])
-            removed.append(f"container {container['name']}")
+            said.append(f"container {container['name']} of a lab whose owner is gone")
     for network in engine.networks():
-        if _abandoned(network["labels"]) and _remove_network(engine, network["name"]):
-            removed.append(f"network {network['name']}")
-    return [f"{what} of a lab whose owner is gone" for what in removed]
+        if _abandoned(network["labels"]):
+            if _remove_network(engine, network["name"], max(0.0, deadline - time.monotonic())):
+                said.append(f"network {network['name']} of a lab whose owner is gone")
+            elif patience:
+                said.append(f"network {network['name']} stays: the engine counts somebody in it until it is restarted")
+    return said
+
+
+def _containers(engine: Engine) -> list[dict[str, Any]]:
+    return [container for container in engine.containers() if _abandoned(container["labels"])]
+
+
+def _beginning(container: Mapping[str, Any]) -> bool:
+    return bool(container["state"] == "created" and container["age"] < _STARTING)
 
 
 def _abandoned(labels: dict[str, str]) -> bool:
@@ -54,7 +75,7 @@ def _abandoned(labels: dict[str, str]) -> bool:
     return owner is not None and owner.dead
 
 
-def _remove_network(engine: Engine, name: str, seconds: float = 5.0) -> bool:
+def _remove_network(engine: Engine, name: str, seconds: float = _PATIENCE) -> bool:
     """Networks go once the engine has seen that nobody is in them any more."""
     deadline = time.monotonic() + seconds
     while not engine.remove_network(name):
