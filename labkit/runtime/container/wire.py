@@ -6,8 +6,12 @@ container that was wired before stays as it is, unless it is told ``anew``: then
 network is gone, and what the kernel knew of its connections.
 """
 
+import errno
 import socket
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from labkit.errors import LabError, RuntimeUnavailable
@@ -18,18 +22,40 @@ from .order import find
 from .wired import MARK, wired
 
 ANEW = "anew"
+_TAKEN = "\0labkit wiring"  # unix(7): an abstract socket address belongs to the network namespace
+_PATIENCE, _PAUSE = 30.0, 0.02
 
 
 def main(*asked: str) -> None:
     """Carry out the order of this container."""
     try:
         node = find()["network"]
-        if asked == (ANEW,):
-            wire_anew(node)
-        else:
-            wire(node)
+        with alone():
+            if asked == (ANEW,):
+                wire_anew(node)
+            else:
+                wire(node)
     except (LabError, NetlinkError) as error:
         sys.exit(f"labkit: the network of this container cannot be set: {error}")
+
+
+@contextmanager
+def alone(seconds: float = _PATIENCE) -> Iterator[None]:
+    """One at a time in this network, whoever wires it: the name that is taken meanwhile is the network's own.
+
+    Two at once, one of them slow, would take away the rules of an owner who has come in between.
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as name:
+        late = time.monotonic() + seconds
+        while True:
+            try:
+                name.bind(_TAKEN)
+                break
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE or time.monotonic() > late:
+                    raise RuntimeUnavailable(f"somebody else has been wiring it for {seconds:g} s") from error
+                time.sleep(_PAUSE)
+        yield
 
 
 def wire(node: dict[str, Any]) -> None:
