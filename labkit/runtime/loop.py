@@ -111,7 +111,7 @@ class StreamLoop:
         with self._lock:
             self._unsent.pop(sock, None)
         with contextlib.suppress(OSError):  # it has ended
-            sock.shutdown(socket.SHUT_RDWR)  # a fork of this process may hold a copy, and closing alone would say nothing
+            sock.shutdown(socket.SHUT_RDWR)  # a fork of this process may hold a copy, which closing would leave
         sock.close()
         _guarded(key.data, b"")
 

@@ -35,7 +35,7 @@ class Taken(RuntimeUnavailable):
 
 
 class Engine:
-    """A connection to the engine that DOCKER_HOST names, or else the current Docker context. Thread-safe.
+    """A connection to the engine of DOCKER_HOST, or DOCKER_CONTEXT, or the current Docker context. Thread-safe.
 
     Every method raises RuntimeUnavailable, with the remedy, for what the engine refuses.
     """
@@ -221,11 +221,12 @@ def _client() -> _Client:
         found = kwargs_from_env()
         host, tls = found.get("base_url"), found.get("tls")
     else:
-        name = get_current_context_name()
+        name = os.environ.get("DOCKER_CONTEXT") or get_current_context_name()  # the SDK leaves the variable to the CLI
         chosen = ContextAPI.get_context(name)
         if chosen is None:
             raise RuntimeUnavailable(
-                f"The current Docker context {name!r} does not exist. Choose one: docker context use default"
+                f"The current Docker context {name!r} does not exist. Choose one: docker context use default; or where "
+                "DOCKER_CONTEXT names it, change or unset that."
             )
         host, tls = chosen.Host, chosen.TLSConfig
     if host and host.startswith("ssh://"):

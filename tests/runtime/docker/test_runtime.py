@@ -247,7 +247,7 @@ def test_a_lab_ends_at_once_though_a_fork_of_its_owner_lives(monkeypatch: pytest
 def test_what_cannot_start_leaves_nothing_and_says_why(monkeypatch: pytest.MonkeyPatch):
     runtime = DockerRuntime()
     monkeypatch.setattr("labkit.runtime.docker.node._WIRE", ["labkit.runtime.container.no_such_module"])
-    with pytest.raises(TaskError, match=r"network of \w+ cannot be changed.*no_such_module"):
+    with pytest.raises(RuntimeUnavailable, match=r"network of \w+ cannot be changed.*no_such_module"):
         runtime.start(default())
     assert of_lab(runtime.id) == []
     assert not runtime.running
