@@ -114,6 +114,7 @@ def _writing() -> Iterator[None]:
 
 def _doctor(_: argparse.Namespace) -> int:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     from labkit.runtime.doctor import report
@@ -122,7 +123,7 @@ def _doctor(_: argparse.Namespace) -> int:
     table = Table(show_header=False, box=None, pad_edge=False)
     for finding in findings:
         mark = "[green]✓[/]" if finding.works else "[red]✗[/]"
-        table.add_row(mark, finding.name, finding.detail)
+        table.add_row(mark, finding.name, escape(finding.detail))
     console = Console()
     console.print(table)
     # Commands to copy stand alone on their lines, never broken.

@@ -28,6 +28,7 @@ from labkit.taps.places import addresses, choose
 from labkit.topology import Topology, default, read, validate
 from labkit.traffic import PRELOAD as TRAFFIC_PRELOAD
 from labkit.traffic.host import Backend, Host
+from labkit.uninterrupted import uninterrupted
 from labkit.wording import near_miss, shown
 
 _READY_SECONDS = 30.0
@@ -235,12 +236,15 @@ class Lab:
         self._balancer.begin_checks((each.name, *port) for each in self.backends for port in each.ports)
 
     def _tear_down(self, state: str) -> None:
-        self._state = state
-        self._runtime = None
-        self._balancer.forget()
-        self._faults.forget()
-        if self._ending:
-            self._ending()  # runs once, whoever calls it
+        def end() -> None:
+            self._state = state
+            self._runtime = None
+            self._balancer.forget()
+            self._faults.forget()
+            if self._ending:
+                self._ending()  # runs once, whoever calls it
+
+        uninterrupted(end)
 
     @property
     def _secure(self) -> bool:

@@ -36,8 +36,12 @@ def uninterrupted[T](work: Callable[[], T]) -> T:
     signal.signal(signal.SIGINT, keep)
     try:
         thread = threading.Thread(target=run, name="labkit uninterrupted", daemon=True)
-        thread.start()
-        thread.join()
+        try:
+            thread.start()
+        except RuntimeError:  # no thread begins any more when the interpreter ends
+            run()
+        else:
+            thread.join()
     finally:
         signal.signal(signal.SIGINT, before)
     if kept:

@@ -192,13 +192,14 @@ def test_doctor(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[s
     why = "" if works else command
     findings = [
         Finding("Python", True, "3.13.0"),
-        Finding("user namespaces", works, "it says so", why),
+        Finding("user namespaces", works, "it says [so/far] and [/so on]", why),
         Finding("netns runtime", works, "as above", why),
     ]
     monkeypatch.setattr("labkit.runtime.doctor.report", lambda: findings)
     assert cli.main(["doctor"]) == (0 if works else 1)
     output = capsys.readouterr().out
     assert output.count("✗") == (0 if works else 2)
+    assert "it says [so/far] and [/so on]" in output, "brackets are no markup"
     # Said once, on a line of its own that can be copied.
     assert output.splitlines().count(f"    {command}") == (0 if works else 1)
 

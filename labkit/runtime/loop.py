@@ -4,6 +4,7 @@ One thread does it all, so that an interrupt in the notebook's main thread can n
 stream. What the bytes mean is left to the readers.
 """
 
+import contextlib
 import os
 import selectors
 import socket
@@ -33,8 +34,12 @@ class StreamLoop:
         self._thread.start()
 
     def add(self, sock: socket.socket, reader: Callable[[bytes], None]) -> None:
+        """Raises LabNotRunning, with the stream closed, once the loop is."""
         sock.setblocking(False)
         with self._lock:
+            if not self._open:
+                sock.close()
+                raise LabNotRunning("This lab is being stopped.")
             self._fresh.append((sock, reader))
             self._awake()
 
@@ -105,6 +110,8 @@ class StreamLoop:
         self._selector.unregister(sock)
         with self._lock:
             self._unsent.pop(sock, None)
+        with contextlib.suppress(OSError):  # it has ended
+            sock.shutdown(socket.SHUT_RDWR)  # a fork of this process may hold a copy, which closing would leave
         sock.close()
         _guarded(key.data, b"")
 

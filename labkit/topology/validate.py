@@ -20,9 +20,9 @@ MAX_NAME = 15  # Linux: IFNAMSIZ is 16, with the final zero byte
 
 # Attributes of a Lab (a node of that name could not be reached as lab.NAME), and names with a meaning of their own.
 _RESERVED = """
-    address balancer backends capture clients close compare events faults interrupt link links listeners localhost mode
-    name node nodes panel pools ready_seconds report reset restart running runtime start started status stop
-    stopped topology vantages vip vip4 vip6
+    address attach backends balancer capture clients close compare events faults interrupt link links listeners
+    localhost mode name node nodes panel pools ready_seconds report reset restart running runtime start started
+    status stop stopped topology vantages vip vip4 vip6
 """
 RESERVED = frozenset(_RESERVED.split())
 

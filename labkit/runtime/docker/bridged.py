@@ -9,6 +9,7 @@ import select
 import socket
 import ssl
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 _CHUNK = 1 << 16
@@ -31,7 +32,7 @@ def _carry(far: socket.socket, secure: ssl.SSLSocket) -> None:
     far.setblocking(False)
     secure.setblocking(False)
     outward, inward = bytearray(), bytearray()
-    with contextlib.suppress(OSError, ValueError), far, secure:  # ValueError: closed in another thread
+    with contextlib.suppress(OSError, ValueError), far, secure, _hanging_up(secure):  # ValueError: closed elsewhere
         while True:
             if not inward and (data := _received(secure)) is not None:
                 if not data:
@@ -46,6 +47,16 @@ def _carry(far: socket.socket, secure: ssl.SSLSocket) -> None:
                 reading = [*([secure] if not inward else []), *([far] if not outward else [])]
                 writing = [*([far] if inward else []), *([secure] if outward else [])]
                 select.select(reading, writing, [])
+
+
+@contextlib.contextmanager
+def _hanging_up(secure: ssl.SSLSocket) -> Iterator[None]:
+    """The connection ends even where a fork of this process holds a copy."""
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            secure.shutdown(socket.SHUT_RDWR)
 
 
 def _received(sock: socket.socket) -> bytes | None:

@@ -9,7 +9,7 @@ import socket
 import textwrap
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
 from docker.api import APIClient
@@ -35,7 +35,7 @@ class Taken(RuntimeUnavailable):
 
 
 class Engine:
-    """A connection to the engine that DOCKER_HOST names, or else the current Docker context. Thread-safe.
+    """A connection to the engine of DOCKER_HOST, or DOCKER_CONTEXT, or the current Docker context. Thread-safe.
 
     Every method raises RuntimeUnavailable, with the remedy, for what the engine refuses.
     """
@@ -118,7 +118,7 @@ class Engine:
                 raise
 
     def networks(self) -> list[dict[str, Any]]:
-        """Every network with the label of a lab: name, labels, lab."""
+        """Every network with the label of a lab: name, labels."""
         with _speaking("list its networks"):
             listed = self._api.networks(filters={"label": labels.LAB})
         return [{"name": each["Name"], "labels": each["Labels"] or {}} for each in listed]
@@ -202,7 +202,7 @@ class Engine:
 
     def remove(self, container: str) -> None:
         """End and remove it, if it is there. What is being removed already counts as removed."""
-        with suppress(NotFound), _speaking("remove a container"):
+        with _speaking("remove a container"):
             try:
                 self._api.remove_container(container, force=True, v=True)
             except APIError as error:
@@ -221,13 +221,14 @@ def _client() -> _Client:
         found = kwargs_from_env()
         host, tls = found.get("base_url"), found.get("tls")
     else:
-        name = get_current_context_name()
-        context = ContextAPI.get_context(name)
-        if context is None:
+        name = os.environ.get("DOCKER_CONTEXT") or get_current_context_name()  # the SDK leaves the variable to the CLI
+        chosen = ContextAPI.get_context(name)
+        if chosen is None:
             raise RuntimeUnavailable(
-                f"The current Docker context {name!r} does not exist. Choose one: docker context use default"
+                f"The current Docker context {name!r} does not exist. Choose one: docker context use default; or where "
+                "DOCKER_CONTEXT names it, change or unset that."
             )
-        host, tls = context.Host, context.TLSConfig
+        host, tls = chosen.Host, chosen.TLSConfig
     if host and host.startswith("ssh://"):
         raise RuntimeUnavailable(
             "A Docker engine over ssh:// cannot be attached to. Forward its socket, ssh -NL /tmp/docker.sock:/var/run/"

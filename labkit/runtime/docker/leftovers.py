@@ -1,7 +1,7 @@
 """Removes from an engine what labs made there, and nothing else: it goes by their labels, never by names."""
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from labkit.errors import RuntimeUnavailable
@@ -14,8 +14,8 @@ _PATIENCE = 5.0  # seconds
 _STARTING = 60.0  # seconds that an engine may take to start a container, its clock's difference from ours included
 
 
-def remove(engine: Engine, lab: str, networks: Iterable[str], seconds: float) -> None:
-    """Remove *lab*, whose agents have been told to end: containers that do not end within *seconds*, its *networks*."""
+def remove(engine: Engine, lab: str, seconds: float) -> None:
+    """Remove *lab*, whose agents have been told to end: containers that do not end within *seconds*, its networks."""
     deadline = time.monotonic() + seconds
     while left := engine.containers(lab):
         if time.monotonic() > deadline or all(container["state"] == "created" for container in left):
@@ -23,8 +23,9 @@ def remove(engine: Engine, lab: str, networks: Iterable[str], seconds: float) ->
                 engine.remove(container["id"])
             break
         time.sleep(_PAUSE)
-    for network in networks:
-        _remove_network(engine, network)
+    for network in engine.networks():
+        if network["labels"].get(LAB) == lab:
+            _remove_network(engine, network["name"])
 
 
 def clean() -> list[str]:

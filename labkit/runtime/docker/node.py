@@ -56,7 +56,10 @@ class ContainerNode(GreetedNode):
                 stacklevel=2,
             )
         self.load(preload)
-        self._moment(_WIRE)
+        try:
+            self._moment(_WIRE)
+        except TaskError as error:
+            raise RuntimeUnavailable(str(error)) from error
 
     def administer(self, target: str, /, *arguments: Any) -> None:
         if "NET_ADMIN" in self._spec["host"]["cap_add"]:

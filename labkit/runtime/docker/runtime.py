@@ -11,12 +11,14 @@ import uuid
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 from labkit.errors import RuntimeUnavailable
 from labkit.runtime.loop import StreamLoop
 from labkit.runtime.whole import Whole
 from labkit.topology import Topology, without_ipv6
+from labkit.uninterrupted import uninterrupted
 
 from . import image, leftovers, plan
 from .engine import Engine, Taken
@@ -56,7 +58,7 @@ class DockerRuntime(Whole[ContainerNode]):
         try:
             return self._boot(topology, preload)
         except BaseException:
-            self.stop()
+            uninterrupted(self.stop)
             raise
 
     def stop(self) -> None:
@@ -64,19 +66,18 @@ class DockerRuntime(Whole[ContainerNode]):
             return  # a fork of the owner, whose lab this is not
         self._stopping = True
         self._alive = False
-        engine, self._engine = self._engine, None
-        if engine:
+        if engine := self._engine:
             self._remove(engine)
             engine.close()
+            self._engine = None  # in this order: what an interrupt cuts short can be done again
 
     def _remove(self, engine: Engine) -> None:
         """End every agent, and its container with it; then the networks."""
         loop, self._loop = self._loop, None
         if loop:
             loop.close()
-        leftovers.remove(engine, self._id, self._networks.values(), _STOP_SECONDS)
+        leftovers.remove(engine, self._id, _STOP_SECONDS)
         self._networks.clear()
-        self._nodes.clear()
 
     def _boot(self, topology: Topology, preload: Sequence[str]) -> Topology:
         self._engine = engine = Engine()
@@ -101,7 +102,7 @@ class DockerRuntime(Whole[ContainerNode]):
         self._loop = loop = StreamLoop(topology.name)
         for name, spec in plan.containers(there, self._id, this_process()).items():
             self._nodes[name] = ContainerNode(name, spec, tag, engine, self._agent_ended)
-        _each(self._nodes.values(), lambda node: self._begin(node, loop, preload))
+        _each(self._nodes.values(), lambda node: self._begin(node, loop, preload), loop.close)
         return there
 
     def _make_networks(self, engine: Engine, topology: Topology) -> Topology:
@@ -110,12 +111,12 @@ class DockerRuntime(Whole[ContainerNode]):
         for _ in range(_TRIES):
             there = placed(topology, networks([*engine.subnets(), *refused]))
             for link, spec in plan.networks(there, self._id, this_process()).items():
+                self._networks[link] = spec["name"]  # before it is there: an interrupt may come while it is made
                 try:
                     engine.create_network(spec)
                 except Taken:
                     refused.append(spec["subnet"])
                     break
-                self._networks[link] = spec["name"]
             else:
                 return there
             for name in self._networks.values():
@@ -133,8 +134,17 @@ def _building(line: str) -> None:
     print(f"labkit: {line}", file=sys.stderr, flush=True)
 
 
-def _each(nodes: Any, do: Callable[[ContainerNode], None]) -> None:
-    """Do it for every node at the same time. Raises the first error, once all have ended."""
-    with ThreadPoolExecutor(_THREADS, "labkit docker") as threads:
+def _each(nodes: Any, do: Callable[[ContainerNode], None], give_up: Callable[[], None]) -> None:
+    """Do it for every node at the same time. Raises the first error, or an interrupt, once all have ended.
+
+    give_up: called at an interrupt; what waits for a node ends by it.
+    """
+    threads = ThreadPoolExecutor(_THREADS, "labkit docker")
+    try:
         for done in [threads.submit(do, node) for node in nodes]:
             done.result()
+    except KeyboardInterrupt:
+        give_up()
+        raise
+    finally:
+        uninterrupted(partial(threads.shutdown, cancel_futures=True))

@@ -32,9 +32,18 @@ def placed(topology: Topology, taken: Iterable[IPv4Network]) -> Topology:
 
 
 def gateway(topology: Topology, link: Link) -> str:
-    """An address of *link* that no node has: the engine wants one for itself, and it stays without an owner."""
+    """An address of *link* that no node has: the engine wants one for itself, and it stays without an owner.
+
+    RuntimeUnavailable if there is none left.
+    """
     used = {interface.address4.ip for node in topology.nodes for interface in node.interfaces}
-    return str(next(address for address in link.subnet4.hosts() if address not in used))
+    for address in link.subnet4.hosts():
+        if address not in used:
+            return str(address)
+    raise RuntimeUnavailable(
+        f"The hosts of {topology.source} have every address of the link {link.name}, {link.subnet4}, and a Docker "
+        "engine needs one for itself: give the link a wider subnet."
+    )
 
 
 def networks(ranges: Iterable[str]) -> list[IPv4Network]:

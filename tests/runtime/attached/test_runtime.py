@@ -187,6 +187,20 @@ def test_a_fork_of_the_owner_does_not_let_the_lab_go(there):
     runtime.stop()
 
 
+def test_a_lab_that_is_left_is_free_though_a_fork_of_its_owner_lives(there):
+    first = attach(there.folder)
+    pid = os.fork()
+    if pid == 0:
+        time.sleep(60)
+        os._exit(0)
+    try:
+        first.stop()
+        attach(there.folder, busy=2.0).stop()
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
+
 def test_hosts_that_are_told_to_end_take_along_what_runs_in_them(there):
     runtime = attach(there.folder)
     task = runtime.nodes["api1"].start(JOBS + "stubborn")

@@ -36,7 +36,8 @@ def test_an_engine_over_ssh_is_refused_with_the_way_that_works(monkeypatch: pyte
 
 
 def test_the_current_context_says_where_the_engine_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    for name in ("DOCKER_HOST", "DOCKER_CONTEXT"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     (tmp_path / "config.json").write_text(json.dumps({"currentContext": "desktop"}))
     with pytest.raises(RuntimeUnavailable, match="context 'desktop' does not exist"):
@@ -49,6 +50,13 @@ def test_the_current_context_says_where_the_engine_is(monkeypatch: pytest.Monkey
         Engine()
     endpoint["docker"]["Host"] = "ssh://farm.example"
     (folder / "meta.json").write_text(json.dumps({"Name": "desktop", "Metadata": {}, "Endpoints": endpoint}))
+    with pytest.raises(RuntimeUnavailable, match="over ssh://"):
+        Engine()
+    monkeypatch.setenv("DOCKER_CONTEXT", "laptop")
+    with pytest.raises(RuntimeUnavailable, match=r"context 'laptop' does not exist.*unset"):
+        Engine()
+    (tmp_path / "config.json").write_text("{}")
+    monkeypatch.setenv("DOCKER_CONTEXT", "desktop")
     with pytest.raises(RuntimeUnavailable, match="over ssh://"):
         Engine()
 

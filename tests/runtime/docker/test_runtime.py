@@ -2,16 +2,22 @@
 
 import gc
 import json
+import os
 import re
+import signal
 import threading
 import time
+from typing import Any
 
 import pytest
 
 from labkit import Lab
 from labkit.errors import LabNotRunning, RuntimeUnavailable, TaskError, TrafficError
+from labkit.runtime.docker.engine import Engine
+from labkit.runtime.docker.node import ContainerNode
 from labkit.runtime.docker.runtime import DockerRuntime
 from labkit.topology import default, sized
+from tests.interrupt import interrupted
 
 from .conftest import docker, inspected, of_lab
 
@@ -184,10 +190,64 @@ def test_a_lab_that_nobody_holds_ends():
     assert of_lab(ident) == []
 
 
+@pytest.mark.parametrize("after", ["begun", "a network", "a container", "a stream", "an agent"])
+def test_an_interrupted_start_leaves_nothing(monkeypatch: pytest.MonkeyPatch, after: str):
+    """The interrupt comes when *after* has just been made, in the thread that makes it or in another one."""
+    moments = {
+        "begun": (Engine, "has_image"),
+        "a network": (Engine, "create_network"),
+        "a container": (Engine, "create"),
+        "a stream": (Engine, "attach"),
+        "an agent": (ContainerNode, "fits"),
+    }
+    where, name = moments[after]
+    done = getattr(where, name)
+
+    def interrupting(*arguments: Any) -> Any:
+        result = done(*arguments)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        monkeypatch.undo()
+        return result
+
+    monkeypatch.setattr(where, name, interrupting)
+    runtime = DockerRuntime()
+    with pytest.raises(KeyboardInterrupt):
+        runtime.start(sized(backends=1, clients=1))
+    assert of_lab(runtime.id) == []
+    assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("labkit docker")]
+
+
+def test_an_interrupt_does_not_cut_the_end_of_a_lab_in_half():
+    lab = Lab(sized(backends=1, clients=1), runtime="docker").start()
+    ident = lab_id(lab)
+    with pytest.raises(KeyboardInterrupt), interrupted(0.1):
+        lab.stop()
+    assert of_lab(ident) == []
+    assert not lab.running
+
+
+def test_a_lab_ends_at_once_though_a_fork_of_its_owner_lives(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("labkit.runtime.docker.runtime._STOP_SECONDS", 60.0)  # after which containers are killed
+    lab = Lab(sized(backends=1, clients=1), runtime="docker").start()
+    ident = lab_id(lab)
+    pid = os.fork()
+    if pid == 0:
+        time.sleep(120)
+        os._exit(0)
+    try:
+        began = time.monotonic()
+        lab.stop()
+        assert time.monotonic() - began < 30
+        assert of_lab(ident) == []
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
+
 def test_what_cannot_start_leaves_nothing_and_says_why(monkeypatch: pytest.MonkeyPatch):
     runtime = DockerRuntime()
     monkeypatch.setattr("labkit.runtime.docker.node._WIRE", ["labkit.runtime.container.no_such_module"])
-    with pytest.raises(TaskError, match=r"network of \w+ cannot be changed.*no_such_module"):
+    with pytest.raises(RuntimeUnavailable, match=r"network of \w+ cannot be changed.*no_such_module"):
         runtime.start(default())
     assert of_lab(runtime.id) == []
     assert not runtime.running

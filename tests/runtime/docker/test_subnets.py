@@ -1,10 +1,12 @@
 """Where a lab finds room on an engine."""
 
+from ipaddress import IPv4Interface, IPv4Network
+
 import pytest
 
 from labkit.errors import RuntimeUnavailable
 from labkit.runtime.docker.subnets import gateway, networks, placed
-from labkit.topology import default, direct_return, sized
+from labkit.topology import Interface, Link, Node, Topology, default, direct_return, sized
 
 
 def subnets(topology):
@@ -39,3 +41,14 @@ def test_where_there_is_no_room_the_remedy_is_said():
 def test_the_engine_gets_an_address_that_no_host_has():
     assert gateway(default(), default().front) == "10.0.1.1"
     assert gateway(direct_return(), direct_return().back) == "10.0.2.2", "gw has the first one"
+
+
+def test_where_hosts_have_every_address_the_remedy_is_said():
+    full = Link("front", IPv4Network("10.0.1.8/30"))
+    hosts = (Node("a", "client", (Interface("front", IPv4Interface("10.0.1.9/30")),)),)
+    one = Topology("full", (full,), hosts, source="full.toml")
+    assert gateway(one, full) == "10.0.1.10"
+    other = Node("b", "client", (Interface("front", IPv4Interface("10.0.1.10/30")),))
+    both = Topology("full", (full,), (*hosts, other), source="full.toml")
+    with pytest.raises(RuntimeUnavailable, match=r"full\.toml have every address of the link front.*wider subnet"):
+        gateway(both, full)
