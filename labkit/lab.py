@@ -212,6 +212,7 @@ class Lab:
             self._settle(runtime.start(self._wanted, (*TRAFFIC_PRELOAD, *TAPS_PRELOAD, *BALANCER_PRELOAD)))
             self._runtime = runtime
             self._bring_up()
+            self._state = "died"  # unless it is stopped
         except BaseException:
             self._tear_down("did not start")
             raise

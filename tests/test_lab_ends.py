@@ -43,7 +43,7 @@ def test_a_lab_without_one_of_its_agents_is_no_lab():
     with pytest.raises(LabNotRunning, match=r"the lab died: the agent of api1 ended\. Call lab\.start\(\)"):
         lab.alice.get("http://lb/")
     assert not lab.running
-    assert "died" not in repr(lab), "it says so in words of its own"
+    assert repr(lab) == "<Lab default: died>"
     lab.start()
     assert lab.alice.get("http://lb/").status == 200
     assert lab._runtime.pid != supervisor

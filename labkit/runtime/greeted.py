@@ -47,10 +47,9 @@ class GreetedNode(StreamNode):
     def fits(self, image: str) -> None:
         """RuntimeUnavailable if the agent, of *image*, is of another labkit; a warning if it is of another Python."""
         own = f"{sys.version_info.major}.{sys.version_info.minor}"
-        if self.hello["version"] != VERSION:
-            raise RuntimeUnavailable(
-                f"The image {image} holds labkit {self.hello['version']}, and this is {VERSION}: build it anew."
-            )
+        other = self.hello.get("version", "of an unknown version")
+        if other != VERSION:
+            raise RuntimeUnavailable(f"The image {image} holds labkit {other}, and this is {VERSION}: build it anew.")
         if self.hello["python"] != own:
             warnings.warn(
                 f"The image {image} has Python {self.hello['python']}, and this is {own}: functions of yours "

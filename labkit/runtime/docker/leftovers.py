@@ -1,5 +1,6 @@
 """Removes from an engine what labs made there, and nothing else: it goes by their labels, never by names."""
 
+import os
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -29,11 +30,15 @@ def remove(engine: Engine, lab: str, seconds: float) -> None:
 
 
 def clean() -> list[str]:
-    """`sweep` the engine of this machine, if one answers; with the patience that a user has who asks for it."""
+    """`sweep` the engine of this machine, with the patience that a user has who asks for it.
+
+    One that does not answer is told of where the user has named it, and else taken for absent.
+    """
     try:
         engine = Engine()
-    except RuntimeUnavailable:
-        return []
+    except RuntimeUnavailable as error:
+        named = any(os.environ.get(name) for name in ("DOCKER_HOST", "DOCKER_CONTEXT"))
+        return [f"of Docker's nothing was looked at: {error}"] if named else []
     try:
         return sweep(engine, _PATIENCE)
     finally:

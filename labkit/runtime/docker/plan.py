@@ -25,6 +25,7 @@ _SYSCTLS = {
 }
 _KEPT_FROM_WRITING = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sysrq-trigger"]
 _KEPT_OF_SYS = [f"/proc/sys/{folder}" for folder in ("abi", "debug", "dev", "fs", "kernel", "user", "vm")]
+_PROCESSES = 4096  # threads too; what runs away in a host must not take the engine's machine along
 _SCRATCH = {"/tmp": "rw,nosuid,nodev,size=256m,mode=1777", "/run": "rw,nosuid,nodev,size=256m,mode=1777"}
 
 
@@ -60,6 +61,7 @@ def containers(topology: Topology, lab: str, owner: Owner) -> dict[str, dict[str
                 "security_opt": ["no-new-privileges"],
                 "sysctls": sysctls(order["network"]["sysctls"], ipv6=topology.vip6 is not None),
                 "tmpfs": _SCRATCH,
+                "pids_limit": _PROCESSES,
                 "dns": ["127.0.0.1"],
                 "init": True,
                 "auto_remove": True,

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from labkit.certificates import Authority
-from labkit.runtime.docker.bridged import plain_socket
+from labkit.runtime.docker.bridged import _carry, plain_socket
 from labkit.topology import default
 
 
@@ -46,7 +46,11 @@ def read(sock: socket.socket, size: int) -> bytes:
 
 
 def test_both_directions_at_once_and_more_than_any_buffer_holds(tunnel):
-    plain, engine = tunnel
+    plain, secured = tunnel
+    engine, far = socket.socketpair()  # TLS is not for two threads at once, at the engine's end neither
+    engine.settimeout(10)
+    carrier = threading.Thread(target=_carry, args=(far, secured))
+    carrier.start()
     inward, outward = bytes(range(256)) * 20_000, bytes(reversed(range(256))) * 20_000
     senders = [
         threading.Thread(target=plain.sendall, args=(outward,)),
@@ -62,6 +66,9 @@ def test_both_directions_at_once_and_more_than_any_buffer_holds(tunnel):
     for thread in (*senders, *readers):
         thread.join(30)
     assert (got["plain"] == inward, got["engine"] == outward) == (True, True)
+    engine.close()
+    carrier.join(10)
+    assert not carrier.is_alive()
 
 
 def test_a_quiet_stream_stays_open(tunnel):

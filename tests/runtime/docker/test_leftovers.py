@@ -110,6 +110,11 @@ def test_an_owner_may_be_killed_while_its_lab_starts(after: float):
     assert not _of_dead("network ls")
 
 
+def test_an_engine_that_was_named_and_does_not_answer_is_told_of(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nonexistent/docker.sock")
+    assert any("nothing was looked at: No Docker engine answers" in line for line in runtime.clean())
+
+
 @pytest.mark.slow
 def test_twenty_owners_killed_leave_nothing(decoys: list[str]):
     for number in range(20):

@@ -59,6 +59,7 @@ def test_no_container_has_more_than_it_needs(lab: Lab):
     for name in lab.nodes:
         host = inspected(f"labkit-{lab_id(lab)}-{name}")["HostConfig"]
         assert (host["Privileged"], host["Binds"], host["PidMode"], host["CapDrop"]) == (False, None, "", ["ALL"])
+        assert host["PidsLimit"] == 4096
         assert ("NET_ADMIN" in host["CapAdd"]) == (name == "lb")
 
 
@@ -175,6 +176,7 @@ def test_a_lab_is_whole_or_gone():
             time.sleep(0.02)
         with pytest.raises(LabNotRunning, match="the lab died: the container of api1 ended"):
             lab.client1.run("true")
+        assert repr(lab).endswith(": died>")
         lab.stop()
         assert of_lab(ident) == []
         lab.start()
