@@ -13,13 +13,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.interrupt import strike
+
 # Hosts of a lab see none of the user's files; the functions that tests run inside them are in this folder.
 os.environ["LABKIT_EXPOSE"] = os.pathsep.join(
     path for path in (os.environ.get("LABKIT_EXPOSE", ""), str(Path(__file__).parent)) if path
 )
 
 # A shell starts background jobs with the interrupt ignored, and so would be every process that a test interrupts.
-signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGINT, strike)
 
 
 # What tells a process that begins to measure its coverage (`tools/test.sh`).

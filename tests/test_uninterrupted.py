@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from labkit.uninterrupted import uninterrupted
+from tests.interrupt import strike
 
 _CUT = """
 import sys
@@ -64,7 +65,7 @@ def test_a_second_interrupt_is_raised_at_once_and_the_work_ends_by_itself() -> N
         uninterrupted(work)
     assert not ended.is_set()
     assert ended.wait(5)
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is strike
 
 
 def test_elsewhere_than_in_the_main_thread_the_work_simply_runs() -> None:

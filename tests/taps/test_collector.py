@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from types import FrameType
 
 import numpy as np
 import pytest
@@ -22,6 +21,7 @@ from labkit.taps import PRELOAD, blocks, collector
 from labkit.taps.collector import Taps
 from labkit.taps.ring import RingSize
 from labkit.topology import default
+from tests.interrupt import strike
 from tests.taps.jobs import TAG
 
 JOBS = "tests.taps.jobs:"
@@ -250,11 +250,7 @@ def test_no_room_left_cuts_it_short_too_and_keeps_what_was_written(runtime: Runt
 @contextmanager
 def interrupt_after(seconds: float) -> Iterator[None]:
     """KeyboardInterrupt in the main thread after a while, as from the notebook's stop button."""
-
-    def interrupt(_: int, __: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGALRM, interrupt)
+    before = signal.signal(signal.SIGALRM, strike)
     signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         yield
