@@ -1,14 +1,17 @@
-"""`Whole`: what labs of hosts that each have files of their own share. Such a lab is whole or gone."""
+"""`Whole`: what labs of every kind share. A lab is whole or gone."""
 
 import os
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from .greeted import GreetedNode
+from labkit.errors import RuntimeUnavailable
+
+from .stream import StreamNode
 
 
-class Whole[N: GreetedNode]:
+class Whole[N: StreamNode](ABC):
     """The part of a `Runtime` that is about all nodes together; how they come to be is left to its subclasses."""
 
     def __init__(self) -> None:
@@ -36,18 +39,25 @@ class Whole[N: GreetedNode]:
         with self._knowing:
             new = {name: address for name, address in names.items() if self._known.get(name) != address}
             if new:
-                lines = "".join(f"{address} {name}\n" for name, address in new.items())
-                for node in self._nodes.values():
-                    node.call("labkit.runtime.network.hosts:append", node.hello["hosts"], lines)
+                self._add_names("".join(f"{address} {name}\n" for name, address in new.items()))
                 self._known |= new
 
-    def _agent_ended(self, node: str) -> None:
-        """Without one of its agents the lab is ended; one that is being built fails for this cause (loop thread)."""
-        if self._stopping or node not in self._nodes:
-            return
-        self._cause = self._cause or f"the container of {node} ended"
-        if self._alive:
-            self._alive = False
-            for other in self._nodes.values():
-                other.hang_up()
-                other.lose(f"{other.name} is gone: the lab was stopped or died. Start it again with lab.start().")
+    @abstractmethod
+    def _add_names(self, lines: str) -> None:
+        """Add *lines* to what every host's /etc/hosts says."""
+
+    def _is_there(self) -> None:
+        """From now on it runs. RuntimeUnavailable if it has ended meanwhile."""
+        self._alive = True
+        if self._cause:
+            raise RuntimeUnavailable(f"The lab ended as soon as it was there: {self._cause}. Call lab.start() again.")
+
+    def _lose(self) -> None:
+        """Every node is gone, and all that was begun there."""
+        self._alive = False
+        for node in self._nodes.values():
+            node.lose(f"{node.name} is gone: the lab was stopped or died. Start it again with lab.start().")
+
+    def _of_another(self) -> bool:
+        """Whether this is a fork of the owner, whose lab it is not."""
+        return os.getpid() != self._owner

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from labkit.errors import LabNotRunning, RuntimeUnavailable
 from labkit.runtime import AGENTS
+from labkit.runtime.apart import Apart
 from labkit.runtime.greeted import GreetedNode
 from labkit.runtime.loop import StreamLoop
-from labkit.runtime.whole import Whole
 from labkit.topology import Topology
 
 from .place import placed
@@ -45,7 +45,7 @@ class AttachedNode(GreetedNode):
         self.call(target, *arguments)
 
 
-class AttachedRuntime(Whole[AttachedNode]):
+class AttachedRuntime(Apart[AttachedNode]):
     """`Runtime` on hosts that are there; one lab at a time, started at most once.
 
     agents: the folder with their sockets, unless the environment names it. ready, busy: how long, in seconds, to wait
@@ -73,8 +73,8 @@ class AttachedRuntime(Whole[AttachedNode]):
 
     def stop(self) -> None:
         """Leave the hosts: what runs in them ends, they themselves stay."""
-        if os.getpid() != self._owner:
-            return  # a fork of the owner, whose lab this is not
+        if self._of_another():
+            return
         self._stopping = True
         self._alive = False
         loop, self._loop = self._loop, None
@@ -91,9 +91,7 @@ class AttachedRuntime(Whole[AttachedNode]):
         self._meet(loop, [name for name in names if name != first], preload, deadline)
         self._nodes = {name: self._nodes[name] for name in names}
         there = placed(topology, {name: node.hello["network"] for name, node in self._nodes.items()})
-        self._alive = True
-        if self._cause:
-            raise RuntimeUnavailable(f"The lab ended as soon as it was there: {self._cause}. Call lab.start() again.")
+        self._is_there()
         return there
 
     def _look_for(self, names: Iterable[str], topology: Topology) -> None:

@@ -5,7 +5,6 @@ the engine closes the agent's input, the agent ends, and the engine removes the 
 networks, is found by its labels (`leftovers`).
 """
 
-import os
 import sys
 import uuid
 import warnings
@@ -15,8 +14,8 @@ from functools import partial
 from typing import Any
 
 from labkit.errors import RuntimeUnavailable
+from labkit.runtime.apart import Apart
 from labkit.runtime.loop import StreamLoop
-from labkit.runtime.whole import Whole
 from labkit.topology import Topology, without_ipv6
 from labkit.uninterrupted import uninterrupted
 
@@ -33,7 +32,7 @@ _THREADS = 16
 _IPV6 = "/proc/sys/net/ipv6"  # what the engine misses in a kernel without it
 
 
-class DockerRuntime(Whole[ContainerNode]):
+class DockerRuntime(Apart[ContainerNode]):
     """`Runtime` on a Docker engine; one lab at a time, started at most once."""
 
     name = "docker"
@@ -62,8 +61,8 @@ class DockerRuntime(Whole[ContainerNode]):
             raise
 
     def stop(self) -> None:
-        if os.getpid() != self._owner:
-            return  # a fork of the owner, whose lab this is not
+        if self._of_another():
+            return
         self._stopping = True
         self._alive = False
         if engine := self._engine:
@@ -91,9 +90,7 @@ class DockerRuntime(Whole[ContainerNode]):
             warnings.warn("The Docker engine's kernel has no IPv6: this lab has none either.", stacklevel=4)
             self._remove(engine)
             there = self._build(engine, tag, without_ipv6(topology), preload)
-        self._alive = True
-        if self._cause:
-            raise RuntimeUnavailable(f"The lab ended as soon as it was built: {self._cause}. Call lab.start() again.")
+        self._is_there()
         return there
 
     def _build(self, engine: Engine, tag: str, topology: Topology, preload: Sequence[str]) -> Topology:

@@ -7,17 +7,16 @@ import select
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from types import MappingProxyType
 from typing import Any
 
 from labkit.errors import RuntimeUnavailable
 from labkit.runtime.loop import StreamLoop
 from labkit.runtime.network.plan import plan
 from labkit.runtime.stream import StreamNode
+from labkit.runtime.whole import Whole
 from labkit.runtime.wire import Decoder, Kind, frame, pack, unpack
 from labkit.topology import Topology
 
@@ -41,30 +40,16 @@ _ENVIRONMENT = (
 )
 
 
-class NetnsRuntime:
+class NetnsRuntime(Whole[StreamNode]):
     """`Runtime` on Linux namespaces; one lab at a time, started at most once."""
 
     name = "netns"
 
     def __init__(self) -> None:
-        self._nodes: dict[str, StreamNode] = {}
+        super().__init__()
         self._loop: StreamLoop | None = None
         self._control: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
-        self._alive = False
-        self._stopping = False
-        self._cause = ""
-        self._owner = os.getpid()
-        self._known: dict[str, str] = {}
-        self._knowing = threading.Lock()
-
-    @property
-    def nodes(self) -> Mapping[str, StreamNode]:
-        return MappingProxyType(self._nodes)
-
-    @property
-    def running(self) -> bool:
-        return self._alive
 
     @property
     def cause(self) -> str:
@@ -87,17 +72,9 @@ class NetnsRuntime:
             raise
         return topology
 
-    def know(self, names: Mapping[str, str]) -> None:
-        with self._knowing:
-            new = {name: address for name, address in names.items() if self._known.get(name) != address}
-            if new:
-                lines = "".join(f"{address} {name}\n" for name, address in new.items())
-                next(iter(self._nodes.values())).call("labkit.runtime.network.hosts:append", _HOSTS, lines)
-                self._known |= new
-
     def stop(self) -> None:
-        if os.getpid() != self._owner:
-            return  # a fork of the owner, whose lab this is not
+        if self._of_another():
+            return
         self._stopping = True
         self._hang_up()
         loop, control, process = self._loop, self._control, self._process
@@ -137,27 +114,26 @@ class NetnsRuntime:
                 far.close()
         self._await_ready()
         self._loop.add(self._control, self._heard)
-        self._alive = True
-        if self._cause:
-            raise RuntimeUnavailable(f"The lab ended as soon as it was built: {self._cause}. Call lab.start() again.")
+        self._is_there()
+
+    def _add_names(self, lines: str) -> None:
+        next(iter(self._nodes.values())).call("labkit.runtime.network.hosts:append", _HOSTS, lines)
 
     def _heard(self, data: bytes) -> None:
         """The control socket says nothing after the boot but its end (loop thread)."""
         if not data:
-            self._lose("its supervisor ended")
+            self._end_for("its supervisor ended")
 
     def _agent_ended(self, node: str) -> None:
-        """A lab is whole or gone: without one of its agents it is ended (loop thread)."""
+        """Without one of its agents the lab is ended (loop thread)."""
         if not self._stopping:
-            self._lose(f"the agent of {node} ended")
+            self._end_for(f"the agent of {node} ended")
             self._hang_up()
 
-    def _lose(self, cause: str) -> None:
+    def _end_for(self, cause: str) -> None:
         if not self._stopping:
             self._cause = self._cause or cause
-        self._alive = False
-        for node in self._nodes.values():
-            node.lose(f"{node.name} is gone: the lab was stopped or died. Start it again with lab.start().")
+        self._lose()
 
     def _hang_up(self) -> None:
         """Tell the supervisor to end the lab, whoever else may hold a copy of the control socket."""
