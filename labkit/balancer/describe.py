@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from html import escape
 
+from labkit.balancer.l7.balance import Balance
 from labkit.balancer.l7.route import Route
-from labkit.balancer.policy import Forward, L4Policy, L7Policy
+from labkit.balancer.policy import Forward, L4Policy, L7Policy, Target
 from labkit.balancer.styles import ABOUT
 from labkit.topology import Listener, Topology
 
@@ -31,7 +32,8 @@ def routes_text(policy: L7Policy, listening: Sequence[tuple[str, int]]) -> str:
         f"# TLS ends on port {listener.port}; {_onwards(policy, listener)}\n" for listener in _secure(policy)
     )
     secure += "".join(f"# {line}\n" for line in _of_tls(policy))
-    return f"# {policy.engine}: routes on {where}; the first match wins, backends take turns\n{secure}{table}\n"
+    turns = ", backends take turns" if _alike(policy) else ""
+    return f"# {policy.engine}: routes on {where}; the first match wins{turns}\n{secure}{table}\n"
 
 
 def rules_text(routes: str, kernel: str) -> str:
@@ -86,7 +88,27 @@ def _leads_to(policy: L7Policy, route: Route) -> str:
         how = f"redirects to {route.redirect.to}" if route.redirect else "answers"
         status = route.redirect.status if route.redirect else route.respond.status if route.respond else 0
         return f"{how} ({status}), no backend is contacted"
-    return ", ".join(f"{target.name} {target.address4}" for target in policy.pools[route.pool])
+    targets = policy.pools[route.pool]
+    names = ", ".join(f"{target.name} {target.address4}{_share(target, targets)}" for target in targets)
+    return names if _alike(policy) else f"{names}: {_balanced(policy.balance.get(route.pool, Balance()))}"
+
+
+def _alike(policy: L7Policy) -> bool:
+    """Whether one backend is as good as another wherever a route leads, and they simply take turns."""
+    balances = [policy.balance.get(pool, Balance()) for pool in policy.pools]
+    weighted = any(_share(target, targets) for targets in policy.pools.values() for target in targets)
+    return not weighted and all(balance.algorithm == "round_robin" for balance in balances)
+
+
+def _balanced(balance: Balance) -> str:
+    """``least requests``, ``consistent hash of cookie:user``."""
+    hashed = f" of {balance.by}" if balance.algorithm == "consistent_hash" else ""
+    return f"{balance.algorithm.replace('_', ' ')}{hashed}"
+
+
+def _share(target: Target, targets: Sequence[Target]) -> str:
+    """Its weight, where they differ."""
+    return f" (weight {target.weight})" if len({each.weight for each in targets}) > 1 else ""
 
 
 def _secure(policy: L7Policy) -> list[Listener]:
@@ -139,6 +161,5 @@ def _forwarded(forward: Forward) -> str:
 
 
 def _spread(forward: Forward) -> str:
-    weighted = len({target.weight for target in forward.targets}) > 1
-    names = (f"{target.name} (weight {target.weight})" if weighted else target.name for target in forward.targets)
+    names = (f"{target.name}{_share(target, forward.targets)}" for target in forward.targets)
     return f"{forward.algorithm.replace('_', ' ')} over {', '.join(names)}"

@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 from labkit.balancer.describe import as_html, as_text, routes_text, summary
+from labkit.balancer.l7.route import Route
 from labkit.balancer.l7.tls import Tls
 from labkit.balancer.plan import plan_l4, plan_l7
-from labkit.balancer.policy import Route
 from labkit.topology import Listener, default
 
 LAB = default()
@@ -20,6 +20,27 @@ def test_routes_as_the_proxy_serves_them() -> None:
         "*          api     api1 10.0.2.11, api2 10.0.2.12\n"
         "no match   404     answered here, no backend is contacted\n"
     )
+
+
+def test_routes_say_how_backends_are_chosen_where_they_do_not_simply_take_turns() -> None:
+    routes = [Route("/images/*", "images"), Route("*", "api")]
+    hashed = {"images": "consistent_hash", "api": "least_requests"}
+    policies = [
+        plan_l7(LAB, L4.forwards, routes, weights={"api2": 3}),
+        plan_l7(LAB, L4.forwards, routes, algorithm=hashed, hash_on="cookie:user"),
+    ]
+    weighted, balanced = (
+        [line.split("  ")[-1] for line in routes_text(each, []).splitlines()[:3]] for each in policies
+    )
+    assert weighted[0].endswith("; the first match wins")
+    assert weighted[1:] == [
+        "images1 10.0.2.21, images2 10.0.2.22: round robin",
+        "api1 10.0.2.11 (weight 1), api2 10.0.2.12 (weight 3): round robin",
+    ]
+    assert balanced[1:] == [
+        "images1 10.0.2.21, images2 10.0.2.22: consistent hash of cookie:user",
+        "api1 10.0.2.11, api2 10.0.2.12: least requests",
+    ]
 
 
 def test_summary_at_l4() -> None:
