@@ -30,7 +30,7 @@ def test_routes_say_how_backends_are_chosen_where_they_do_not_simply_take_turns(
         plan_l7(LAB, L4.forwards, routes, algorithm=hashed, hash_on="cookie:user"),
     ]
     weighted, balanced = (
-        [line.split("  ")[-1] for line in routes_text(each, []).splitlines()[:3]] for each in policies
+        [line.split("  ")[-1].strip() for line in routes_text(each, []).splitlines()[:3]] for each in policies
     )
     assert weighted[0].endswith("; the first match wins")
     assert weighted[1:] == [

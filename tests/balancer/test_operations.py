@@ -40,11 +40,20 @@ def test_another_labs_hosts_are_not_taken_by_their_names(lab: Lab) -> None:
         lambda: lab.balancer.remove(other.api1),
         lambda: lab.balancer.add(other.api1),
         lambda: lab.balancer.weigh(other.api1, 2),
+        lambda: lab.balancer.l4(backends=[lab.api2, other.api1]),
+        lambda: lab.balancer.l4(weights={other.api1: 2}),
+        lambda: lab.balancer.l7(weights={other.api1: 2}),
     ]
     for ask in asks:
         with pytest.raises(PolicyError, match="api1 is a host of another lab; give one of this lab"):
             ask()
     lab.balancer.add(lab.api1)
+    lab.balancer.l4(backends=[lab.api1, "api2"])
+    lab.balancer.l7()
+    with pytest.raises(PolicyError, match="alice is a host of another lab; give one of this lab"):
+        lab.balancer.explain("GET /", client=other.alice)
+    assert lab.balancer.explain("GET /", client=lab.alice)
+    lab.balancer.l4()
 
 
 @pytest.mark.parametrize("weight", [0, -1, 1.5, True, "3", 257, None])
