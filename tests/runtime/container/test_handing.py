@@ -83,7 +83,7 @@ def test_who_hands_in_no_socket_is_sent_away(name, door, word):
 
 
 @pytest.mark.parametrize(
-    "made", [lambda: open(os.devnull), lambda: socket.socket(socket.AF_UNIX)], ids=["file", "deaf"]
+    "made", [lambda: Path(os.devnull).open(), lambda: socket.socket(socket.AF_UNIX)], ids=["file", "deaf"]
 )
 def test_something_else_that_is_handed_in_is_not_kept(name, door, made):
     taken, thread = taking(door)
