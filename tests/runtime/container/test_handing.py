@@ -82,18 +82,19 @@ def test_who_hands_in_no_socket_is_sent_away(name, door, word):
         assert taken == [None]
 
 
-@pytest.mark.parametrize(
-    "made", [lambda: Path(os.devnull).open(), lambda: socket.socket(socket.AF_UNIX)], ids=["file", "deaf"]
-)
-def test_something_else_that_is_handed_in_is_not_kept(name, door, made):
+@pytest.mark.parametrize("end", ["a pipe", "a socket that does not listen"])
+def test_something_else_that_is_handed_in_is_not_kept(name, door, end):
     taken, thread = taking(door)
-    with made() as handed, socket.socket(socket.AF_UNIX) as visitor:
-        before = len(os.listdir("/proc/self/fd"))
+    ends = os.pipe() if end == "a pipe" else [each.detach() for each in socket.socketpair()]
+    before = len(os.listdir("/proc/self/fd"))
+    with socket.socket(socket.AF_UNIX) as visitor:
         visitor.connect(f"\0{name}")
-        socket.send_fds(visitor, [b"\0"], [handed.fileno()])
+        socket.send_fds(visitor, [b"\0"], [ends[0]])
         thread.join(5)
-        assert taken == [None]
-        assert len(os.listdir("/proc/self/fd")) == before
+    assert taken == [None]
+    assert len(os.listdir("/proc/self/fd")) == before
+    for each in ends:
+        os.close(each)
 
 
 def test_who_says_nothing_at_the_door_does_not_keep_it(name, door):
