@@ -93,7 +93,7 @@ def started() -> Iterator[Project]:
         project.await_health("notebook")
         yield project
     finally:
-        project.compose("down", "--volumes", "--timeout", "3")
+        project.compose("down", "--timeout", "3")
         left = project.left()
         images = [f"labkit-{target}:{project.name}" for target in ("node", "notebook")]
         subprocess.run(["docker", "rmi", "--no-prune", *images], capture_output=True, timeout=_SECONDS, check=False)

@@ -34,8 +34,8 @@ def compose(**variables: str) -> dict[str, Any]:
 SERVICES: dict[str, dict[str, Any]] = compose()["services"]
 
 
-def test_there_is_a_service_for_every_node_and_one_that_wires_it_and_the_notebook():
-    assert set(SERVICES) == {*NODES, *(f"wire-{name}" for name in NODES), "notebook"}
+def test_there_is_a_service_for_every_node_and_one_that_wires_it_and_the_notebook_and_what_holds_the_sockets():
+    assert set(SERVICES) == {*NODES, *(f"wire-{name}" for name in NODES), "notebook", "sockets"}
 
 
 @pytest.mark.parametrize("name", NODES)
@@ -44,7 +44,7 @@ def test_a_node_is_asked_of_the_engine_as_the_runtime_asks(name):
     host = planned["host"]
     addresses = {link: each["ipv4_address"] for link, each in service["networks"].items()}
     assert (service["hostname"], addresses) == (planned["hostname"], planned["addresses"])
-    assert service["command"] == [*planned["command"], "--socket", "/run/labkit/agent.sock"]
+    assert service["command"] == [*planned["command"], "--door", "labkit"]
     assert (service["cap_drop"], service["cap_add"]) == (host["cap_drop"], host["cap_add"])
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert (service["init"], service["dns"]) == (host["init"], host["dns"])
@@ -68,7 +68,8 @@ def test_what_it_is_told_gives_the_order_that_the_runtime_gives(name):
 @pytest.mark.parametrize("name", NODES)
 def test_its_wiring_is_beside_it_with_the_one_right_that_takes(name):
     wiring, spec = SERVICES[f"wire-{name}"], plan.wiring(PLANNED[name], "container", ["labkit.runtime.container.wire"])
-    assert (wiring["command"], wiring["network_mode"]) == (spec["command"], f"service:{name}")
+    assert wiring["command"] == [*spec["command"], "--door", "labkit", "--agents", str(USUAL)]
+    assert wiring["network_mode"] == f"service:{name}"
     assert (
         (wiring["cap_drop"], wiring["cap_add"])
         == (["ALL"], ["NET_ADMIN"])
@@ -78,7 +79,7 @@ def test_its_wiring_is_beside_it_with_the_one_right_that_takes(name):
         )
     )
     assert wiring["environment"] == SERVICES[name]["environment"]
-    assert (wiring["image"], wiring["depends_on"]) == (SERVICES[name]["image"], [name])
+    assert (wiring["image"], wiring["depends_on"]) == (SERVICES[name]["image"], [name, "sockets"])
 
 
 def test_the_networks_are_as_the_runtime_makes_them():
@@ -89,14 +90,24 @@ def test_the_networks_are_as_the_runtime_makes_them():
     assert set(networks) == {"front", "back", "outside"}
 
 
-def test_each_socket_is_shared_by_its_node_and_the_notebook_alone():
-    assert [SERVICES[name]["volumes"] for name in NODES] == [[f"{name}:/run/labkit"] for name in NODES]
-    mounts = SERVICES["notebook"]["volumes"]
-    assert {mount["source"]: mount["target"] for mount in mounts} == {name: f"{USUAL}/{name}" for name in NODES}
+def test_the_sockets_are_in_memory_that_the_wirings_and_the_notebook_share_and_no_host_sees():
+    sharing = {name: service["ipc"] for name, service in SERVICES.items() if "ipc" in service}
+    assert sharing.pop("sockets") == "shareable"
+    assert sharing == dict.fromkeys(["notebook", *(f"wire-{name}" for name in NODES)], "service:sockets")
     assert SERVICES["notebook"]["environment"][AGENTS] == str(USUAL)
-    assert set(compose()["volumes"]) == set(NODES)
-    assert [name for name in SERVICES if name.startswith("wire-") and "volumes" in SERVICES[name]] == []
+    assert USUAL.is_relative_to("/dev/shm")
     assert "docker.sock" not in FILE.read_text()
+
+
+def test_there_is_no_volume_that_would_outlive_it():
+    assert [name for name, service in SERVICES.items() if "volumes" in service] == []
+
+
+def test_what_holds_the_sockets_may_nothing():
+    sockets = SERVICES["sockets"]
+    assert (sockets["cap_drop"], sockets["user"], sockets["network_mode"]) == (["ALL"], "lab", "none")
+    assert sockets["read_only"]
+    assert "cap_add" not in sockets
 
 
 def test_the_notebook_is_in_no_network_of_the_lab_and_published_on_this_machine_alone():
@@ -115,14 +126,12 @@ def test_nothing_is_privileged_and_everything_is_labelled_and_pinned():
         assert "pid" not in service
         assert service["labels"]["labkit.started-by"] == "compose"
         assert service["image"] == images[service["build"]["target"]]
-    for kind in ("networks", "volumes"):
-        assert [
-            name for name, each in compose()[kind].items() if each["labels"] != {"labkit.started-by": "compose"}
-        ] == []
+    for network in compose()["networks"].values():
+        assert network["labels"] == {"labkit.started-by": "compose"}
 
 
 def test_it_is_for_every_compose():
-    assert set(compose()) - {key for key in compose() if key.startswith("x-")} == {"services", "networks", "volumes"}
+    assert set(compose()) - {key for key in compose() if key.startswith("x-")} == {"services", "networks"}
 
 
 def test_subnets_are_moved_by_two_variables():

@@ -11,6 +11,8 @@ from urllib.request import Request, urlopen
 
 import pytest
 
+from labkit.runtime.attached.runtime import USUAL
+from labkit.topology import default
 from tests.compose.project import Project, started
 from tests.jupyter import opened, picture
 
@@ -32,6 +34,7 @@ for process in psutil.process_iter(["cmdline"]):
     if process.info["cmdline"][1:] == ["-", "holds"] and process.pid != os.getpid():
         process.kill()
 """
+LISTENING = "print(open('/proc/net/unix').read().count('/api1.sock'))"
 RECEIVED = """
 from pathlib import Path
 print(sum(int((each / "statistics/rx_packets").read_text()) for each in Path("/sys/class/net").glob("[bf]*")))
@@ -62,7 +65,9 @@ def test_a_script_in_the_notebook_has_a_lab_at_l4_and_at_l7(project, seen):
     assert (seen["lab"], seen["vip"]) == ("<Lab default: l4 on docker>", f"{project.subnets['front']}.10")
     each = [[name, 1] for name in ("api1", "api2", "images1", "images2")]
     assert (seen["l4"], seen["l4 again"]) == (each, each)
-    assert seen["l7"] == seen["envoy"] == [["api1", 2], ["api2", 2]]
+    assert seen["l7"] == [["api1", 2], ["api2", 2]]
+    assert {name for name, _ in seen["envoy"]} <= {"api1", "api2"}  # a round for each of its threads
+    assert sum(times for _, times in seen["envoy"]) == 4
     four = {"alice": 4, "bob": 0, "lb:front": 4, "lb:back": 4, "api1": 1, "api2": 1, "images1": 1, "images2": 1}
     assert seen["l4 connections"] == four
     assert (seen["l7 connections"]["alice"], seen["l7 connections"]["lb:back"]) == (5, 5)
@@ -110,10 +115,23 @@ def test_it_is_up_already(project):
 def test_a_host_that_was_started_again_listens_once_it_is_wired(project):
     project.compose("restart", "--timeout", "3", "api1")
     time.sleep(1)
-    assert project.run("api1", "import os; print(os.listdir('/run/labkit'))", user="lab") == "[]\n"
+    assert project.run("api1", LISTENING) == "0\n"
     project.compose("up", "--detach")
     project.await_health("api1")
     assert project.run("notebook", ATTACH) == "200\n"
+
+
+def test_started_again_as_a_whole_it_is_a_lab_again(project):
+    project.compose("restart", "--timeout", "3")
+    project.compose("up", "--detach")
+    project.await_health("notebook")
+    assert project.run("notebook", ATTACH) == "200\n"
+
+
+def test_a_host_sees_no_socket_of_another(project):
+    assert project.run("alice", "import os; print(os.listdir('/dev/shm'))") == "[]\n"
+    names = sorted(f"{node.name}.sock" for node in default().nodes)
+    assert project.run("notebook", f"import os; print(sorted(os.listdir('{USUAL}')))") == f"{names}\n"
 
 
 def test_the_notebook_wants_its_token(project):

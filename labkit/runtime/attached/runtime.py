@@ -1,8 +1,8 @@
 """`AttachedRuntime`: the owner's side of a lab whose containers somebody else started.
 
-Each host listens for an owner on a Unix socket, ``agent.sock`` in a folder of the host's name; the environment variable
-``LABKIT_AGENTS`` names the folder that holds these. One owner at a time has the lab, and when it goes, whichever way,
-each host ends what it began there and is as new (`labkit.runtime.container.listen`). The containers stay.
+Each host listens for an owner on a Unix socket, ``NAME.sock`` in the folder that the environment variable
+``LABKIT_AGENTS`` names. One owner at a time has the lab, and when it goes, whichever way, each host ends what it began
+there and is as new (`labkit.runtime.container.listen`). The containers stay.
 """
 
 import contextlib
@@ -21,8 +21,8 @@ from labkit.topology import Topology
 
 from .place import placed
 
-USUAL = Path("/run/labkit/agents")
-SOCKET = "agent.sock"
+USUAL = Path("/dev/shm/labkit")
+SUFFIX = ".sock"
 _READY_SECONDS = 30.0  # for containers that are still starting
 _BUSY_SECONDS = 5.0  # for an owner that is just leaving
 _CONNECT_SECONDS = 1.0
@@ -96,7 +96,7 @@ class AttachedRuntime(Apart[AttachedNode]):
 
     def _look_for(self, names: Iterable[str], topology: Topology) -> None:
         try:
-            there = sorted(entry.name for entry in self._agents.iterdir() if entry.is_dir())
+            there = sorted(entry.stem for entry in self._agents.iterdir() if entry.suffix == SUFFIX)
         except OSError as error:
             raise RuntimeUnavailable(
                 f"There is no lab to attach to: {self._agents}: {error.strerror}. It is in the notebook's container "
@@ -141,7 +141,7 @@ class AttachedRuntime(Apart[AttachedNode]):
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             connection.settimeout(_CONNECT_SECONDS)
-            connection.connect(str(self._agents / name / SOCKET))
+            connection.connect(str(self._agents / f"{name}{SUFFIX}"))
         except OSError:
             connection.close()
             return None

@@ -1,4 +1,4 @@
-"""Makes a container a host of a lab: ``python -m labkit.runtime.container [--socket PATH]``, begun as root.
+"""Makes a container a host of a lab: ``python -m labkit.runtime.container [--door NAME]``, begun as root.
 
 Writes the files that name other hosts, then becomes the user ``lab``, who keeps the host's rights and no others, and
 serves the agent (`serve`).

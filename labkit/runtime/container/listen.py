@@ -1,4 +1,4 @@
-"""`Listener`: serves the owners that connect to a Unix socket, one at a time.
+"""`Listener`: serves the owners that connect to its Unix socket, one at a time. The socket is handed in (`handing`).
 
 Each owner is served by a process of its own. When that has ended, so does all that the owner had begun, whatever has
 become of its parents, and the host is made as new (`renewal`): only then the next owner is served. Others are told
@@ -20,54 +20,58 @@ from typing import NoReturn
 from labkit.runtime.agent.serve import Agent
 from labkit.runtime.wire import Kind, frame, pack
 
+from .handing import Door
 from .renewal import Renewal
 
-_BACKLOG = 128
 _PR_SET_CHILD_SUBREAPER = 36
-_NETWORK_LATE = 10.0
-_PAUSE = 0.05
+_LATE = 10.0  # seconds without a socket after which it says what it waits for
 
 
 class Listener:
-    """Serves owners at *path*, in the host called *node*; each is told *greeting* first.
+    """Serves owners in the host called *node*, on the socket that comes through *door*; each is told *greeting* first.
 
     silence: seconds after which who has said nothing is no owner.
     """
 
-    def __init__(self, path: Path, node: str, greeting: bytes, renewal: Renewal, silence: float) -> None:
-        self._path = path
+    def __init__(self, door: Door, node: str, greeting: bytes, renewal: Renewal, silence: float) -> None:
+        self._door = door
         self._node = node
         self._greeting = greeting
         self._renewal = renewal
         self._silence = silence
+        self._listening: socket.socket | None = None
         self._serving: tuple[int, int] | None = None  # process id of who serves the owner, and its pidfd
 
     def serve(self) -> NoReturn:
-        """Until SIGTERM; then everything that was begun here ends too. It listens once the host has its network."""
+        """Until SIGTERM; then everything that was begun here ends too."""
         signal.signal(signal.SIGTERM, _leave)
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)  # who loses its parent becomes a child of this one
-        self._path.unlink(missing_ok=True)
         try:
-            self._await_network()
             self._renewal.names()
-            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
-                listener.bind(str(self._path))
-                self._path.chmod(0o600)
-                listener.listen(_BACKLOG)
-                while True:
-                    self._turn(listener)
+            if not select.select([self._door], [], [], _LATE)[0]:
+                print(f"labkit: {self._node} waits for its network: run its wiring, with Compose: up -d", flush=True)
+            while True:
+                self._turn()
         finally:
-            self._path.unlink(missing_ok=True)
             end_descendants()
 
-    def _turn(self, listener: socket.socket) -> None:
-        waited = [listener.fileno(), *([self._serving[1]] if self._serving else [])]
-        ready, _, _ = select.select(waited, [], [])
+    def _turn(self) -> None:
+        waited = [self._door, self._listening, self._serving and self._serving[1]]
+        ready, _, _ = select.select([each for each in waited if each is not None], [], [])
         if self._serving and self._serving[1] in ready:
             self._owner_gone(*self._serving)
-        elif ready:
+        elif self._door in ready:
+            self._move(self._door.take())
+        elif self._listening:
             with contextlib.suppress(OSError):  # it has gone already
-                self._meet(listener)
+                self._meet(self._listening)
+
+    def _move(self, listening: socket.socket | None) -> None:
+        """From now on owners are met at *listening*. Who is served stays so."""
+        if listening:
+            if self._listening:
+                self._listening.close()
+            self._listening = listening
 
     def _meet(self, listener: socket.socket) -> None:
         owner, _ = listener.accept()
@@ -78,6 +82,7 @@ class Listener:
             pid = os.fork()
             if pid == 0:
                 listener.close()
+                self._door.close()
                 self._serve(owner)
             self._serving = pid, os.pidfd_open(pid)
 
@@ -103,14 +108,6 @@ class Listener:
         end_descendants()
         self._renewal.carry_out()
         self._serving = None
-
-    def _await_network(self) -> None:
-        late = time.monotonic() + _NETWORK_LATE
-        while not self._renewal.wired():
-            if time.monotonic() > late:
-                late = float("inf")
-                print(f"labkit: {self._node} waits for its network: run its wiring, with Compose: up -d", flush=True)
-            time.sleep(_PAUSE)
 
 
 def end_descendants() -> None:

@@ -12,9 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from .wired import wired
-
-_WIRE_ANEW = ["-m", "labkit.runtime.container.wire", "anew"]  # in a process of its own, for all that it imports
+_WIRE_ANEW = ["-m", "labkit.runtime.container.wire", "--anew"]  # in a process of its own, for all that it imports
 _SECONDS = 20.0
 
 
@@ -29,10 +27,6 @@ class Renewal:
         self._hosts = hosts
         self._scratch = scratch
         self._network = network
-
-    def wired(self) -> bool:
-        """Whether the host has its network, or is to go without."""
-        return not self._network or wired(self._order["network"])
 
     def names(self) -> None:
         """Its file of names as at the beginning."""

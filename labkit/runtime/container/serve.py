@@ -1,6 +1,7 @@
 """Serves the agent of a container: to whoever is attached to its standard streams, or to one owner after another.
 
-``--socket PATH``: it listens there for owners (`listen`). Each owner is greeted with what the container is.
+``--door NAME``: there it is handed a socket to listen on for owners (`listen`). Each owner is greeted with what the
+container is.
 """
 
 import argparse
@@ -15,6 +16,7 @@ from labkit.runtime.agent.serve import Agent
 from labkit.runtime.wire import Kind, frame, pack
 from labkit.version import VERSION
 
+from .handing import Door
 from .listen import Listener
 from .order import find
 from .renewal import Renewal
@@ -46,19 +48,19 @@ class StandardStreams:
 
 
 def main() -> None:
-    """Until the owner is gone; with --socket until it is told to end."""
+    """Until the owner is gone; with --door until it is told to end."""
     parser = argparse.ArgumentParser("labkit.runtime.container")
-    parser.add_argument("--socket", type=Path, help="where to listen for owners")
+    parser.add_argument("--door", help="where it is handed a socket to listen on for owners")
     parser.add_argument("--hosts", type=Path, help="the host's own file of names")
     parser.add_argument("--scratch", type=Path, help="the host's own folder for what owners leave behind")
-    parser.add_argument("--network", action="store_true", help="it has a network of its own, which somebody wires")
+    parser.add_argument("--network", action="store_true", help="it has a network of its own, which its wiring gives it")
     parser.add_argument("--silence", type=float, default=15.0, help="seconds in which an owner has to say something")
     asked, order = parser.parse_args(), find()
     set_name(order["name"])
     hello = greeting(order, asked.hosts)
-    if asked.socket:
+    if asked.door:
         renewal = Renewal(order, asked.hosts, asked.scratch, asked.network)
-        Listener(asked.socket, order["name"], hello, renewal, asked.silence).serve()
+        Listener(Door(asked.door), order["name"], hello, renewal, asked.silence).serve()
     owner = StandardStreams()
     owner.sendall(hello)
     Agent(owner, order["name"]).serve()

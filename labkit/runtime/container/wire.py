@@ -2,39 +2,50 @@
 
 The engine has put interfaces there, with the addresses that the topology wants and names of its own. They get the
 host's names, hardware addresses and routes; the rules by which the engine answers name queries are taken away. A
-container that was wired before stays as it is, unless it is told ``anew``: then everything that was added to its
+container that was wired before stays as it is, unless it is told ``--anew``: then everything that was added to its
 network is gone, and what the kernel knew of its connections.
+
+``--agents FOLDER --door NAME``: a socket for its owners is made in that folder, and handed in at that door (`handing`).
 """
 
+import argparse
 import errno
 import socket
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from labkit.errors import LabError, RuntimeUnavailable
 from labkit.runtime.network.configure import configure, there_already
 from labkit.runtime.network.netlink import IPRoute, NetlinkError
 
+from .handing import hand
 from .order import find
 from .wired import MARK, wired
 
-ANEW = "anew"
 _TAKEN = "\0labkit wiring"  # unix(7): an abstract socket address belongs to the network namespace
 _PATIENCE, _PAUSE = 30.0, 0.02
 
 
-def main(*asked: str) -> None:
+def main() -> None:
     """Carry out the order of this container."""
+    parser = argparse.ArgumentParser("labkit.runtime.container.wire")
+    parser.add_argument("--anew", action="store_true", help="as if nobody had been there")
+    parser.add_argument("--agents", type=Path, help="where owners look for the sockets of hosts")
+    parser.add_argument("--door", help="where the host takes its socket")
+    asked = parser.parse_args()
     try:
         node = find()["network"]
         with alone():
-            if asked == (ANEW,):
+            if asked.anew:
                 wire_anew(node)
             else:
                 wire(node)
+            if asked.agents:
+                hand(asked.door, asked.agents / f"{node['name']}.sock")
     except (LabError, NetlinkError) as error:
         sys.exit(f"labkit: the network of this container cannot be set: {error}")
 
@@ -124,4 +135,4 @@ def _forget_connections() -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

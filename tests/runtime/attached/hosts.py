@@ -1,14 +1,14 @@
-"""Hosts without containers: what runs in one, as plain processes, each with a folder of its own."""
+"""Hosts without containers: what runs in one, as plain processes, with their sockets in one folder."""
 
 import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from labkit.runtime.container.handing import hand
 from labkit.runtime.container.order import ORDER, orders
 from labkit.topology import Topology
 
@@ -16,7 +16,7 @@ SECONDS = 20
 
 
 class Hosts:
-    """The hosts of *topology*, each in ``folder/NAME``: agent.sock, hosts (its file of names), scratch."""
+    """The hosts of *topology*: ``folder/NAME.sock``, and in ``folder/NAME`` hosts (its file of names), scratch, log."""
 
     def __init__(self, folder: Path, topology: Topology) -> None:
         self.folder = folder
@@ -26,24 +26,27 @@ class Hosts:
             (folder / name / "scratch").mkdir(parents=True)
 
     def start(self, *names: str, silence: float | None = None, network: bool = False) -> None:
-        """Start those called so, or all; they listen soon. silence, network: as `serve` is told."""
+        """Start those called so, or all; they are behind their `door`. silence, network: as `serve` is told."""
         for name in names or self._orders:
             own = self.folder / name
             environment = os.environ | {ORDER: json.dumps(self._orders[name])}
-            command = [sys.executable, "-m", "labkit.runtime.container.serve", "--socket", str(own / "agent.sock")]
+            command = [sys.executable, "-m", "labkit.runtime.container.serve", "--door", self.door(name)]
             command += ["--hosts", str(own / "hosts"), "--scratch", str(own / "scratch")]
             command += ["--silence", str(silence)] if silence else []
             command += ["--network"] if network else []
             with (own / "log").open("ab") as log:
                 self.processes[name] = subprocess.Popen(command, env=environment, stderr=log)
 
-    def wait(self) -> None:
-        """Until all that were started listen."""
-        deadline = time.monotonic() + SECONDS
-        for name in self.processes:
-            while not listens(self.folder / name / "agent.sock"):
-                assert time.monotonic() < deadline, self.log(name)
-                time.sleep(0.02)
+    def listen(self, *names: str) -> None:
+        """Have those called so, or all that were started, listen, as their wiring does."""
+        for name in names or self.processes:
+            hand(self.door(name), self.socket(name), SECONDS)
+
+    def door(self, name: str) -> str:
+        return f"{self.folder}/{name}"
+
+    def socket(self, name: str) -> Path:
+        return self.folder / f"{name}.sock"
 
     def log(self, name: str) -> str:
         return (self.folder / name / "log").read_text()
@@ -53,12 +56,6 @@ class Hosts:
         for process in self.processes.values():
             process.terminate()
         return [process.wait(10) for process in self.processes.values()]
-
-
-def listens(path: Path) -> bool:
-    """Whether a socket at *path* does: a look from outside, as the image's health check has."""
-    sockets = (line.split() for line in Path("/proc/net/unix").read_text().splitlines())
-    return any(fields[3] == "00010000" and fields[-1] == str(path) for fields in sockets)
 
 
 @contextmanager

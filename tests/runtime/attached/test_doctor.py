@@ -13,7 +13,7 @@ from tests.runtime.attached.hosts import hosts
 def there(folder, monkeypatch):
     with hosts(folder, default()) as made:
         made.start()
-        made.wait()
+        made.listen()
         monkeypatch.setenv(AGENTS, str(folder))
         yield made
 

@@ -2,8 +2,10 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -35,7 +37,7 @@ time.sleep(60)
 def there(folder):
     with hosts(folder, SMALL) as made:
         made.start()
-        made.wait()
+        made.listen()
         yield made
 
 
@@ -103,11 +105,15 @@ def test_the_next_owner_finds_the_hosts_as_new(there):
 
 def test_hosts_that_are_still_starting_are_waited_for(folder):
     with hosts(folder, SMALL) as made:
-        made.start("lb", "client1")
-        made.wait()
-        runtime = AttachedRuntime(folder)
-        made.start("api1", "images1")  # which takes them a moment
-        runtime.start(SMALL)
+        made.start()
+        made.listen()
+        made.processes["images1"].kill()
+        made.processes["images1"].wait(5)
+        made.start("images1")
+        wiring = threading.Timer(1.0, made.listen, ["images1"])
+        wiring.start()
+        runtime = attach(folder)
+        wiring.join()
         assert runtime.nodes["images1"].call(JOBS + "sleep", 0) == "slept"
         runtime.stop()
 
@@ -125,12 +131,13 @@ def test_a_lab_is_gone_without_one_of_its_hosts_and_can_be_had_again_with_it(the
         attach(there.folder, ready=1)
     runtime.stop()
     there.start("images1")
+    there.listen("images1")
     attach(there.folder).stop()
 
 
 def test_where_nobody_listens_it_says_who_and_what_to_do(folder):
     for node in SMALL.nodes:
-        (folder / node.name).mkdir()
+        (folder / f"{node.name}.sock").touch()
     with pytest.raises(RuntimeUnavailable, match=r"from lb \(in .*`docker compose up -d` starts what is missing"):
         attach(folder, ready=0.2)
 
@@ -151,6 +158,7 @@ def test_it_lives_where_its_hosts_do(folder):
     there = without_ipv6(moved(SMALL, {"front": IPv4Network("10.8.0.0/16")}))
     with hosts(folder, there) as made:
         made.start()
+        made.listen()
         runtime = AttachedRuntime(folder)
         assert runtime.start(SMALL) == there
         runtime.stop()
@@ -159,6 +167,7 @@ def test_it_lives_where_its_hosts_do(folder):
 def test_another_labkit_in_the_hosts_is_refused(folder, monkeypatch):
     with hosts(folder, SMALL) as made:
         made.start()
+        made.listen()
         monkeypatch.setattr("labkit.runtime.greeted.VERSION", "9.9")
         with pytest.raises(
             RuntimeUnavailable, match=r"The image of lb holds labkit .*, and this is 9\.9: build it anew"
@@ -209,7 +218,8 @@ def test_hosts_that_are_told_to_end_take_along_what_runs_in_them(there):
     there.processes["api1"].send_signal(signal.SIGTERM)
     assert there.processes["api1"].wait(5) == 0
     assert [pid for pid in inner if Path(f"/proc/{pid}").exists()] == []
-    assert not (there.folder / "api1/agent.sock").exists()
+    with socket.socket(socket.AF_UNIX) as sock, pytest.raises(ConnectionRefusedError):
+        sock.connect(str(there.socket("api1")))
     runtime.stop()
 
 

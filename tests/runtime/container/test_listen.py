@@ -26,7 +26,7 @@ JOBS = "tests.runtime.jobs:"
 def api1(folder) -> Iterator[Hosts]:
     with hosts(folder, sized(backends=2, clients=1)) as made:
         made.start("api1")
-        made.wait()
+        made.listen()
         yield made
 
 
@@ -34,7 +34,7 @@ def api1(folder) -> Iterator[Hosts]:
 def connected(there: Hosts) -> Iterator[socket.socket]:
     with socket.socket(socket.AF_UNIX) as sock:
         sock.settimeout(20)
-        sock.connect(str(there.folder / "api1/agent.sock"))
+        sock.connect(str(there.socket("api1")))
         yield sock
 
 
@@ -75,10 +75,6 @@ def test_an_owner_is_told_what_the_host_is(api1):
     assert (told["node"], told["rights"], told["hosts"]) == ("api1", ["net_raw"], str(api1.folder / "api1/hosts"))
     assert told["python"] == f"{sys.version_info.major}.{sys.version_info.minor}"
     assert [interface["addresses"][0] for interface in told["network"]["interfaces"]] == [["10.2.0.11", 16]]
-
-
-def test_the_socket_is_for_its_user_alone(api1):
-    assert (api1.folder / "api1/agent.sock").stat().st_mode & 0o777 == 0o600
 
 
 def test_who_comes_second_is_told_so_and_who_came_first_is_served_on(api1):
@@ -127,7 +123,7 @@ def test_who_hangs_up_before_the_first_word_leaves_the_host_free(api1):
 def test_who_says_nothing_does_not_keep_the_host(folder):
     with hosts(folder, sized(backends=2, clients=1)) as made:
         made.start("api1", silence=0.3)
-        made.wait()
+        made.listen()
         with connected(made) as sock:
             hello(sock)
             began = time.monotonic()
@@ -154,24 +150,37 @@ def test_sigterm_while_an_owner_is_served_ends_the_host_and_all_in_it(api1):
         assert select.select([pidfd], [], [], 5)[0] == [pidfd]
         os.close(pidfd)
     assert [pid for pid in sleepers if Path(f"/proc/{pid}").exists()] == []
-    assert not (api1.folder / "api1/agent.sock").exists()
+    with pytest.raises(ConnectionRefusedError), connected(api1):
+        pass
 
 
 def test_a_socket_that_a_dead_host_left_is_no_hindrance(api1):
     api1.processes["api1"].kill()
     api1.processes["api1"].wait(5)
-    assert (api1.folder / "api1/agent.sock").exists()
+    assert api1.socket("api1").exists()
     with pytest.raises(ConnectionRefusedError), connected(api1):
         pass
     api1.start("api1")
-    api1.wait()
+    api1.listen()
     served(api1)
 
 
-def test_a_host_that_waits_for_its_network_does_not_listen(folder):
+def test_a_host_that_is_given_another_socket_listens_there_and_who_is_served_is_served_on(api1):
+    with owned(api1) as node:
+        api1.socket("api1").rename(api1.folder / "old.sock")
+        api1.listen()
+        assert node.call(JOBS + "sleep", 0) == "slept"
+        with connected(api1) as second:
+            assert "refused" in hello(second)
+        with socket.socket(socket.AF_UNIX) as sock, pytest.raises(ConnectionRefusedError):
+            sock.connect(str(api1.folder / "old.sock"))
+    served(api1)
+
+
+def test_a_host_that_is_given_nothing_can_be_ended(folder):
     with hosts(folder, sized(backends=2, clients=1)) as made:
-        made.start("api1", network=True)  # that has no interface "back" here
+        made.start("api1")
         time.sleep(1)
-        assert not (folder / "api1/agent.sock").exists()
+        assert list(folder.glob("*.sock")) == []
         made.processes["api1"].terminate()
         assert made.processes["api1"].wait(5) == 0

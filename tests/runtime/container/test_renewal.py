@@ -31,8 +31,3 @@ def test_what_cannot_be_given_back_is_told_and_the_rest_is(tmp_path, capsys):
     Renewal(ALICE, tmp_path / "no" / "hosts", tmp_path, network=True).carry_out()  # alice may not change her network
     assert capsys.readouterr().err.startswith("labkit: the file of names could not be made as new: [Errno 2] No such")
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_host_without_a_network_of_its_own_is_not_waited_for():
-    assert Renewal(LB, None, None, network=False).wired()
-    assert not Renewal(LB, None, None, network=True).wired()
