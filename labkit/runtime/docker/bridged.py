@@ -44,9 +44,15 @@ def _carry(far: socket.socket, secure: ssl.SSLSocket) -> None:
                 outward += data
             moved = _sent(far, inward) + _sent(secure, outward)
             if not moved and not (secure.pending() and not inward):
-                reading = [*([secure] if not inward else []), *([far] if not outward else [])]
-                writing = [*([far] if inward else []), *([secure] if outward else [])]
-                select.select(reading, writing, [])
+                ready = select.poll()  # and not select, which knows 1,024 descriptors
+                for sock, wanted in ((secure, _events(not inward, outward)), (far, _events(not outward, inward))):
+                    if wanted:
+                        ready.register(sock, wanted)
+                ready.poll()
+
+
+def _events(reading: object, writing: object) -> int:
+    return (select.POLLIN if reading else 0) | (select.POLLOUT if writing else 0)
 
 
 @contextlib.contextmanager

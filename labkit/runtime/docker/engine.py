@@ -18,7 +18,8 @@ from docker.context.config import get_current_context_name
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.types import IPAMConfig, IPAMPool
 from docker.utils import kwargs_from_env
-from requests.exceptions import RequestException
+from requests.exceptions import ReadTimeout, RequestException
+from urllib3.exceptions import ReadTimeoutError
 
 from labkit.errors import RuntimeUnavailable
 
@@ -245,6 +246,9 @@ def _speaking(doing: str) -> Iterator[None]:
     except (DockerException, RequestException, ValueError) as error:  # ValueError: of an address that is none
         if isinstance(error, APIError):
             text = f"The Docker engine refuses to {doing}: {error.explanation or error}."
+            raise RuntimeUnavailable(text) from error
+        if isinstance(error, ReadTimeout) or any(isinstance(each, ReadTimeoutError) for each in error.args):
+            text = f"The Docker engine gave no answer in time, asked to {doing}. Is its machine busy? Call it again."
             raise RuntimeUnavailable(text) from error
         raise RuntimeUnavailable(
             f"No Docker engine answers, asked to {doing} ({_reason(error)}). Start Docker, or set DOCKER_HOST; this "

@@ -2,12 +2,14 @@
 
 import hashlib
 import json
+import secrets
 from pathlib import Path
 
 import pytest
 
 from labkit import Lab
 from labkit.errors import RuntimeUnavailable
+from labkit.runtime.docker import image
 from labkit.runtime.docker.engine import Engine
 from labkit.topology import sized
 
@@ -99,4 +101,18 @@ def docker_networks():
     yield engine, spec
     assert engine.remove_network(spec["name"])
     assert engine.remove_network(spec["name"]), "it is gone already"
+    engine.close()
+
+
+@pytest.mark.needs("docker")
+def test_what_does_not_end_in_time_is_no_missing_engine():
+    engine = Engine()
+    spec = {
+        "name": f"labkit-test-{secrets.token_hex(4)}",
+        "command": ["sleep", "60"],
+        **{name: {} for name in ("environment", "labels", "host", "more")},
+    }
+    container = engine.create(image.ensure(engine, print), spec, {})
+    with pytest.raises(RuntimeUnavailable, match=r"gave no answer in time, asked to run the container sleeper\."):
+        engine.finish(container, "sleeper", 0.5)
     engine.close()
