@@ -30,7 +30,7 @@ with Lab(runtime="netns") as lab:
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    """With an environment made by a link to a link through a link to a folder, as uv arranges them; and two secrets."""
+    """With an environment whose Python is a link to a link to a link through one to a folder; and with two secrets."""
     for folder in (".local/bin", ".local/share", "work"):
         (tmp_path / folder).mkdir(parents=True)
     (tmp_path / "work" / "secret").write_text("x")
@@ -38,8 +38,10 @@ def home(tmp_path: Path) -> Path:
     (tmp_path / ".local" / "share" / "python").symlink_to(os.path.realpath(sys.base_prefix))
     (tmp_path / ".local" / "bin" / "linked").symlink_to(f"../share/python/bin/{NAME}")
     (tmp_path / ".local" / "bin" / NAME).symlink_to("linked")
-    make = [tmp_path / ".local" / "bin" / NAME, "-m", "venv", "--without-pip", tmp_path / ".venv"]
+    make = [Path(os.path.realpath(sys.base_prefix), "bin", NAME), "-m", "venv", "--without-pip", tmp_path / ".venv"]
     subprocess.run(make, check=True, timeout=30)
+    (tmp_path / ".venv" / "bin" / NAME).unlink()
+    (tmp_path / ".venv" / "bin" / NAME).symlink_to(tmp_path / ".local" / "bin" / NAME)
     libraries = [path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]
     own = tmp_path / ".venv" / "lib" / NAME / "site-packages" / "labkit.pth"
     own.write_text("\n".join([str(ROOT), *libraries]) + "\n")
