@@ -72,6 +72,16 @@ def test_an_environment_gives_the_python_it_was_made_with(machine: Machine) -> N
     assert machine.find(LABKIT_PYTHON=str(environment / "bin" / "python")).stdout == f"{PYTHON}\n"
 
 
+def test_a_link_gives_what_it_leads_to_but_by_a_link_to_the_whole_folder(machine: Machine) -> None:
+    """uv keeps one such folder a minor version, so that environments outlive updates."""
+    managed = machine.folder / "managed"
+    managed.symlink_to(Path(PYTHON).parents[1])
+    (machine.bin / "python3").symlink_to(f"../managed/bin/{Path(PYTHON).name}")
+    assert machine.find().stdout == f"{managed}/bin/{Path(PYTHON).name}\n"
+    (machine.bin / "python3.13").symlink_to("python3")
+    assert machine.find().stdout == f"{managed}/bin/{Path(PYTHON).name}\n"
+
+
 def test_pyenv_versions(machine: Machine) -> None:
     program(machine.bin / "python3", "exit 127")
     working(machine.folder / ".pyenv" / "versions" / "3.12.9" / "bin" / "python3")

@@ -9,10 +9,21 @@ reject=""
 usable() {
     [ -n "$1" ] || return 1
     # Its own path, not a shim's nor an environment's that may go; -I so that the caller's environment changes nothing.
+    # Nor that of a link away from its library, as in ~/.local/bin: an environment made by it may not find the library
+    # (https://github.com/python/cpython/issues/106045). A link to its whole folder stays: updates change that one.
     found=$("$1" -I -c '
-import sys
+import os, sys
 if (3, 12) <= sys.version_info[:2] <= (3, 14) and sys.implementation.name == "cpython":
-    print(sys._base_executable)
+    found = path = sys._base_executable
+    library = os.path.join(sys.platlibdir, "python%d.%d" % sys.version_info[:2], "os.py")
+    for _ in range(40):
+        if os.path.isfile(os.path.join(os.path.dirname(os.path.dirname(path)), library)):
+            found = path
+            break
+        if not os.path.islink(path):
+            break
+        path = os.path.normpath(os.path.join(os.path.dirname(path), os.readlink(path)))
+    print(found)
 ' 2>/dev/null) && [ -n "$found" ] || return 1
     if ! "$found" -I -c 'import ensurepip, ssl, venv' 2>/dev/null; then
         reject="$found lacks venv or ssl; on Debian or Ubuntu: apt-get install python3-venv"

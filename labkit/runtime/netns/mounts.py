@@ -1,14 +1,15 @@
 """What the nodes see of the file system: neither the user's home nor the host's /run, /tmp and devices.
 
-What Python needs is put back where it was. All of it is read-only, but for scratch folders of the lab's own,
-which end with it, and for what is exposed on purpose. One view for the whole lab, made by its init.
+What Python needs is put back where it was, and so are the symbolic links that lead to it. All of it is read-only, but
+for scratch folders of the lab's own, which end with it, and for what is exposed on purpose. One view for the whole lab,
+made by its init.
 """
 
 import contextlib
 import os
 import pwd
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from .process import MS_BIND, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_PRIVATE, MS_REC, mount, set_read_only
@@ -36,7 +37,7 @@ def python_folders() -> list[str]:
     """What this Python needs to run and to import labkit: its prefixes, library folders, and our package."""
     package = str(Path(__file__).parents[2])
     libraries = [path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]
-    return [sys.prefix, sys.base_prefix, sys.exec_prefix, *libraries, package]
+    return [sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix, *libraries, package]
 
 
 def exposed_folders(text: str) -> list[str]:
@@ -49,6 +50,29 @@ def kept_folders(hidden: Sequence[str], needed: Iterable[str]) -> list[str]:
     real = {os.path.realpath(path) for path in needed if path and Path(path).is_dir()}
     covered = sorted(path for path in real if any(_within(path, cover) and path != cover for cover in hidden))
     return [path for path in covered if not any(_within(path, other) for other in covered if other != path)]
+
+
+def steps_to(paths: Iterable[str], hidden: Sequence[str]) -> dict[str, str]:
+    """What leads to *paths* inside *hidden*: symbolic links with their targets; folders before a ``..``, with none."""
+    steps = [step for path in paths if path and Path(path).exists() for step in _steps(path)]
+    return {place: target for place, target in steps if any(_within(place, cover) for cover in hidden)}
+
+
+def _steps(path: str) -> Iterator[tuple[str, str]]:
+    """Those of one absolute path, each in its real folder, in the order in which the kernel follows them."""
+    here, names = "/", [*reversed(Path(path).parts)]
+    while names:
+        name = names.pop()
+        place = os.path.join(here, name)  # "/", with which an absolute target begins, is the root again
+        if name == "..":
+            yield here, ""
+            here = os.path.dirname(here)
+        elif Path(place).is_symlink():
+            target = os.readlink(place)
+            yield place, target
+            names += reversed(Path(target).parts)
+        else:
+            here = place
 
 
 def detach() -> None:
@@ -64,7 +88,8 @@ def make_proc() -> None:
 def make_view(hidden: Sequence[str], kept: Sequence[str], writable: Sequence[str] = ()) -> None:
     """Once detached: cover *hidden*, put *kept* back, let only *writable* be written to."""
     back = [(path, os.open(path, os.O_PATH | os.O_CLOEXEC)) for path in (*kept, *writable)]
-    links = _symlinked_prefixes(hidden)
+    base = getattr(sys, "_base_executable", "")  # where an environment's was made from
+    steps = steps_to((sys.executable, base, *python_folders()), hidden)
     _make_devices()
     for path in hidden:
         mount("labkit", path, "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777,size=256m")
@@ -72,15 +97,22 @@ def make_view(hidden: Sequence[str], kept: Sequence[str], writable: Sequence[str
         Path(path).mkdir(parents=True, exist_ok=True)
         mount(f"/proc/self/fd/{descriptor}", path, flags=MS_BIND | MS_REC)
         os.close(descriptor)
-    for link, target in links:
-        if not Path(link).exists():
-            Path(link).parent.mkdir(parents=True, exist_ok=True)
-            Path(link).symlink_to(target)
+    for place, target in steps.items():
+        if not os.path.lexists(place):
+            _make_step(Path(place), target)
     set_read_only("/", True)
     for path in ("/proc", *hidden, *writable):
         set_read_only(path, False)
     for path in kept:
         set_read_only(path, True)
+
+
+def _make_step(place: Path, target: str) -> None:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    if target:
+        place.symlink_to(target)
+    else:
+        place.mkdir()
 
 
 def _make_devices() -> None:
@@ -106,16 +138,6 @@ def cover_file(path: str, text: str, scratch: Path) -> None:
         stand_in = scratch / Path(path).name
         stand_in.write_text(text)
         mount(str(stand_in), os.path.realpath(path), flags=MS_BIND)
-
-
-def _symlinked_prefixes(hidden: Sequence[str]) -> list[tuple[str, str]]:
-    """Prefixes that Python names by a symbolic link inside a hidden folder: link -> real path."""
-    named = {path: os.path.realpath(path) for path in python_folders()}
-    return [
-        (path, real)
-        for path, real in named.items()
-        if path != real and Path(path).is_symlink() and any(_within(path, cover) for cover in hidden)
-    ]
 
 
 def _within(path: str, folder: str) -> bool:

@@ -10,7 +10,7 @@ import pytest
 
 from labkit.errors import LabNotRunning, RuntimeUnavailable
 from labkit.runtime import candidates
-from labkit.runtime.netns.mounts import hidden_folders
+from labkit.runtime.netns.mounts import hidden_folders, steps_to
 from labkit.runtime.netns.runtime import NetnsRuntime
 from labkit.topology import default
 
@@ -81,14 +81,18 @@ def test_there_is_no_way_out(runtime, address):
 
 def test_the_users_home_and_the_hosts_scratch_are_hidden(runtime, tmp_path):
     (tmp_path / "secret").write_text("x")
-    seen = runtime.nodes["alice"].call(INSIDE + "listing", ["/tmp", "/run", str(Path.home()), str(tmp_path)])
-    shown = (sys.prefix, str(Path(__file__).parents[3]))  # Python and the tests; in /tmp if the repository is
-    leading = {Path(path).parts[2] for path in shown if Path(path).parts[1] == "tmp"}
-    assert set(seen["/tmp"]) <= leading
+    home = os.path.realpath(Path.home())
+    seen = runtime.nodes["alice"].call(INSIDE + "listing", ["/tmp", "/run", home, str(tmp_path)])
+    shown = (sys.prefix, sys.base_prefix, str(Path(__file__).parents[3]))  # Python and the tests, wherever they are
+    places = {*map(os.path.realpath, shown), *steps_to((sys.executable, *shown), ["/"])}
+    leading = {
+        folder: {Path(place).relative_to(folder).parts[0] for place in places if Path(place).is_relative_to(folder)}
+        for folder in ("/tmp", home)
+    }
+    assert set(seen["/tmp"]) <= leading["/tmp"]
     assert seen["/run"] == ["labkit"]
     assert seen[str(tmp_path)] is None
-    own = set(os.listdir(Path.home()))
-    assert len(set(seen[str(Path.home())]) & own) <= 1  # at most the folder that leads to Python
+    assert set(seen[home]) & set(os.listdir(home)) <= leading[home]
 
 
 def test_nobody_in_a_host_can_uncover_what_is_hidden(runtime):
