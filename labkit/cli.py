@@ -45,7 +45,12 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     demo = _command(commands, "demo", _demo, "boot a lab, send 40 requests at L4 and 40 at L7, show the proof")
-    demo.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
+    demo.add_argument(
+        "--json",
+        type=Path,
+        metavar="FILE",
+        help="write the figures there too: the same in every run but for times, paths and the runtime",
+    )
     demo.add_argument(
         "--runtime", default="auto", metavar="R", help="where hosts live: auto (the default), netns or docker"
     )

@@ -64,7 +64,10 @@ def test_demo_figures(demo: Any) -> None:
     assert "http.target" in l7["balancer_reads"]
     for mode in (l4, l7):
         assert {counts["dropped"] for counts in mode["loss"].values()} == {0}
-        assert mode["loss"].keys() == everywhere.keys()
+        # Two SYNs in each connection, and the beginnings of a request and of a reply.
+        assert {vantage: counts["captured"] for vantage, counts in mode["loss"].items()} == {
+            vantage: 4 * count for vantage, count in everywhere.items()
+        }
 
 
 @pytest.mark.needs("netns")
@@ -81,8 +84,7 @@ def test_demo_leaves_what_it_says(demo: Any) -> None:
     assert "<script" not in report
     for mode in ("l4", "l7"):
         loaded = Capture.load(out / f"{mode}.pcapng")
-        kept = {row.vantage: row.captured for row in loaded.loss().itertuples()}
-        assert kept == {vantage: counts["captured"] for vantage, counts in demo.modes[mode]["loss"].items()}
+        assert f"{loaded.loss()['captured'].sum():,} packets captured, 0 dropped" in demo.output
 
 
 @pytest.mark.needs("netns")

@@ -97,10 +97,9 @@ def _sees_balancer(mode: ModeFigures, topology: Topology) -> tuple[bool, str]:
 
 
 def _lossless(mode: ModeFigures, topology: Topology) -> tuple[bool, str]:
-    captured = sum(counts["captured"] or 0 for counts in mode.loss.values())
     unknown = [vantage for vantage in topology.vantages if mode.loss.get(vantage, {}).get("dropped") is None]
     dropped = sum(counts["dropped"] or 0 for counts in mode.loss.values())
-    found = f"{captured:,} packets captured, {dropped:,} dropped"
+    found = f"{mode.all_captured:,} packets captured, {dropped:,} dropped"
     return dropped == 0 and not unknown, found + (f"; not known at {', '.join(unknown)}" if unknown else "")
 
 

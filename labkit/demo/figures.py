@@ -40,7 +40,14 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class ModeFigures:
-    """The figures of one mode. The names are those of the JSON, as far as they are in it."""
+    """The figures of one mode. The names are those of the JSON, as far as they are in it.
+
+    loss: per vantage point. captured: of the packets that the requests cannot do without, how many were captured there:
+    in each TCP connection every side's SYN and the first packet of its data, each counted once. That is the same in
+    every run and on every runtime. How many packets there are besides is not: address resolution, acknowledgements,
+    pieces of data and repeats are as time and the kernel will; a connection may end after its capture. dropped: packets
+    of any kind that the kernel did not hand over; None where the recording does not say.
+    """
 
     requests: int
     answered: int
@@ -51,7 +58,8 @@ class ModeFigures:
     balancer_reads: Sequence[str]
     loss: Mapping[str, Mapping[str, int | None]]
     routes: Mapping[str, Mapping[str, int]]
-    # What the claims are judged by besides:
+    # What the claims are judged by and tell besides:
+    all_captured: int  # packets of every kind, at all vantage points together
     answers: Sequence[Answer]
     packets: int  # distinct TCP packets, wherever seen
     packets_through: int  # of these, seen at all of client, lb front, lb back and backend
@@ -61,7 +69,7 @@ class ModeFigures:
     same_sequence: int  # of these, pairs that begin with the same sequence number
 
     def as_json(self) -> dict[str, Any]:
-        """The part that ``--json`` writes; routes only where the balancer routed by rules."""
+        """The part that ``--json`` writes, in every run the same; routes only where the balancer routed by rules."""
         told = {
             "requests": self.requests,
             "answered": self.answered,
@@ -86,6 +94,7 @@ class Figures:
     captures: Mapping[str, str]
 
     def as_json(self) -> dict[str, Any]:
+        """What ``--json`` writes: the modes' figures are the same in every run and on every runtime."""
         return {
             "runtime": self.runtime,
             "ready_seconds": round(self.ready_seconds, 6),
@@ -102,7 +111,7 @@ def mode_figures(topology: Topology, answers: Sequence[Answer], capture: Evidenc
     sides = [set(seen) >= {front, back} for seen in connections["seen_at"]]
     trajectories = capture.trajectories()
     paths = trajectories[trajectories["connection"].isin(connections["connection"])]["path"]
-    exchanges = capture.exchanges()
+    exchanges, packets, lost = capture.exchanges(), capture.packets(), capture.loss()
     pairs = [pair for pair in _pairs(exchanges) if pair[0] != pair[1]]
     return ModeFigures(
         requests=len(answers),
@@ -112,15 +121,16 @@ def mode_figures(topology: Topology, answers: Sequence[Answer], capture: Evidenc
         same_connection=bool(sides) and all(sides),
         rewritten_fields=_union(change for hops in trajectories["rewritten"] for change in hops),
         balancer_reads=_union(capture.decisions()["read"]),
-        loss=_loss(capture.loss()),
+        loss=_loss(lost, _needed(packets)),
         routes=_routes(exchanges),
         answers=tuple(answers),
+        all_captured=int(lost["captured"].sum()),
         packets=len(paths),
         packets_through=sum(len(path) == 4 and {front, back} <= set(path) for path in paths),
         connections=len(connections),
         connections_through=sum(sides),
         paired=len(pairs),
-        same_sequence=_same_sequence(capture.packets(), pairs),
+        same_sequence=_same_sequence(packets, pairs),
     )
 
 
@@ -160,9 +170,19 @@ def _same_sequence(packets: Any, pairs: Iterable[tuple[int, int]]) -> int:
     return sum(first.get(front) is not None and first.get(front) == first.get(back) for front, back in pairs)
 
 
-def _loss(table: Any) -> dict[str, dict[str, int | None]]:
-    rows = zip(table["vantage"], table["captured"], table["dropped"], strict=True)
+def _needed(packets: Any) -> Counter[str]:
+    """Per vantage point: each side's SYN in each TCP connection, and the first packet of its data."""
+    tcp = _tcp(packets)
+    openings, data = tcp[tcp["flags"].str.contains("S", na=False)], tcp[tcp["payload_length"] > 0]
+    once = ["vantage", "connection", "src", "sport"]
+    return Counter(vantage for some in (openings, data) for vantage in some.drop_duplicates(once)["vantage"])
+
+
+def _loss(table: Any, captured: Mapping[str, int]) -> dict[str, dict[str, int | None]]:
     return {
-        vantage: {"captured": int(captured), "dropped": None if dropped is None or dropped != dropped else int(dropped)}
-        for vantage, captured, dropped in rows
+        vantage: {
+            "captured": captured.get(vantage, 0),
+            "dropped": None if dropped is None or dropped != dropped else int(dropped),
+        }
+        for vantage, dropped in zip(table["vantage"], table["dropped"], strict=True)
     }

@@ -13,7 +13,7 @@ from labkit.topology import default
 LAB = default()
 VANTAGES = LAB.vantages
 TARGETS = [f"/{('api', 'images')[number % 2]}/{number}" for number in range(8)]
-LOSS = {vantage: {"captured": 80, "dropped": 0} for vantage in VANTAGES}
+LOSS = {vantage: {"captured": 32, "dropped": 0} for vantage in VANTAGES}
 
 
 def answers(backends: list[str], peers: Mapping[str, str]) -> list[Answer]:
@@ -33,6 +33,7 @@ L4 = ModeFigures(
     loss=LOSS,
     routes={},
     answers=answers(["api1", "api2", "images1", "images2"] * 2, {"alice": "10.0.1.11", "bob": "10.0.1.12"}),
+    all_captured=1_234,
     packets=80,
     packets_through=80,
     connections=8,
@@ -85,8 +86,8 @@ ROUTED = "So every request reaches the pool of its path"
 ENDS = "It ends the client's connection and opens one of its own"
 UNRELATED = "Sequence numbers on both sides are unrelated"
 BALANCER = "The backend sees the balancer's address"
-DROPPED = {**LOSS, "bob": {"captured": 79, "dropped": 1}}
-UNKNOWN = {**LOSS, "bob": {"captured": 80, "dropped": None}}
+DROPPED = {**LOSS, "bob": {"captured": 31, "dropped": 1}}
+UNKNOWN = {**LOSS, "bob": {"captured": 32, "dropped": None}}
 
 
 @pytest.mark.parametrize(
@@ -113,8 +114,8 @@ UNKNOWN = {**LOSS, "bob": {"captured": 80, "dropped": None}}
             "0 of 8",
         ),
         ("l4", {"answers": [replace(each, peer="10.0.2.10") for each in L4.answers]}, CLIENT, "in 0 of 8 requests"),
-        ("l4", {"loss": DROPPED}, LOST, "639 packets captured, 1 dropped"),
-        ("l4", {"loss": UNKNOWN}, LOST, "640 packets captured, 0 dropped; not known at bob"),
+        ("l4", {"loss": DROPPED}, LOST, "1,234 packets captured, 1 dropped"),
+        ("l4", {"loss": UNKNOWN}, LOST, "1,234 packets captured, 0 dropped; not known at bob"),
         ("l7", {"answered": 0}, UNANSWERED, "0 of 8"),
         ("l7", {"balancer_reads": ("ip.dst",)}, READS, "ip.dst"),
         (
@@ -133,7 +134,7 @@ UNKNOWN = {**LOSS, "bob": {"captured": 80, "dropped": None}}
         ),
         ("l7", {"same_sequence": 1}, UNRELATED, "1 of 8 pairs begin with one number"),
         ("l7", {"answers": [replace(each, peer=None) for each in L7.answers]}, BALANCER, "in 0 of 8 requests"),
-        ("l7", {"loss": {}}, LOST, "0 packets captured, 0 dropped; not known at alice, bob, lb:front, lb:back"),
+        ("l7", {"loss": {}}, LOST, "1,234 packets captured, 0 dropped; not known at alice, bob, lb:front, lb:back"),
     ],
 )
 def test_each_claim_can_fail(mode: str, change: dict[str, Any], claim: str, found: str) -> None:
@@ -143,7 +144,7 @@ def test_each_claim_can_fail(mode: str, change: dict[str, Any], claim: str, foun
 def test_a_mode_in_which_nothing_happened_meets_almost_no_claim() -> None:
     empty = replace(
         L4, requests=0, answered=0, by_backend={}, same_connection=False, rewritten_fields=(), balancer_reads=(),
-        loss={}, answers=(), packets=0, packets_through=0, connections=0, connections_through=0,
+        loss={}, answers=(), all_captured=0, packets=0, packets_through=0, connections=0, connections_through=0,
     )  # fmt: skip
     held = {(mode, claim) for (mode, claim), (holds, _) in judged(empty, empty).items() if holds}
     assert held <= {("l4", EVEN), ("l7", ROUTED), ("l7", ENDS)}

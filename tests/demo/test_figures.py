@@ -4,6 +4,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
+import pytest
 
 from labkit.demo.figures import Answer, Figures, mode_figures
 from labkit.topology import default
@@ -22,12 +23,11 @@ def evidence(
     paths: list[tuple[int, tuple[str, ...], tuple[dict[str, Any], ...]]],
     exchanges: list[tuple[Any, ...]],
     reads: list[tuple[str, ...]],
-    opening: dict[int, int],
+    packets: pd.DataFrame,
 ) -> Any:
     per_vantage = pd.DataFrame(vantages, columns=["vantage", "connection"]).assign(proto="TCP")
     columns = ["rule", "backend", "front_connection", "back_connection"]
     loss = pd.DataFrame({"vantage": ["alice", "bob"], "captured": [7, 0], "dropped": [0, float("nan")]})
-    packets = pd.DataFrame({"connection": opening.keys(), "seq": opening.values()}).assign(proto="TCP", flags="S")
     return SimpleNamespace(
         connections=lambda per=None: connections if per is None else per_vantage,
         trajectories=lambda: pd.DataFrame(paths, columns=["connection", "path", "rewritten"]),
@@ -36,6 +36,19 @@ def evidence(
         loss=lambda: loss,
         packets=lambda: packets,
     )
+
+
+def packets(*rows: tuple[str, int, str, str, int, int], proto: str = "TCP") -> pd.DataFrame:
+    """Each (vantage, connection, sender, flags, seq, payload_length); the sender as "name:port"."""
+    ends = [dict(zip(("src", "sport"), sender.split(":"), strict=True)) for _, _, sender, *_ in rows]
+    kept = [(vantage, connection, *rest) for vantage, connection, _, *rest in rows]
+    table = pd.DataFrame(kept, columns=["vantage", "connection", "flags", "seq", "payload_length"])
+    return table.join(pd.DataFrame(ends, columns=["src", "sport"])).assign(proto=proto)
+
+
+def openings(first: dict[int, int]) -> pd.DataFrame:
+    """connection -> the sequence number of its SYN, as alice sends it."""
+    return packets(*(("alice", number, f"alice:{number}", "S", seq, 0) for number, seq in first.items()))
 
 
 def connections(*seen_at: tuple[str, ...], udp: tuple[str, ...] = ("alice",)) -> pd.DataFrame:
@@ -54,7 +67,7 @@ L4 = evidence(
     ],
     [],
     [("tcp.dport", "ip.dst"), ("ip.dst", "odd")],
-    {1: 10, 2: 20},
+    openings({1: 10, 2: 20}),
 )
 L7 = evidence(
     connections(WHOLE[:2], WHOLE[2:], WHOLE[:2], WHOLE[2:]),
@@ -62,7 +75,7 @@ L7 = evidence(
     [(1, WHOLE[:2], ({},)), (2, WHOLE[2:], ({},))],
     [("/api/*", "api1", 1, 2), ("/api/*", "images1", 3, 4), ("/api/*", "api1", 3, 3), (None, None, 3, None)],
     [("http.target",)],
-    {1: 10, 2: 20, 3: 30, 4: 30},
+    openings({1: 10, 2: 20, 3: 30, 4: 30}),
 )
 
 
@@ -75,9 +88,40 @@ def test_l4() -> None:
     assert (figures.same_connection, figures.connections, figures.connections_through) == (True, 2, 2)
     assert figures.rewritten_fields == ("eth.dst", "ip.dst", "ip.ttl", "tcp.checksum")
     assert figures.balancer_reads == ("ip.dst", "tcp.dport", "odd")
-    assert figures.loss == {"alice": {"captured": 7, "dropped": 0}, "bob": {"captured": 0, "dropped": None}}
+    assert figures.loss == {"alice": {"captured": 2, "dropped": 0}, "bob": {"captured": 0, "dropped": None}}
+    assert figures.all_captured == 7
     assert (figures.packets, figures.packets_through) == (2, 1)
     assert "routes" not in figures.as_json()
+
+
+EXCHANGE = [
+    ("alice", 1, "alice:4000", "S", 0, 0),
+    ("alice", 1, "vip:80", "SA", 0, 0),
+    ("alice", 1, "alice:4000", "PA", 1, 66),
+    ("alice", 1, "vip:80", "PA", 1, 126),
+]
+
+
+@pytest.mark.parametrize(
+    ("more", "alice", "bob"),
+    [
+        ([], 4, 0),
+        ([("alice", 1, "alice:4000", "A", 1, 0), ("alice", 1, "vip:80", "FA", 388, 0)], 4, 0),  # it may come later
+        ([("alice", 1, "vip:80", "PA", 127, 262)], 4, 0),  # a reply in two pieces
+        ([("alice", 1, "alice:4000", "S", 0, 0), ("alice", 1, "alice:4000", "PA", 1, 66)], 4, 0),  # once more
+        ([("bob", 1, sender, *rest) for _, _, sender, *rest in EXCHANGE], 4, 4),  # the same packets elsewhere
+        ([("alice", 2, "alice:4001", "SEC", 0, 0), ("alice", 2, "vip:80", "RA", 0, 0)], 5, 0),
+    ],
+)
+def test_captured_counts_what_every_run_has(more: list[Any], alice: int, bob: int) -> None:
+    others = [
+        packets(("alice", 9, "alice:53", "", 0, 30), proto="UDP"),
+        packets(("alice", 8, "a:", "", 0, 0), proto="ARP"),
+    ]
+    told = SimpleNamespace(**vars(L4))
+    told.packets = lambda: pd.concat([packets(*EXCHANGE, *more), *others], ignore_index=True)
+    figures = mode_figures(default(), ANSWERS, told)
+    assert {vantage: counts["captured"] for vantage, counts in figures.loss.items()} == {"alice": alice, "bob": bob}
 
 
 def test_l7() -> None:
