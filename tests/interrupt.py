@@ -8,15 +8,18 @@ import contextlib
 import signal
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from types import FrameType
 
-_COVERAGE = "/coverage/"
+import coverage
+
+_COVERAGE = str(Path(coverage.__file__).parent)
 _A_MOMENT = 0.0002
 
 
 def strike(_number: int, frame: FrameType | None) -> None:
     """Raise KeyboardInterrupt, as Python's own handler does, unless it is coverage that was interrupted: then soon."""
-    if frame and _COVERAGE in frame.f_code.co_filename:
+    if frame and frame.f_code.co_filename.startswith(_COVERAGE):
         signal.signal(signal.SIGALRM, strike)
         signal.setitimer(signal.ITIMER_REAL, _A_MOMENT)
         return

@@ -22,7 +22,8 @@ if (3, 12) <= sys.version_info[:2] <= (3, 14) and sys.implementation.name == "cp
             break
         if not os.path.islink(path):
             break
-        path = os.path.normpath(os.path.join(os.path.dirname(path), os.readlink(path)))
+        folder, target = os.path.dirname(path), os.readlink(path)
+        path = os.path.normpath(os.path.join(os.path.realpath(folder) if target.startswith("..") else folder, target))
     print(found)
 ' 2>/dev/null) && [ -n "$found" ] || return 1
     if ! "$found" -I -c 'import ensurepip, ssl, venv' 2>/dev/null; then

@@ -136,7 +136,7 @@ class Balancer(Operations, Record):
         as in ``{"shop.test": "api", "*.img.test": "images"}``, others go to the backends chosen.
         Raises PolicyError for what L4 cannot do, and where all of the backends are draining or removed.
         """
-        self._own("l4", backends, weights)
+        self._own("l4", self._backend_names(), backends, weights)
         policy = plan_l4(self._topology, algorithm, backends, pool, weights, style, proxy_protocol, sni, **unknown)
         live = self._running()
         somebody(policy, live.rotation)
@@ -190,7 +190,7 @@ class Balancer(Operations, Record):
         not come up; then the mode stays what it was.
         """
         asked = {name: value for name, value in locals().items() if name not in ("self", "unknown")} | unknown
-        self._own("l7", weights)
+        self._own("l7", self._backend_names(), weights)
         wanted = plan_l7(self._topology, (), **asked)  # what is wrong is said also when no lab runs
         live = self._running()
         _begin(live.proxy_of(wanted))

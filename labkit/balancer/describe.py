@@ -33,6 +33,7 @@ def routes_text(policy: L7Policy, listening: Sequence[tuple[str, int]]) -> str:
     )
     secure += "".join(f"# {line}\n" for line in _of_tls(policy))
     turns = ", backends take turns" if _alike(policy) else ""
+    turns += ", sessions stay with theirs" if policy.sticky else ""
     return f"# {policy.engine}: routes on {where}; the first match wins{turns}\n{secure}{table}\n"
 
 

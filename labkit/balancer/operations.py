@@ -5,7 +5,7 @@ balancer puts that in force.
 """
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
@@ -151,7 +151,7 @@ class Operations:
         asked here, in this process. PolicyError at L4, where no request is read.
         """
         live = self._running()
-        self._own("explain", client)
+        self._own("explain", (node.name for node in self._topology.nodes if node.role == "client"), client)
         if not isinstance(live.policy, L7Policy):
             raise PolicyError(
                 f"lab.balancer.explain({shown(request)}): at L4 no rule looks at a request: the backend is chosen on "
@@ -213,22 +213,28 @@ class Operations:
             self._rotate(live, live.rotation.taken_out(name, "removed"))
             return lingering.reset(live, addresses) + live.kernel.cut(addresses)["connections"]
 
-    def _own(self, asker: str, *given: object) -> None:
-        """PolicyError if a host among what was *given*, or in a collection of that, is one of another lab."""
+    def _backend_names(self) -> list[str]:
+        return [node.name for node in self._topology.backends]
+
+    def _own(self, asker: str, fitting: Iterable[str], *given: object) -> None:
+        """PolicyError if a host among what was *given*, or in a collection of that, is one of another lab.
+
+        fitting: who could be named instead.
+        """
         for each in given:
             for thing in each if isinstance(each, Sequence | Mapping) else [each]:
                 if self._foreign(thing):
                     name = getattr(thing, "name", "")
                     raise PolicyError(
-                        f"lab.balancer.{asker}({name}): {name} is a host of another lab; give one of this lab, or a "
-                        f"name: there are {', '.join(node.name for node in self._topology.nodes)}."
+                        f"lab.balancer.{asker}(): {name} is a host of another lab; give one of this lab, or a name: "
+                        f"there are {', '.join(fitting)}."
                     )
 
     def _backend(self, asker: str, given: object) -> str:
         """The name of the backend that is meant."""
-        names = [node.name for node in self._topology.backends]
+        names = self._backend_names()
         name = given if isinstance(given, str) else getattr(given, "name", None)
-        self._own(asker, given)
+        self._own(asker, names, given)
         if not isinstance(name, str) or name not in names:
             raise PolicyError(
                 f"lab.balancer.{asker}({shown(given)}): there is no such backend{near_miss(name, names)}; "

@@ -128,6 +128,14 @@ def test_started_again_as_a_whole_it_is_a_lab_again(project):
     assert project.run("notebook", ATTACH) == "200\n"
 
 
+def test_where_the_sockets_were_started_again_the_notebook_is_too(project):
+    project.compose("restart", "--timeout", "3", "sockets")
+    project.compose("up", "--detach")
+    project.compose("restart", "--timeout", "3", "notebook")
+    project.await_health("notebook")
+    assert project.run("notebook", ATTACH) == "200\n"
+
+
 def test_a_host_sees_no_socket_of_another(project):
     assert project.run("alice", "import os; print(os.listdir('/dev/shm'))") == "[]\n"
     names = sorted(f"{node.name}.sock" for node in default().nodes)

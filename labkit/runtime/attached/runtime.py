@@ -99,10 +99,11 @@ class AttachedRuntime(Apart[AttachedNode]):
             there = sorted(entry.stem for entry in self._agents.iterdir() if entry.suffix == SUFFIX)
         except OSError as error:
             raise RuntimeUnavailable(
-                f"There is no lab to attach to: {self._agents}: {error.strerror}. It is in the notebook's container "
-                f"that docker/compose.yaml starts; {AGENTS} names another folder. Lab() starts a lab of its own."
+                f"There is no lab to attach to: {self._agents}: {error.strerror}. It is in the notebook's container of "
+                f"docker/compose.yaml, once `docker compose up -d` has wired the hosts; {AGENTS} names another folder."
             ) from error
-        if missing := [name for name in names if name not in there]:
+        missing = [name for name in names if name not in there]
+        if missing and not {*there} <= {*names}:  # those that only wait for their wiring are called until they answer
             raise RuntimeUnavailable(
                 f"The lab in {self._agents} is not {topology.source}: it has no {', '.join(missing)}, only "
                 f"{', '.join(there) or 'nobody'}. Lab() without a topology takes the default one; docker/README.md "
@@ -131,7 +132,8 @@ class AttachedRuntime(Apart[AttachedNode]):
                 raise RuntimeUnavailable(
                     f"No answer within {self._ready:.0f} s from {', '.join(calling)} (in {self._agents}). "
                     "`docker compose ps` shows which containers run, `docker compose logs` what they say; "
-                    "`docker compose up -d` starts what is missing."
+                    "`docker compose up -d` starts and wires what is missing. Was `sockets` started again by itself? "
+                    "Then restart the notebook's container too."
                 )
             if calling:
                 time.sleep(_PAUSE)

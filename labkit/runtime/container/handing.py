@@ -6,6 +6,7 @@ So a host never sees the place where the sockets of all hosts are.
 
 import contextlib
 import os
+import secrets
 import socket
 import struct
 import time
@@ -35,14 +36,13 @@ class Door:
 
     def take(self) -> socket.socket | None:
         """The socket that whoever is at the door hands in; None if it is nobody who may, or hands nothing."""
-        visitor, _ = self._socket.accept()
-        with visitor, contextlib.suppress(OSError):
+        with contextlib.suppress(OSError), self._socket.accept()[0] as visitor:
             visitor.settimeout(_MOMENT)
             if _user(visitor) in (0, os.getuid()):
                 _, handed, _, _ = socket.recv_fds(visitor, len(_TAKEN), 1)
                 listening = _listening(handed[0]) if handed else None
                 if listening:
-                    visitor.sendall(_TAKEN)
+                    _tell(visitor)
                 return listening
         return None
 
@@ -50,20 +50,23 @@ class Door:
 def hand(door: str, path: Path, seconds: float = _PATIENCE) -> None:
     """Make a socket at *path*, for whoever can see it, and have the host behind *door* listen there.
 
-    What was there before is replaced. RuntimeUnavailable if nobody takes it within *seconds*, or it cannot be made.
+    It replaces what was there before once it is taken. RuntimeUnavailable if that is not within *seconds*, or if none
+    can be made.
     """
+    new = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.unlink(missing_ok=True)
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
-            listening.bind(str(path))
-            path.chmod(0o666)
+            listening.bind(str(new))
+            new.chmod(0o666)
             listening.listen(_BACKLOG)
             if not _taken(door, listening, time.monotonic() + seconds):
-                path.unlink()
-                raise RuntimeUnavailable(f"its host took no socket to listen on within {seconds:g} s: is it running?")
+                raise RuntimeUnavailable(f"Its host took no socket to listen on within {seconds:g} s: is it running?")
+        new.rename(path)
     except OSError as error:
-        raise RuntimeUnavailable(f"no socket can be made at {path}: {error.strerror or error}") from error
+        raise RuntimeUnavailable(f"No socket can be made at {path}: {error.strerror or error}.") from error
+    finally:
+        new.unlink(missing_ok=True)
 
 
 def _taken(door: str, listening: socket.socket, late: float) -> bool:
@@ -88,7 +91,13 @@ def _listening(handed: int) -> socket.socket | None:
     if not made.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
         made.close()
         return None
+    made.set_inheritable(False)
     return made
+
+
+def _tell(visitor: socket.socket) -> None:
+    with contextlib.suppress(OSError):  # who does not wait for the answer may hand in another one
+        visitor.sendall(_TAKEN)
 
 
 def _user(visitor: socket.socket) -> int:

@@ -26,7 +26,7 @@ from .handing import hand
 from .order import find
 from .wired import MARK, wired
 
-_TAKEN = "\0labkit wiring"  # unix(7): an abstract socket address belongs to the network namespace
+_WIRING, _HANDING = "\0labkit wiring", "\0labkit handing"  # unix(7): abstract names belong to the network namespace
 _PATIENCE, _PAUSE = 30.0, 0.02
 
 
@@ -37,6 +37,8 @@ def main() -> None:
     parser.add_argument("--agents", type=Path, help="where owners look for the sockets of hosts")
     parser.add_argument("--door", help="where the host takes its socket")
     asked = parser.parse_args()
+    if bool(asked.agents) != bool(asked.door):
+        parser.error("--agents and --door belong together")
     try:
         node = find()["network"]
         with alone():
@@ -44,23 +46,27 @@ def main() -> None:
                 wire_anew(node)
             else:
                 wire(node)
-            if asked.agents:
-                hand(asked.door, asked.agents / f"{node['name']}.sock")
     except (LabError, NetlinkError) as error:
         sys.exit(f"labkit: the network of this container cannot be set: {error}")
+    if asked.agents:  # not before: a host whose owner has just left has itself wired first
+        try:
+            with alone(_HANDING):
+                hand(asked.door, asked.agents / f"{node['name']}.sock")
+        except LabError as error:
+            sys.exit(f"labkit: {node['name']} cannot be attached to. {error}")
 
 
 @contextmanager
-def alone(seconds: float = _PATIENCE) -> Iterator[None]:
-    """One at a time in this network, whoever wires it: the name that is taken meanwhile is the network's own.
+def alone(name: str = _WIRING, seconds: float = _PATIENCE) -> Iterator[None]:
+    """One at a time in this network, whoever wires it: the *name* that is taken meanwhile is the network's own.
 
     Two at once, one of them slow, would take away the rules of an owner who has come in between.
     """
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as name:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as taken:
         late = time.monotonic() + seconds
         while True:
             try:
-                name.bind(_TAKEN)
+                taken.bind(name)
                 break
             except OSError as error:
                 if error.errno != errno.EADDRINUSE or time.monotonic() > late:

@@ -248,7 +248,7 @@ def _speaking(doing: str) -> Iterator[None]:
             text = f"The Docker engine refuses to {doing}: {error.explanation or error}."
             raise RuntimeUnavailable(text) from error
         if isinstance(error, ReadTimeout) or any(isinstance(each, ReadTimeoutError) for each in error.args):
-            text = f"The Docker engine gave no answer in time, asked to {doing}. Is its machine busy? Call it again."
+            text = f"The Docker engine gave no answer in time, asked to {doing}. Is its machine busy? Try again."
             raise RuntimeUnavailable(text) from error
         raise RuntimeUnavailable(
             f"No Docker engine answers, asked to {doing} ({_reason(error)}). Start Docker, or set DOCKER_HOST; this "

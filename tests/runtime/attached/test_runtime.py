@@ -106,11 +106,8 @@ def test_the_next_owner_finds_the_hosts_as_new(there):
 def test_hosts_that_are_still_starting_are_waited_for(folder):
     with hosts(folder, SMALL) as made:
         made.start()
-        made.listen()
-        made.processes["images1"].kill()
-        made.processes["images1"].wait(5)
-        made.start("images1")
-        wiring = threading.Timer(1.0, made.listen, ["images1"])
+        made.listen("lb", "client1")
+        wiring = threading.Timer(1.0, made.listen, ["api1", "images1"])
         wiring.start()
         runtime = attach(folder)
         wiring.join()
@@ -138,7 +135,9 @@ def test_a_lab_is_gone_without_one_of_its_hosts_and_can_be_had_again_with_it(the
 def test_where_nobody_listens_it_says_who_and_what_to_do(folder):
     for node in SMALL.nodes:
         (folder / f"{node.name}.sock").touch()
-    with pytest.raises(RuntimeUnavailable, match=r"from lb \(in .*`docker compose up -d` starts what is missing"):
+    with pytest.raises(
+        RuntimeUnavailable, match=r"from lb \(in .*`docker compose up -d` starts and wires what is missing"
+    ):
         attach(folder, ready=0.2)
 
 
@@ -230,6 +229,7 @@ def test_the_environment_says_that_auto_is_this_one(monkeypatch, folder):
     monkeypatch.setenv(AGENTS, str(folder))
     assert [type(runtime) for runtime in candidates("auto")] == [AttachedRuntime]
     assert [runtime.name for runtime in candidates("netns")] == ["netns"]
+    (folder / "carol.sock").touch()
     with pytest.raises(RuntimeUnavailable, match="is not the default lab"):
         next(candidates("auto")).start(default())
 
