@@ -74,9 +74,16 @@ def begun(scene: str) -> Iterator[subprocess.Popen[str]]:
         victim.stdout.close()
 
 
-def of_the_host() -> tuple[list[str], str]:
-    """What a lab must leave alone: the host's interfaces and mounts."""
-    return sorted(os.listdir("/sys/class/net")), Path("/proc/self/mountinfo").read_text()
+def of_the_host() -> tuple[list[str], list[str]]:
+    """What a lab must leave alone: the host's interfaces and mounts, but for what containers come and go with."""
+    interfaces = [name for name in os.listdir("/sys/class/net") if not name.startswith(("veth", "br-", "docker"))]
+    mounts = Path("/proc/self/mountinfo").read_text().splitlines()
+    return sorted(interfaces), [line for line in mounts if not _of_containers(line)]
+
+
+def _of_containers(mount: str) -> bool:
+    """Whether this line of mountinfo (proc(5)) is of an engine: a container's files, its /dev/shm, its network."""
+    return " - overlay " in mount or " - nsfs " in mount or "/containers/" in mount
 
 
 def kill_rounds(rounds: int, seed: int) -> None:
