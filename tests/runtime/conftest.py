@@ -9,5 +9,5 @@ import pytest
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="labkit-") as path:
+    with tempfile.TemporaryDirectory(prefix="hosts-") as path:
         yield Path(path)
