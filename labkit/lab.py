@@ -209,7 +209,7 @@ class Lab:
     def _start_on(self, runtime: Runtime) -> None:
         self._ending = weakref.finalize(self, runtime.stop)
         try:
-            self._settle(runtime.start(self._wanted, (*TRAFFIC_PRELOAD, *TAPS_PRELOAD, *BALANCER_PRELOAD)))
+            self._settle(runtime.start(self._wanted, (*TRAFFIC_PRELOAD, *TAPS_PRELOAD), BALANCER_PRELOAD))
             self._runtime = runtime
             self._bring_up()
             self._state = "died"  # unless it is stopped

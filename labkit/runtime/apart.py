@@ -1,5 +1,9 @@
 """`Apart`: what labs of containers share. Each host has files of its own, and its agent came with it."""
 
+from collections.abc import Sequence
+
+from labkit.topology import Topology
+
 from .greeted import GreetedNode
 from .whole import Whole
 
@@ -20,3 +24,8 @@ class Apart[N: GreetedNode](Whole[N]):
             for other in self._nodes.values():
                 other.hang_up()
             self._lose()
+
+
+def loads(topology: Topology, preload: Sequence[str], at_balancer: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """What each node's agent is to import, by name: there is no process that could do it for all of them."""
+    return {node.name: (*preload, *(at_balancer if node.role == "balancer" else ())) for node in topology.nodes}

@@ -224,8 +224,8 @@ class FakeRuntime:
     def running(self) -> bool:
         return self._alive
 
-    def start(self, topology: Topology, preload: Sequence[str] = ()) -> Topology:
-        for module in preload:
+    def start(self, topology: Topology, preload: Sequence[str] = (), at_balancer: Sequence[str] = ()) -> Topology:
+        for module in (*preload, *at_balancer):
             __import__(module)
         self._nodes = {node.name: FakeNode(node.name, self._replace) for node in topology.nodes}
         self._alive = True

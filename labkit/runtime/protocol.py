@@ -95,8 +95,9 @@ class Runtime(Protocol):
 
     name: str
 
-    def start(self, topology: "Topology", preload: Sequence[str] = ()) -> "Topology":
-        """Build the lab; *preload* names modules that every node should have imported. All or nothing.
+    def start(self, topology: "Topology", preload: Sequence[str] = (), at_balancer: Sequence[str] = ()) -> "Topology":
+        """Build the lab; all or nothing. *preload* names modules that every node should have imported, *at_balancer*
+        those that the balancer should have too.
 
         Returns the topology as it was built: the one given, or the same on other subnets where those were taken.
         """

@@ -62,9 +62,9 @@ class Rented:
         self.nodes: Mapping[str, StreamNode] = {}
         self.running = False
 
-    def start(self, topology: Topology, preload: Sequence[str] = ()) -> Topology:
+    def start(self, topology: Topology, preload: Sequence[str] = (), at_balancer: Sequence[str] = ()) -> Topology:
         self._socket, theirs = socket.socketpair()
-        command = [sys.executable, "-m", "tests.runtime.let", str(theirs.fileno()), *preload]
+        command = [sys.executable, "-m", "tests.runtime.let", str(theirs.fileno()), *preload, *at_balancer]
         self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()])
         theirs.close()
         _, streams, _, _ = socket.recv_fds(self._socket, 4, len(topology.nodes))

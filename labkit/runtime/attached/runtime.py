@@ -9,12 +9,12 @@ import contextlib
 import os
 import socket
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from labkit.errors import LabNotRunning, RuntimeUnavailable
 from labkit.runtime import AGENTS
-from labkit.runtime.apart import Apart
+from labkit.runtime.apart import Apart, loads
 from labkit.runtime.greeted import GreetedNode
 from labkit.runtime.loop import StreamLoop
 from labkit.topology import Topology
@@ -63,10 +63,10 @@ class AttachedRuntime(Apart[AttachedNode]):
         self._busy = busy
         self._loop: StreamLoop | None = None
 
-    def start(self, topology: Topology, preload: Sequence[str] = ()) -> Topology:
+    def start(self, topology: Topology, preload: Sequence[str] = (), at_balancer: Sequence[str] = ()) -> Topology:
         """Raises RuntimeUnavailable with the remedy; then the hosts are left to others."""
         try:
-            return self._attach(topology, preload)
+            return self._attach(topology, loads(topology, preload, at_balancer))
         except BaseException:
             self.stop()
             raise
@@ -81,14 +81,14 @@ class AttachedRuntime(Apart[AttachedNode]):
         if loop:
             loop.close()
 
-    def _attach(self, topology: Topology, preload: Sequence[str]) -> Topology:
+    def _attach(self, topology: Topology, modules: Mapping[str, Sequence[str]]) -> Topology:
         names = [node.name for node in topology.nodes]
         self._look_for(names, topology)
         self._loop = loop = StreamLoop(topology.name)
         deadline = time.monotonic() + self._ready
         first = topology.balancer.name  # who has it gets the others too, so that two owners never each have some
-        self._meet(loop, [first], preload, deadline)
-        self._meet(loop, [name for name in names if name != first], preload, deadline)
+        self._meet(loop, [first], modules, deadline)
+        self._meet(loop, [name for name in names if name != first], modules, deadline)
         self._nodes = {name: self._nodes[name] for name in names}
         there = placed(topology, {name: node.hello["network"] for name, node in self._nodes.items()})
         self._is_there()
@@ -110,7 +110,7 @@ class AttachedRuntime(Apart[AttachedNode]):
                 "says how to have Compose start another."
             )
 
-    def _meet(self, loop: StreamLoop, names: list[str], preload: Sequence[str], deadline: float) -> None:
+    def _meet(self, loop: StreamLoop, names: list[str], modules: Mapping[str, Sequence[str]], deadline: float) -> None:
         """Become the owner of the hosts called so, in whatever order they let us."""
         calling: dict[str, AttachedNode | None] = dict.fromkeys(names)
         busy_until: float | None = None
@@ -122,7 +122,7 @@ class AttachedRuntime(Apart[AttachedNode]):
                     continue
                 elif node.hello and "refused" not in node.hello:
                     del calling[name]
-                    self._take(node, preload)
+                    self._take(node, modules[name])
                 else:  # somebody else has it, or it ended
                     calling[name] = None
                     busy_until = busy_until or time.monotonic() + self._busy
@@ -149,10 +149,10 @@ class AttachedRuntime(Apart[AttachedNode]):
             return None
         return AttachedNode(name, connection, loop, self._agent_ended)
 
-    def _take(self, node: AttachedNode, preload: Sequence[str]) -> None:
+    def _take(self, node: AttachedNode, modules: Sequence[str]) -> None:
         node.fits(f"of {node.name}")
         self._nodes[node.name] = node
         with contextlib.suppress(LabNotRunning):
-            node.load(preload)
+            node.load(modules)
         if node.gone is not None:
             self._agent_ended(node.name)  # it ended before it was one of ours

@@ -9,17 +9,14 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from labkit.runtime.agent.names import set_name
 from labkit.runtime.agent.serve import Agent
 from labkit.runtime.wire import Kind, frame, pack
 from labkit.version import VERSION
 
-from .handing import Door
-from .listen import Listener
 from .order import find
-from .renewal import Renewal
 
 
 class StandardStreams:
@@ -59,11 +56,19 @@ def main() -> None:
     set_name(order["name"])
     hello = greeting(order, asked.hosts)
     if asked.door:
-        renewal = Renewal(order, asked.hosts, asked.scratch, asked.network)
-        Listener(Door(asked.door), order["name"], hello, renewal, asked.silence).serve()
+        _listen(asked, order, hello)
     owner = StandardStreams()
     owner.sendall(hello)
     Agent(owner, order["name"]).serve()
+
+
+def _listen(asked: argparse.Namespace, order: dict[str, Any], hello: bytes) -> NoReturn:
+    from .handing import Door  # here: who is attached to the standard streams needs nothing of this, and is waited for
+    from .listen import Listener
+    from .renewal import Renewal
+
+    renewal = Renewal(order, asked.hosts, asked.scratch, asked.network)
+    Listener(Door(asked.door), order["name"], hello, renewal, asked.silence).serve()
 
 
 def greeting(order: dict[str, Any], hosts: Path | None) -> bytes:

@@ -39,7 +39,7 @@ class ContainerNode(GreetedNode):
         """Have its container made, in *networks* (link -> name)."""
         self._container = self._engine.create(self._image, self._spec, networks)
 
-    def begin(self, loop: StreamLoop, preload: Sequence[str], seconds: float) -> None:
+    def begin(self, loop: StreamLoop, modules: Sequence[str], seconds: float) -> None:
         """Start it, meet its agent, and give it its network. RuntimeUnavailable says what went wrong there."""
         stream = self._engine.attach(self._container)
         super().__init__(self.name, stream, loop, self._on_loss, unwrap=Demultiplexer(self._printed))
@@ -55,7 +55,7 @@ class ContainerNode(GreetedNode):
                 "will miss decisions and secrets.",
                 stacklevel=2,
             )
-        self.load(preload)
+        self.load(modules)
         try:
             self._moment(_WIRE)
         except TaskError as error:

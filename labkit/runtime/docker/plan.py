@@ -8,7 +8,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from labkit.runtime.container.order import ORDER, orders
+from labkit.runtime.container.order import ORDER
+from labkit.runtime.container.orders import orders
 from labkit.topology import Topology
 
 from .labels import Owner, labels

@@ -8,13 +8,13 @@ networks, is found by its labels (`leftovers`).
 import sys
 import uuid
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
 from labkit.errors import RuntimeUnavailable
-from labkit.runtime.apart import Apart
+from labkit.runtime.apart import Apart, loads
 from labkit.runtime.loop import StreamLoop
 from labkit.topology import Topology, without_ipv6
 from labkit.uninterrupted import uninterrupted
@@ -49,13 +49,13 @@ class DockerRuntime(Apart[ContainerNode]):
         """What the labels of all that is this lab's say."""
         return self._id
 
-    def start(self, topology: Topology, preload: Sequence[str] = ()) -> Topology:
+    def start(self, topology: Topology, preload: Sequence[str] = (), at_balancer: Sequence[str] = ()) -> Topology:
         """Raises RuntimeUnavailable with the remedy; then nothing is left behind.
 
         The first start builds the image, which takes minutes.
         """
         try:
-            return self._boot(topology, preload)
+            return self._boot(topology, loads(topology, preload, at_balancer))
         except BaseException:
             uninterrupted(self.stop)
             raise
@@ -78,28 +78,28 @@ class DockerRuntime(Apart[ContainerNode]):
         leftovers.remove(engine, self._id, _STOP_SECONDS)
         self._networks.clear()
 
-    def _boot(self, topology: Topology, preload: Sequence[str]) -> Topology:
+    def _boot(self, topology: Topology, modules: Mapping[str, Sequence[str]]) -> Topology:
         self._engine = engine = Engine()
         tag = image.ensure(engine, _building)
         leftovers.sweep(engine)
         try:
-            there = self._build(engine, tag, topology, preload)
+            there = self._build(engine, tag, topology, modules)
         except RuntimeUnavailable as error:
             if _IPV6 not in str(error) or topology.vip6 is None:
                 raise
             warnings.warn("The Docker engine's kernel has no IPv6: this lab has none either.", stacklevel=4)
             self._remove(engine)
-            there = self._build(engine, tag, without_ipv6(topology), preload)
+            there = self._build(engine, tag, without_ipv6(topology), modules)
         self._is_there()
         return there
 
-    def _build(self, engine: Engine, tag: str, topology: Topology, preload: Sequence[str]) -> Topology:
+    def _build(self, engine: Engine, tag: str, topology: Topology, modules: Mapping[str, Sequence[str]]) -> Topology:
         there = self._make_networks(engine, topology)
         self._cause = ""
         self._loop = loop = StreamLoop(topology.name)
         for name, spec in plan.containers(there, self._id, this_process()).items():
             self._nodes[name] = ContainerNode(name, spec, tag, engine, self._agent_ended)
-        _each(self._nodes.values(), lambda node: self._begin(node, loop, preload), loop.close)
+        _each(self._nodes.values(), lambda node: self._begin(node, loop, modules[node.name]), loop.close)
         return there
 
     def _make_networks(self, engine: Engine, topology: Topology) -> Topology:
@@ -121,9 +121,9 @@ class DockerRuntime(Apart[ContainerNode]):
             self._networks.clear()
         raise RuntimeUnavailable("Others keep taking subnets of this Docker engine. Call lab.start() again.")
 
-    def _begin(self, node: ContainerNode, loop: StreamLoop, preload: Sequence[str]) -> None:
+    def _begin(self, node: ContainerNode, loop: StreamLoop, modules: Sequence[str]) -> None:
         node.create(self._networks)
-        node.begin(loop, preload, _READY_SECONDS)
+        node.begin(loop, modules, _READY_SECONDS)
 
 
 def _building(line: str) -> None:

@@ -61,12 +61,15 @@ class NetnsRuntime(Whole[StreamNode]):
         """Process id of the supervisor, as the host sees it."""
         return self._process.pid if self._process else None
 
-    def start(self, topology: Topology, preload: Sequence[str] = ()) -> Topology:
-        """Raises RuntimeUnavailable with the remedy; then nothing is left behind."""
+    def start(self, topology: Topology, preload: Sequence[str] = (), at_balancer: Sequence[str] = ()) -> Topology:
+        """Raises RuntimeUnavailable with the remedy; then nothing is left behind.
+
+        All nodes are forks of one process, which imports everything once.
+        """
         if not sys.platform.startswith("linux"):
             raise RuntimeUnavailable('The netns runtime needs Linux. Use Lab(runtime="docker"), or run labkit in WSL2.')
         try:
-            self._boot(topology, preload)
+            self._boot(topology, (*preload, *at_balancer))
         except BaseException:
             self.stop()
             raise

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from labkit.runtime.container.handing import hand
-from labkit.runtime.container.order import ORDER, orders
+from labkit.runtime.container.order import ORDER
+from labkit.runtime.container.orders import orders
 from labkit.topology import Topology
 
 SECONDS = 20

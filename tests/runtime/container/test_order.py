@@ -1,12 +1,15 @@
 """What a container is told to be, and by whom."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from labkit.errors import TopologyError
-from labkit.runtime.container.order import find, orders
+from labkit.runtime.container.order import find
+from labkit.runtime.container.orders import orders
 from labkit.topology import default, direct_return
 
 
@@ -53,3 +56,15 @@ def test_subnets_that_do_not_fit_are_refused_with_some_that_do(subnets):
 def test_who_is_nobody_is_told_who_there_is(environment):
     with pytest.raises(TopologyError, match="set LABKIT_NODE to one of alice, bob, lb, api1"):
         find(environment)
+
+
+def test_a_container_that_is_told_all_imports_nothing_that_its_owner_would_wait_for():
+    """Three processes of every container find their order: of what they import, a lab's start has each seven times."""
+    code = (
+        "import sys, labkit.runtime.container.serve, labkit.runtime.container.__main__\n"
+        "from labkit.runtime.container.order import find\n"
+        "print(find()['name'], sorted({'labkit.topology', 'ipaddress', 'subprocess', 'asyncio'} & set(sys.modules)))"
+    )
+    environment = {"LABKIT_ORDER": json.dumps(orders(default())["bob"])}
+    started = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60)
+    assert (started.stdout, started.stderr) == ("bob []\n", "")

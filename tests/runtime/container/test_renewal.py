@@ -1,6 +1,6 @@
 """What a host is given back when its owner has gone, and what is left alone."""
 
-from labkit.runtime.container.order import orders
+from labkit.runtime.container.orders import orders
 from labkit.runtime.container.renewal import Renewal
 from labkit.topology import default
 
