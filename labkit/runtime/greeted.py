@@ -3,7 +3,6 @@
 Who made the host, and how its stream is reached, is left to the runtimes.
 """
 
-import contextlib
 import socket
 import sys
 import threading
@@ -56,11 +55,6 @@ class GreetedNode(StreamNode):
                 f"may not run in hosts. Build it on python:{own}-slim.",
                 stacklevel=2,
             )
-
-    def hang_up(self) -> None:
-        """Have its agent end, and all that it runs."""
-        with contextlib.suppress(OSError):  # it has ended
-            self._socket.shutdown(socket.SHUT_RDWR)
 
     def _welcome(self, hello: dict[str, Any]) -> None:
         self.ahead = hello.get("time", 0.0) - time.time()

@@ -3,6 +3,7 @@
 Reading and writing is left to `loop`; callers wait on queues and events, never on sockets.
 """
 
+import contextlib
 import itertools
 import queue
 import socket
@@ -14,7 +15,7 @@ from labkit import errors
 from labkit.errors import LabError, LabNotRunning, TaskError
 
 from .loop import StreamLoop
-from .wire import Decoder, Kind, frame, pack, unpack
+from .wire import Decoder, Kind, NotOurs, frame, pack, unpack
 
 _WORKER = "labkit.runtime.agent.worker:main"
 
@@ -196,6 +197,11 @@ class StreamNode:
             raise LabNotRunning(self.gone)
         self._loop.send(self._socket, data)
 
+    def hang_up(self) -> None:
+        """Have its agent end, and all that it runs."""
+        with contextlib.suppress(OSError):  # it has ended
+            self._socket.shutdown(socket.SHUT_RDWR)
+
     def lose(self, reason: str) -> None:
         """The node is gone for good (reader thread, or after it): every task and call ends with *reason*."""
         self.gone = self.gone or reason
@@ -226,6 +232,13 @@ class StreamNode:
             self._on_end(self.name)
             self.lose(f"{self.name} is gone: the lab was stopped or died. Start it again with lab.start().")
             return
+        try:
+            self._take(data)
+        except NotOurs as error:
+            self.lose(f"{self.name} is gone: what came from it is no agent's ({error}). Start the lab again.")
+            self.hang_up()
+
+    def _take(self, data: bytes) -> None:
         for number, kind, body in self._decoder.feed(self._unwrap(data)):
             task = self._tasks.get(number)
             if kind is Kind.HELLO:

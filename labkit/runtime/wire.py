@@ -28,6 +28,10 @@ HEADER = struct.Struct("!IIB")
 FRAME_LIMIT = 64 << 20  # bytes in one body; a stream that announces more is not ours
 
 
+class NotOurs(ValueError):
+    """What arrived is not of this protocol; says why."""
+
+
 class Kind(IntEnum):
     START = 1
     DATA = 2
@@ -39,6 +43,9 @@ class Kind(IntEnum):
     HELLO = 8
 
 
+_KINDS = frozenset(Kind)
+
+
 def pack(message: Any) -> bytes:
     """Plain data as bytes. TypeError names what is not plain data."""
     try:
@@ -48,8 +55,11 @@ def pack(message: Any) -> bytes:
 
 
 def unpack(body: bytes) -> Any:
-    """The plain data that `pack` made bytes of; tuples arrive as lists."""
-    return msgpack.unpackb(body, raw=False, strict_map_key=False)
+    """The plain data that `pack` made bytes of; tuples arrive as lists. `NotOurs` if it made no such bytes."""
+    try:
+        return msgpack.unpackb(body, raw=False, strict_map_key=False)
+    except (ValueError, msgpack.UnpackException) as error:
+        raise NotOurs(f"a body is no message: {str(error) or type(error).__name__}") from error
 
 
 def frame(task: int, kind: Kind, body: bytes = b"") -> bytes:
@@ -66,14 +76,16 @@ class Decoder:
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> Iterator[tuple[int, Kind, bytes]]:
-        """Take *data*; yield (task, kind, body) for each frame it completes. ValueError if it is no frame of ours."""
+        """Take *data*; yield (task, kind, body) for each frame it completes. `NotOurs` if it is none."""
         self._buffer += data
         start = 0
         try:
             while len(self._buffer) - start >= HEADER.size:
                 length, task, kind = HEADER.unpack_from(self._buffer, start)
                 if length > FRAME_LIMIT:
-                    raise ValueError(f"a frame announces {length} bytes, over the limit of {FRAME_LIMIT}")
+                    raise NotOurs(f"a frame announces {length} bytes, over the limit of {FRAME_LIMIT}")
+                if kind not in _KINDS:
+                    raise NotOurs(f"a frame is of an unknown kind, {kind}")
                 end = start + HEADER.size + length
                 if len(self._buffer) < end:
                     break

@@ -1,6 +1,7 @@
 """One agent over a socket pair, no namespaces: what every runtime's nodes do, whatever carries their stream."""
 
 import os
+import queue
 import socket
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 from labkit.errors import LabNotRunning, TaskError, TrafficError
 from labkit.runtime.loop import StreamLoop
 from labkit.runtime.stream import StreamNode
+from labkit.runtime.wire import HEADER, Kind, frame, pack
 
 JOBS = "tests.runtime.jobs:"
 
@@ -181,3 +183,28 @@ def test_when_the_owner_is_gone_the_agent_ends_its_tasks():
         assert not task.running
         with pytest.raises(LabNotRunning, match="n1 is gone"):
             node.start(JOBS + "deaf")
+
+
+@pytest.mark.parametrize(
+    ("garbage", "reason"),
+    [
+        (b"Traceback (most recent call last):", r"a frame announces \d+ bytes"),
+        (HEADER.pack(0, 1, 99), "of an unknown kind, 99"),
+        (frame(1, Kind.DATA, b"\xc1"), "a body is no message"),
+    ],
+)
+def test_who_does_not_speak_the_protocol_is_gone_at_once_and_what_came_before_counts(garbage, reason, capfd):
+    near, far = socket.socketpair()
+    loop, ended = StreamLoop("test"), queue.SimpleQueue[str]()
+    node = StreamNode("n1", near, loop, ended.put)
+    with far:
+        task = node.start("any:thing")
+        far.sendall(frame(1, Kind.DATA, pack("before")) + garbage)
+        assert task.receive(5) == "before"
+        with pytest.raises(LabNotRunning, match=rf"n1 is gone: what came from it is no agent's \(.*{reason}"):
+            task.receive(5)
+        assert ended.get(timeout=5) == "n1"
+        with pytest.raises(LabNotRunning, match="no agent's"):
+            node.call("any:thing")
+    loop.close()
+    assert capfd.readouterr().err == ""

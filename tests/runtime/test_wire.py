@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from labkit.runtime.wire import FRAME_LIMIT, HEADER, Decoder, Kind, frame, pack, unpack
+from labkit.runtime.wire import FRAME_LIMIT, HEADER, Decoder, Kind, NotOurs, frame, pack, unpack
 
 
 def test_frames_come_out_whole_however_the_stream_is_cut():
@@ -33,5 +33,13 @@ def test_what_is_not_plain_data_is_named():
 def test_a_body_over_the_limit_is_refused_on_both_sides():
     with pytest.raises(ValueError, match="send it in parts"):
         frame(1, Kind.DATA, bytes(FRAME_LIMIT + 1))
-    with pytest.raises(ValueError, match="announces"):
+    with pytest.raises(NotOurs, match="announces"):
         list(Decoder().feed(HEADER.pack(FRAME_LIMIT + 1, 1, Kind.DATA)))
+
+
+def test_what_is_not_of_the_protocol_says_why():
+    with pytest.raises(NotOurs, match="of an unknown kind, 99"):
+        list(Decoder().feed(HEADER.pack(0, 1, 99)))
+    for body in (b"", b"\xc1", b"\x00\x00", b"\xa5abc", b"\xa1\xff"):  # none, reserved, two, cut short, no UTF-8
+        with pytest.raises(NotOurs, match=r"a body is no message: ."):
+            unpack(body)
