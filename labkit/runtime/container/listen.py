@@ -15,7 +15,7 @@ import sys
 import time
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from labkit.runtime.agent.serve import Agent
 from labkit.runtime.wire import Kind, frame, pack
@@ -39,16 +39,19 @@ class Listener:
         self._greeting = greeting
         self._renewal = renewal
         self._silence = silence
+        self._woken, self._ring = socket.socketpair()
         self._listening: socket.socket | None = None
         self._serving: tuple[int, int] | None = None  # process id of who serves the owner, and its pidfd
 
     def serve(self) -> NoReturn:
         """Until SIGTERM; then everything that was begun here ends too."""
+        self._ring.setblocking(False)
+        signal.set_wakeup_fd(self._ring.fileno())
         signal.signal(signal.SIGTERM, _leave)
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)  # who loses its parent becomes a child of this one
         try:
             self._renewal.names()
-            if not select.select([self._door], [], [], _LATE)[0]:
+            if not self._ready([self._door], _LATE):
                 print(f"labkit: {self._node} waits for its network: run its wiring, with Compose: up -d", flush=True)
             while True:
                 self._turn()
@@ -57,7 +60,7 @@ class Listener:
 
     def _turn(self) -> None:
         waited = [self._door, self._listening, self._serving and self._serving[1]]
-        ready, _, _ = select.select([each for each in waited if each is not None], [], [])
+        ready = self._ready([each for each in waited if each is not None])
         if self._serving and self._serving[1] in ready:
             self._owner_gone(*self._serving)
         elif self._door in ready:
@@ -65,6 +68,10 @@ class Listener:
         elif self._listening:
             with contextlib.suppress(OSError):  # it has gone already
                 self._meet(self._listening)
+
+    def _ready(self, waited: list[Any], seconds: float | None = None) -> list[Any]:
+        """Those of *waited* that have something. A signal ends the wait, also one that came just before it began."""
+        return select.select([self._woken, *waited], [], [], seconds)[0]
 
     def _move(self, listening: socket.socket | None) -> None:
         """From now on owners are met at *listening*. Who is served stays so."""
@@ -88,6 +95,7 @@ class Listener:
 
     def _serve(self, owner: socket.socket) -> NoReturn:
         """In a process of its own."""
+        signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         try:
             owner.sendall(self._greeting)

@@ -5,6 +5,7 @@ import os
 import select
 import socket
 import struct
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -124,6 +125,34 @@ def test_who_hangs_up_before_the_first_word_leaves_the_host_free(api1):
         with connected(api1):
             pass
     served(api1)
+
+
+STRUCK = """
+import ctypes, operator, select, sys
+from functools import partial
+from labkit.runtime.container import serve
+
+wait, strike = select.select, partial(ctypes.CDLL(None)["raise"], 15)
+
+def struck(waited, *more):
+    numbers = [each if isinstance(each, int) else each.fileno() for each in waited]
+    both = strike, partial(wait, numbers, *more)  # map calls them from C: Python has no occasion for its handler
+    ready = list(map(operator.call, both))[1][0]
+    return [each for each, number in zip(waited, numbers) if number in ready], [], []
+
+select.select = struck
+serve.main()
+"""
+
+
+def test_a_signal_that_comes_just_before_it_waits_is_noticed(folder):
+    environment = os.environ | {"LABKIT_NODE": "api1"}
+    begun = subprocess.Popen([sys.executable, "-c", STRUCK, "--door", str(folder)], env=environment)
+    try:
+        assert begun.wait(5) == 0
+    finally:
+        begun.kill()
+        begun.wait()
 
 
 def test_who_says_nothing_does_not_keep_the_host(folder):
