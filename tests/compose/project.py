@@ -45,8 +45,11 @@ class Project:
     def container(self, service: str) -> str:
         return self.compose("ps", "--quiet", service).strip()
 
+    def engine(self, *arguments: str) -> str:
+        return _run(["docker", *arguments])
+
     def inspect(self, service: str, what: str) -> str:
-        return _run(["docker", "inspect", "--format", what, self.container(service)])
+        return self.engine("inspect", "--format", what, self.container(service))
 
     def begin(self, service: str, script: Path | str, *arguments: str, user: str = "") -> "subprocess.Popen[str]":
         """Run a Python script in the container of *service*."""

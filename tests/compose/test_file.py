@@ -80,6 +80,7 @@ def test_its_wiring_is_beside_it_with_the_one_right_that_takes(name):
     )
     assert wiring["environment"] == SERVICES[name]["environment"]
     assert wiring["image"] == SERVICES[name]["image"]
+    assert wiring["restart"] == "on-failure:5"
     assert (
         "depends_on" not in wiring
     )  # it depends on whose network and memory it shares; said twice, Compose v2 forgets

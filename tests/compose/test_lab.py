@@ -34,6 +34,12 @@ for process in psutil.process_iter(["cmdline"]):
     if process.info["cmdline"][1:] == ["-", "holds"] and process.pid != os.getpid():
         process.kill()
 """
+SERVING = """
+from pathlib import Path
+for each in Path("/proc").glob("[0-9]*/cmdline"):
+    if b"container.serve" in each.read_bytes():
+        print(each.parent.name)
+"""
 LISTENING = "print(open('/proc/net/unix').read().count('/api1.sock'))"
 RECEIVED = """
 from pathlib import Path
@@ -118,6 +124,19 @@ def test_a_host_that_was_started_again_listens_once_it_is_wired(project):
     assert project.run("api1", LISTENING) == "0\n"
     project.compose("up", "--detach")
     project.await_health("api1")
+    assert project.run("notebook", ATTACH) == "200\n"
+
+
+def test_a_wiring_that_came_into_the_network_that_its_host_was_leaving_comes_into_the_new_one(project):
+    """As it may where all are started again, each when it is its turn: nobody else would run it again."""
+    pid = project.run("api1", SERVING).strip()
+    project.run("api1", f"import os, signal; os.kill({pid}, signal.SIGSTOP)", user="lab")
+    project.engine("start", project.container("wire-api1"))
+    time.sleep(2)
+    assert project.inspect("wire-api1", "{{.State.Running}}") == "true\n"  # its host takes no socket
+    project.compose("restart", "--timeout", "1", "api1")
+    project.await_health("api1")
+    assert "Its host took no socket to listen on within 5 s" in project.compose("logs", "wire-api1")
     assert project.run("notebook", ATTACH) == "200\n"
 
 
