@@ -43,9 +43,6 @@ class Kind(IntEnum):
     HELLO = 8
 
 
-_KINDS = frozenset(Kind)
-
-
 def pack(message: Any) -> bytes:
     """Plain data as bytes. TypeError names what is not plain data."""
     try:
@@ -84,7 +81,7 @@ class Decoder:
                 length, task, kind = HEADER.unpack_from(self._buffer, start)
                 if length > FRAME_LIMIT:
                     raise NotOurs(f"a frame announces {length} bytes, over the limit of {FRAME_LIMIT}")
-                if kind not in _KINDS:
+                if kind not in Kind:
                     raise NotOurs(f"a frame is of an unknown kind, {kind}")
                 end = start + HEADER.size + length
                 if len(self._buffer) < end:

@@ -13,10 +13,9 @@ import pytest
 def seen(part: str) -> dict[str, Any]:
     """What `portable` sees where the names of Linux are taken away."""
     command = [sys.executable, "-m", "tests.runtime.not_linux", "tests.runtime.portable", part]
-    nobody = os.environ | {
-        "DOCKER_HOST": f"unix://{Path(__file__).with_name('no.sock')}"
-    }  # whether one runs here or not
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=nobody)
+    no_engine = f"unix://{Path(__file__).with_name('no.sock')}"  # whether one runs here or not
+    environment = os.environ | {"DOCKER_HOST": no_engine}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=environment)
     assert done.returncode == 0, done.stderr
     shown: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     assert shown.pop("selector") == "PollSelector"  # or else nothing was taken away

@@ -15,7 +15,7 @@ from pathlib import Path
 from labkit.errors import RuntimeUnavailable
 
 _BACKLOG = 128
-_PATIENCE, _PAUSE = 5.0, 0.02
+_PATIENCE, _PAUSE = 5.0, 0.02  # short: who gives up is run again (docker/compose.yaml), in its host's network of then
 _MOMENT = 1.0
 _TAKEN = b"\0"
 
@@ -51,8 +51,7 @@ def hand(door: str, path: Path, seconds: float = _PATIENCE) -> None:
     """Make a socket at *path*, for whoever can see it, and have the host behind *door* listen there.
 
     It replaces what was there before once it is taken. RuntimeUnavailable if that is not within *seconds*, or if none
-    can be made. Whoever is told so starts again, in the network that the host has then: started again together with
-    it, they may have come into the one that it was leaving.
+    can be made.
     """
     new = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
     try:

@@ -65,7 +65,7 @@ class Listener:
             self._owner_gone(*self._serving)
         elif self._door in ready:
             self._move(self._door.take())
-        elif self._listening:
+        elif self._listening and self._listening in ready:
             with contextlib.suppress(OSError):  # it has gone already
                 self._meet(self._listening)
 

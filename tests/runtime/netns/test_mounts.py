@@ -50,19 +50,19 @@ def home(tmp_path: Path) -> Path:
 
 def test_steps_are_links_as_they_are_written_and_folders_left_again(tmp_path):
     home = Path(os.path.realpath(tmp_path / "home"))
-    for folder in ("opt/python/bin", "bin", "work"):
+    for folder in ("opt/python/bin", "bin", "other"):
         (home / folder).mkdir(parents=True)
     (home / "opt" / "python" / "bin" / "python3").touch()
     (home / "opt" / "3").symlink_to("python")
     (home / "python").symlink_to(home / "opt" / "3")
-    (home / "bin" / "python3").symlink_to("../work/./..//python/bin/python3")
+    (home / "bin" / "python3").symlink_to("../other/./..//python/bin/python3")
     (home / "bin" / "python").symlink_to("python3")
     (tmp_path / "outside").symlink_to(home / "bin")
     assert list(steps_to([str(tmp_path / "outside" / "python")], [str(home)]).items()) == [
         (f"{home}/bin/python", "python3"),
-        (f"{home}/bin/python3", "../work/./..//python/bin/python3"),
+        (f"{home}/bin/python3", "../other/./..//python/bin/python3"),
         (f"{home}/bin", ""),
-        (f"{home}/work", ""),
+        (f"{home}/other", ""),
         (f"{home}/python", f"{home}/opt/3"),
         (f"{home}/opt/3", "python"),
     ]
