@@ -31,7 +31,7 @@ MOST_BLOCK_BYTES: Final = 1 << 20
 SIOCETHTOOL: Final = 0x8946
 ETHTOOL_GSET: Final = 1
 _FILTER_STEP: Final = 8  # bytes of a struct sock_filter
-_HELD_SECONDS: Final = 0.25  # for how long a ring takes what its link can carry at most while nobody reads it
+_HELD_SECONDS: Final = 1.0  # for how long a ring takes what its link can carry at most while nobody reads it
 _FRAME_BYTES: Final = 2048  # V3 packs packets densely; the kernel only checks that this divides a block
 
 
@@ -39,12 +39,14 @@ _FRAME_BYTES: Final = 2048  # V3 packs packets densely; the kernel only checks t
 class RingSize:
     """How much a ring holds, and how long (milliseconds) a packet may wait in a block that is not full.
 
-    The kernel wants block_bytes to be a multiple of its page size.
+    However few the packets are, the kernel closes a block every retire_ms: a ring that nobody reads is full after
+    blocks * retire_ms, if its bytes do not fill it earlier. The kernel wants block_bytes to be a multiple of its page
+    size; what is larger than a block is cut (frames have up to 64 KiB).
     """
 
-    blocks: int = 16
-    block_bytes: int = 256 << 10
-    retire_ms: int = 10
+    blocks: int = 32
+    block_bytes: int = 128 << 10
+    retire_ms: int = 40
 
     def __post_init__(self) -> None:
         if self.blocks < 2 or self.retire_ms < 1:
@@ -59,14 +61,14 @@ class RingSize:
     @classmethod
     def for_taps(cls, taps: int) -> "RingSize":
         """Of each of so many taps: 16 MiB for a few, 4 MiB for very many."""
-        return cls(blocks=max(16, min(64, 256 // max(1, taps))))
+        return cls(blocks=max(32, min(128, 512 // max(1, taps))))
 
     def for_link(self, bytes_per_second: int | None) -> "RingSize":
         """This size, or less where the link is too slow to fill it before it is read."""
         if not bytes_per_second:
             return self
-        needed = int(bytes_per_second * _HELD_SECONDS) // self.block_bytes + 2
-        return replace(self, blocks=min(self.blocks, max(4, needed)))
+        blocks_per_second = max(bytes_per_second / self.block_bytes, 1000 / self.retire_ms)
+        return replace(self, blocks=min(self.blocks, int(blocks_per_second * _HELD_SECONDS) + 2))
 
 
 class Ring:
