@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.compose.command import compose_command
 from tests.interrupt import strike
 
 # Hosts of a lab see none of the user's files; the functions that tests run inside them are in this folder.
@@ -54,6 +55,8 @@ def missing(thing: str) -> str:
         return failing[0] if failing else ""
     if thing == "docker":
         return _no_engine()
+    if thing == "compose":
+        return "" if compose_command() else "there is neither docker compose nor docker-compose"
     return "" if shutil.which(thing) else f"there is no {thing} on PATH"
 
 

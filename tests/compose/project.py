@@ -12,6 +12,7 @@ from pathlib import Path
 from labkit.runtime.docker.engine import Engine
 from labkit.runtime.docker.subnets import networks, placed
 from labkit.topology import default
+from tests.compose.command import compose_command
 
 ROOT = Path(__file__).parents[2]
 _MINUTES = 20 * 60  # images may have to be built
@@ -39,11 +40,11 @@ class Project:
         return f"http://127.0.0.1:{self.port}"
 
     def compose(self, *arguments: str) -> str:
-        command = ["docker-compose", "--project-name", self.name, "--file", str(ROOT / "docker/compose.yaml")]
+        command = [*compose_command(), "--project-name", self.name, "--file", str(ROOT / "docker/compose.yaml")]
         return _run([*command, *arguments], _MINUTES, self._environment)
 
     def container(self, service: str) -> str:
-        return self.compose("ps", "--quiet", service).strip()
+        return self.compose("ps", "--all", "--quiet", service).strip()
 
     def engine(self, *arguments: str) -> str:
         return _run(["docker", *arguments])

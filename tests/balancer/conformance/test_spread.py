@@ -46,12 +46,13 @@ def test_chance_has_weights_too(lab: Lab, l7: Callable[..., None]) -> None:
 def test_the_one_with_least_under_way_is_asked(lab: Lab, l7: Callable[..., None]) -> None:
     """api1 keeps what it is asked; so the other one gets the rest."""
     l7(routes=[Route("*", pool="api")], algorithm="least_requests")
-    lab.api1.slow(0.4)
+    lab.api1.slow(3)
     try:
-        report = lab.alice.load("http://lb/", connections=8, seconds=1.2)
+        report = lab.alice.load("http://lb/", connections=8, requests=200, seconds=60)
     finally:
         lab.api1.slow(0)
-    counts = lab.balancer.decisions().tail(int(report.requests))["backend"].value_counts()
+    assert report.requests == 200
+    counts = lab.balancer.decisions().tail(200)["backend"].value_counts()
     assert counts["api2"] > 10 * counts["api1"]
 
 
