@@ -28,6 +28,7 @@ from .wired import MARK, wired
 
 _WIRING, _HANDING = "\0labkit wiring", "\0labkit handing"  # unix(7): abstract names belong to the network namespace
 _PATIENCE, _PAUSE = 30.0, 0.02
+_TOO_SMALL_FOR_IPV6 = 1279  # bytes of MTU
 
 
 def main() -> None:
@@ -81,11 +82,13 @@ def wire(node: dict[str, Any]) -> None:
         return
     with IPRoute() as netlink:
         there = {message.get("address"): message["index"] for message in netlink.get_addr(family=2)}
+        begun = {message.get("ifname"): message["index"] for message in netlink.link("dump")}
         for interface in node["interfaces"]:
             address = interface["addresses"][0][0]
-            if address not in there:
+            index = there.get(address) or begun.get(interface["name"])  # if another wiring came no further
+            if index is None:
                 raise RuntimeUnavailable(f"{node['name']} has no interface with the address {address}")
-            _take_over(netlink, there[address], interface)
+            _take_over(netlink, index, interface)
     _settle(node)
 
 
@@ -102,6 +105,22 @@ def _take_over(netlink: Any, index: int, interface: dict[str, Any]) -> None:
     netlink.link("set", index=index, state="down")
     netlink.flush_addr(index=index)
     netlink.link("set", index=index, address=interface["mac"], ifname=interface["name"], ifalias="")
+    if _has_ipv6_off(interface["name"]):
+        _make_ipv6_anew(netlink, index)
+
+
+def _has_ipv6_off(name: str) -> bool:
+    """Engine 27 and newer switch it off at an interface to which they give no such address themselves."""
+    switch = Path("/proc/sys/net/ipv6/conf", name, "disable_ipv6")
+    return switch.exists() and switch.read_text().strip() == "1"
+
+
+def _make_ipv6_anew(netlink: Any, index: int) -> None:
+    """The switch cannot be written here. But the kernel has no IPv6 on a link too small for it (RFC 8200 §5), so what
+    was set there is gone once the link has been: it begins again as the network's `default` says."""
+    mtu = netlink.link("get", index=index)[0].get("mtu")
+    netlink.link("set", index=index, mtu=_TOO_SMALL_FOR_IPV6)
+    netlink.link("set", index=index, mtu=mtu)
 
 
 def _settle(node: dict[str, Any]) -> None:
