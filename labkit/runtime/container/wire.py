@@ -110,7 +110,7 @@ def _take_over(netlink: Any, index: int, interface: dict[str, Any]) -> None:
 
 
 def _has_ipv6_off(name: str) -> bool:
-    """Engine 27 and newer switch it off at an interface to which they give no such address themselves."""
+    """Engines switch it off at an interface to which they give no such address themselves: 28 does, 26 does not."""
     switch = Path("/proc/sys/net/ipv6/conf", name, "disable_ipv6")
     return switch.exists() and switch.read_text().strip() == "1"
 

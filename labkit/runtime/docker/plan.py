@@ -18,6 +18,8 @@ from .subnets import gateway
 PLAIN_NETWORK = {
     "com.docker.network.bridge.inhibit_ipv4": "true",  # the engine's machine has no address in it
     "com.docker.network.bridge.enable_ip_masquerade": "false",
+    # Else engine 28 drops what comes to a container from another segment, as it does at L4. Before 27 nobody reads it.
+    "com.docker.network.bridge.gateway_mode_ipv4": "routed",
 }
 _BECOMING = ["SETGID", "SETPCAP", "SETUID"]  # until a container has become the user it stays
 _SYSCTLS = {
