@@ -124,14 +124,22 @@ def test_the_notebook_is_in_no_network_of_the_lab_and_published_on_this_machine_
 
 
 def test_nothing_is_privileged_and_everything_is_labelled_and_pinned():
-    images = {"node": f"labkit-node:{VERSION}", "notebook": f"labkit-notebook:{VERSION}"}
     for name, service in SERVICES.items():
         assert not service.get("privileged"), name
         assert "pid" not in service
         assert service["labels"]["labkit.started-by"] == "compose"
-        assert service["image"] == images[service["build"]["target"]]
+        assert service["image"] == f"labkit-{'notebook' if name == 'notebook' else 'node'}:{VERSION}"
     for network in compose()["networks"].values():
         assert network["labels"] == {"labkit.started-by": "compose"}
+
+
+def test_each_image_is_built_once_and_nobody_asks_a_registry_for_it():
+    built = {name: service["build"]["target"] for name, service in SERVICES.items() if "build" in service}
+    assert built == {"sockets": "node", "notebook": "notebook"}
+    for name in NODES:
+        assert (SERVICES[name]["pull_policy"], SERVICES[name]["depends_on"]) == ("never", ["sockets"])
+        wiring = SERVICES[f"wire-{name}"]
+        assert (wiring["pull_policy"], wiring["ipc"]) == ("never", "service:sockets")
 
 
 def test_it_is_for_every_compose():
