@@ -49,6 +49,10 @@ class Project:
     def engine(self, *arguments: str) -> str:
         return _run(["docker", *arguments])
 
+    def restart_alone(self, service: str, seconds: int) -> None:
+        """Newer Composes would start its wiring again too."""
+        self.engine("restart", "-t", str(seconds), self.container(service))
+
     def inspect(self, service: str, what: str) -> str:
         return self.engine("inspect", "--format", what, self.container(service))
 

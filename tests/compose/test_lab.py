@@ -119,7 +119,7 @@ def test_it_is_up_already(project):
 
 
 def test_a_host_that_was_started_again_listens_once_it_is_wired(project):
-    project.compose("restart", "--timeout", "3", "api1")
+    project.restart_alone("api1", 3)
     time.sleep(1)
     assert project.run("api1", LISTENING) == "0\n"
     project.compose("up", "--detach")
@@ -134,7 +134,7 @@ def test_a_wiring_that_came_into_the_network_that_its_host_was_leaving_comes_int
     project.engine("start", project.container("wire-api1"))
     time.sleep(2)
     assert project.inspect("wire-api1", "{{.State.Running}}") == "true\n"  # its host takes no socket
-    project.compose("restart", "--timeout", "1", "api1")
+    project.restart_alone("api1", 1)
     project.await_health("api1")
     assert "Its host took no socket to listen on within 5 s" in project.compose("logs", "wire-api1")
     assert project.run("notebook", ATTACH) == "200\n"
