@@ -20,6 +20,8 @@ PLAIN_NETWORK = {
     "com.docker.network.bridge.enable_ip_masquerade": "false",
     # Else engine 28 drops what comes to a container from another segment, as it does at L4. Before 27 nobody reads it.
     "com.docker.network.bridge.gateway_mode_ipv4": "routed",
+    # Else engine 28 announces a hardware address that a host has no longer once it is wired.
+    "com.docker.network.advertise_addr_nmsgs": "0",
 }
 _BECOMING = ["SETGID", "SETPCAP", "SETUID"]  # until a container has become the user it stays
 _SYSCTLS = {

@@ -44,6 +44,7 @@ def test_networks_have_no_way_out_and_no_address_of_the_machine():
         assert spec["options"]["com.docker.network.bridge.inhibit_ipv4"] == "true"
         assert spec["options"]["com.docker.network.bridge.enable_ip_masquerade"] == "false"
         assert spec["options"]["com.docker.network.bridge.gateway_mode_ipv4"] == "routed"
+        assert spec["options"]["com.docker.network.advertise_addr_nmsgs"] == "0"
         assert spec["name"] == f"labkit-abc-{link}"
         assert spec["labels"] == {LAB: "abc", OWNER: "4711/17.50/here"}
 
