@@ -116,8 +116,11 @@ def _has_ipv6_off(name: str) -> bool:
 
 
 def _make_ipv6_anew(netlink: Any, index: int) -> None:
-    """The switch cannot be written here. But the kernel has no IPv6 on a link too small for it (RFC 8200 §5), so what
-    was set there is gone once the link has been: it begins again as the network's `default` says."""
+    """Undo what was set there for IPv6, in a container where /proc/sys cannot be written.
+
+    The kernel has no IPv6 on a link that is too small for it (RFC 8200 §5), and begins anew, with what the network says
+    by default, when it is large enough again.
+    """
     mtu = netlink.link("get", index=index)[0].get("mtu")
     netlink.link("set", index=index, mtu=_TOO_SMALL_FOR_IPV6)
     netlink.link("set", index=index, mtu=mtu)

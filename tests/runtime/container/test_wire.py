@@ -79,6 +79,7 @@ def test_a_place_without_a_door_is_refused(monkeypatch, capsys):
 
 def by_the_engine(netlink: Any) -> int:
     """As an engine leaves the network of alice."""
+    Path("/proc/sys/net/ipv6/conf/all/disable_ipv6").write_text("0")  # and by default
     netlink.link("add", ifname="eth0", kind="veth", peer="bridge0")
     index: int = netlink.link_lookup(ifname="eth0")[0]
     netlink.addr("add", index=index, address="10.0.1.11", prefixlen=24)
