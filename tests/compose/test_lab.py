@@ -20,6 +20,12 @@ HERE = Path(__file__).parent
 NOTEBOOK = "notebooks/00_start_here.ipynb"
 NET_RAW, NET_ADMIN = 1 << 13, 1 << 12
 ATTACH = "from labkit import Lab; lab = Lab.attach(); print(lab.alice.get('http://lb/').status); lab.stop()"
+BACKENDS = """
+from labkit import Lab
+lab = Lab.attach()
+print(*(lab.alice.get('http://lb/').backend for _ in range(4)))
+lab.stop()
+"""
 REFUSED = """
 from labkit import Lab
 from labkit.errors import RuntimeUnavailable
@@ -125,6 +131,19 @@ def test_a_host_that_was_started_again_listens_once_it_is_wired(project):
     project.compose("up", "--detach")
     project.await_health("api1")
     assert project.run("notebook", ATTACH) == "200\n"
+
+
+def test_what_is_left_of_a_host_that_was_started_again_does_not_answer_for_it(project):
+    """Its old network lives as long as somebody is in it, as its wiring may be."""
+    network, image = f"container:{project.container('api1')}", project.inspect("api1", "{{.Config.Image}}").strip()
+    left = project.engine("run", "--detach", "--rm", "--network", network, image, "sleep", "100").strip()
+    try:
+        project.restart_alone("api1", 3)
+        project.compose("up", "--detach")
+        project.await_health("api1")
+        assert project.run("notebook", BACKENDS) == "api1 api2 images1 images2\n"
+    finally:
+        project.engine("kill", left)
 
 
 def test_a_wiring_that_came_into_the_network_that_its_host_was_leaving_comes_into_the_new_one(project):

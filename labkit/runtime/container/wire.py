@@ -102,11 +102,27 @@ def wire_anew(node: dict[str, Any]) -> None:
 
 
 def _take_over(netlink: Any, index: int, interface: dict[str, Any]) -> None:
+    name = netlink.link("get", index=index)[0].get("ifname")
     netlink.link("set", index=index, state="down")
     netlink.flush_addr(index=index)
     netlink.link("set", index=index, address=interface["mac"], ifname=interface["name"], ifalias="")
+    if name != interface["name"]:
+        _answer_to(netlink, index, name)
     if _has_ipv6_off(interface["name"]):
         _make_ipv6_anew(netlink, index)
+
+
+def _answer_to(netlink: Any, index: int, name: str) -> None:
+    """Let the engine find an interface by the *name* that it gave: it takes it away when the container ends.
+
+    Otherwise that is left to the kernel, once nobody is in its network any more, and so long it answers for the host
+    that was started again, at the same address. Kernels before 5.5 know no second name.
+    """
+    try:
+        netlink.link("property_add", index=index, altname=name)
+    except NetlinkError as error:
+        if error.code != errno.EOPNOTSUPP:
+            raise
 
 
 def _has_ipv6_off(name: str) -> bool:

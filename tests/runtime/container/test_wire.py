@@ -110,6 +110,8 @@ def _wired(change: Callable[[Any, int], None]) -> tuple[set[str], int]:
         wire.wire(find()["network"])
         link = netlink.link("get", index=index)[0]
         assert link.get("ifname") == "front"
+        if change is not begun:
+            assert netlink.link("get", ifname="eth0")[0]["index"] == index, "the engine finds it by the name it gave"
         return {message.get("address") for message in netlink.get_addr(index=index)}, link.get("mtu")
 
 
