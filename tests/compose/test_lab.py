@@ -133,6 +133,13 @@ def test_a_host_that_was_started_again_listens_once_it_is_wired(project):
     assert project.run("notebook", ATTACH) == "200\n"
 
 
+def test_a_host_that_compose_started_again_is_wired_by_up(project):
+    project.compose("restart", "--timeout", "3", "api1")
+    project.compose("up", "--detach")
+    project.await_health("api1")
+    assert project.run("notebook", ATTACH) == "200\n"
+
+
 def test_what_is_left_of_a_host_that_was_started_again_does_not_answer_for_it(project):
     """Its old network lives as long as somebody is in it, as its wiring may be."""
     network, image = f"container:{project.container('api1')}", project.inspect("api1", "{{.Config.Image}}").strip()

@@ -248,7 +248,9 @@ def test_sizes_that_cannot_be(size: dict[str, int]) -> None:
         RingSize(**size)
 
 
-@pytest.mark.parametrize(("megabits", "blocks"), [(None, 128), (10_000, 128), (100, 97), (10, 27), (1, 27)])
+@pytest.mark.parametrize(
+    ("megabits", "blocks"), [(None, 128), (100_000, 128), (10_000, 128), (100, 97), (10, 27), (1, 27)]
+)
 def test_a_slow_link_gets_a_smaller_ring(megabits: int | None, blocks: int) -> None:
     size = RingSize(blocks=128).for_link(None if megabits is None else megabits * 125_000)
     assert size.blocks == blocks
