@@ -168,7 +168,7 @@ def test_a_packet_larger_than_a_block_is_cut_and_says_so() -> None:
 
 def cable() -> None:
     """Interfaces "one" and "two", joined, once the kernel lets packets through."""
-    from pyroute2 import IPRoute
+    from labkit.runtime.network.netlink import IPRoute
 
     with IPRoute() as route:
         route.link("add", ifname="one", peer={"ifname": "two"}, kind="veth")
